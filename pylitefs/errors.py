@@ -1,0 +1,73 @@
+"""Every error pylitefs raises on purpose, named after whose fault it is.
+
+The rule: a message names the thing (file, database, key, both checksums) and says what to do.
+Anything else that escapes is a bug of ours.
+"""
+
+
+class PylitefsError(Exception):
+    """Base of all errors below; the command line prints its text on one line and exits 1."""
+
+
+class LtxError(PylitefsError):
+    """An LTX file or stream is not what the format says: torn, out of order, a wrong field."""
+
+
+class LtxChecksumError(LtxError):
+    """An LTX file's bytes do not add up to the checksum it carries."""
+
+
+class UnsupportedLtxError(LtxError):
+    """An LTX file of a version or with a flag that LiteFS 0.5 does not have."""
+
+
+class SqliteFormatError(PylitefsError):
+    """A database, journal, WAL or WAL index does not hold what SQLite would have written."""
+
+
+class InvalidNameError(PylitefsError):
+    """A database name from the mount or the network that could leave the data directory."""
+
+
+class DatabaseNotFoundError(PylitefsError):
+    """No database of that name on this node."""
+
+
+class ReadOnlyReplicaError(PylitefsError):
+    """A change was asked of a node that is not the primary."""
+
+
+class DataDirectoryError(PylitefsError):
+    """The data directory cannot be used: in use by another node, unreadable, or not a data directory."""
+
+
+class RecoveryError(PylitefsError):
+    """A database's files contradict its LTX files and going on would lose data."""
+
+
+class PositionMismatchError(PylitefsError):
+    """A transaction does not continue the position it is applied to."""
+
+
+class ApplierError(PylitefsError):
+    """The applier process could not do what it was asked (it died, or the mount refused it)."""
+
+
+class BusyError(PylitefsError):
+    """SQLite's locks could not be had in time; the text says who holds them where that is known."""
+
+
+class MountError(PylitefsError):
+    """The mount cannot be made or ended: /dev/fuse, fusermount, libfuse, or the directory."""
+
+
+class ConfigError(PylitefsError):
+    """The config file or a flag is wrong; the text names file, line, key and the nearest valid key."""
+
+
+class ReplicationError(PylitefsError):
+    """The peer sent something that is not the stream protocol, or belongs to another cluster."""
+
+
+class RemoteError(PylitefsError):
+    """A node answered an HTTP request with an error; the text is what the node said."""
