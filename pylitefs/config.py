@@ -1,0 +1,171 @@
+"""Finds, expands, reads and judges `litefs.yml`.
+
+The rule: a file written for LiteFS is read unchanged. A key whose feature pylitefs does not have is
+named in one warning where leaving it out changes nothing that anyone relies on, and refused by name
+where it would (an application that is not started, a primary that is not elected).
+Reference: https://fly.io/docs/litefs/config/, and docs/config.md.
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pylitefs.config_expand import ExpressionError, expand
+from pylitefs.config_model import (
+    BackupConfig,
+    Config,
+    ConsulConfig,
+    DataConfig,
+    ExecCommand,
+    FuseConfig,
+    HttpConfig,
+    LeaseConfig,
+    LogConfig,
+    ProxyConfig,
+    TracingConfig,
+    parse_duration,
+)
+from pylitefs.config_yaml import Place, Reader, key_of
+from pylitefs.errors import ConfigError
+
+__all__ = [
+    "BackupConfig",
+    "Config",
+    "ConsulConfig",
+    "DataConfig",
+    "ExecCommand",
+    "FuseConfig",
+    "HttpConfig",
+    "LeaseConfig",
+    "Loaded",
+    "LogConfig",
+    "ProxyConfig",
+    "TracingConfig",
+    "check_mountable",
+    "find_config",
+    "load_config",
+    "parse_duration",
+]
+
+#: Keys that are read and then ignored: without them pylitefs is slower, stricter or the same.
+_IGNORED: Mapping[Place, str] = {
+    ("skip_sync",): "pylitefs always syncs an LTX file before its transaction counts",
+    ("strict_verify",): "pylitefs always verifies an LTX file before it applies a page",
+    ("lease", "promote"): "a static primary is the primary for good",
+    ("lease", "demote_delay"): "a static primary is the primary for good",
+}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A config and where each of its keys stands, so that later errors can say file and line."""
+
+    config: Config
+    path: Path
+    reader: Reader
+
+    def error(self, place: Place, text: str) -> ConfigError:
+        return self.reader.error(place, text)
+
+    def is_set(self, *place: str) -> bool:
+        return place in self.reader.lines
+
+
+def find_config() -> Path:
+    """The first of ./litefs.yml, ~/litefs.yml, /etc/litefs.yml. Raises ConfigError if there is none."""
+    candidates = [Path("litefs.yml"), Path.home() / "litefs.yml", Path("/etc/litefs.yml")]
+    for path in candidates:
+        if path.is_file():
+            return path
+    names = ", ".join(map(str, candidates))
+    raise ConfigError(f"no config file: looked for {names}; name one with -config FILE")
+
+
+def load_config(
+    path: Path, *, expand_env: bool = True, environment: Mapping[str, str] | None = None
+) -> Loaded:
+    """Read the file at `path`. Raises ConfigError with file, line, key and remedy."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; name a config file with -config FILE") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text at byte {error.start}") from None
+    lines = list(range(1, text.count("\n") + 2))
+    if expand_env:
+        variables = dict(os.environ if environment is None else environment)
+        variables["HOSTNAME"] = variables.get("HOSTNAME") or socket.gethostname()
+        try:
+            text, lines = expand(text, variables)
+        except ExpressionError as error:
+            raise ConfigError(f"{path}:{error.line}: {error}") from None
+    reader = Reader(path, lines)
+    return Loaded(reader.read(text), path, reader)
+
+
+def check_mountable(loaded: Loaded) -> list[str]:
+    """What a node would ignore, a line each; raises ConfigError for what makes mounting wrong."""
+    _check_directories(loaded)
+    _check_supported(loaded)
+    _check_lease(loaded)
+    return [
+        f"{loaded.error(place, '')}ignored: {why}"
+        for place, why in _IGNORED.items()
+        if loaded.is_set(*map(str, place)) and _value(loaded.config, place)
+    ]
+
+
+def _value(config: object, place: Place) -> object:
+    for step in place:
+        config = getattr(config, str(step))
+    return config
+
+
+def _check_directories(loaded: Loaded) -> None:
+    mount, data = loaded.config.fuse.dir.resolve(), loaded.config.data.dir.resolve()
+    if mount == data:
+        raise loaded.error(
+            ("fuse", "dir"),
+            f"{mount} is data.dir too: the mount and the data directory must be two directories",
+        )
+    if data.is_relative_to(mount):
+        raise loaded.error(
+            ("data", "dir"),
+            f"{data} lies inside fuse.dir {mount}, which the mount will cover: move it elsewhere",
+        )
+
+
+def _check_supported(loaded: Loaded) -> None:
+    """All that is refused, in one line: whoever moves a file over wants to know everything at once."""
+    config = loaded.config
+    refused: list[tuple[Place, str]] = []
+    if config.lease.type == "consul":
+        refused.append((("lease", "type"), "consul is not supported yet: use static"))
+    if config.exec:
+        refused.append((("exec",), "not supported yet: start the application yourself, once it is mounted"))
+    if config.proxy.addr:
+        refused.append((("proxy", "addr"), "the proxy is not supported yet: leave it empty"))
+    if config.backup.type:
+        refused.append((("backup", "type"), "backups are not supported yet: leave it empty"))
+    if refused:
+        place, text = refused[0]
+        lines = loaded.reader.lines
+        more = [f"; {key_of(other)} (line {lines.get(other, '?')}): {why}" for other, why in refused[1:]]
+        raise loaded.error(place, text + "".join(more))
+
+
+def _check_lease(loaded: Loaded) -> None:
+    lease = loaded.config.lease
+    if not lease.type:
+        raise loaded.error(("lease", "type"), "required: write static")
+    url = lease.advertise_url
+    if not url and not lease.candidate:
+        raise loaded.error(
+            ("lease", "advertise_url"),
+            "required with candidate: false: the URL of the primary, http://HOST:20202",
+        )
+    if url and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname):
+        raise loaded.error(("lease", "advertise_url"), f"{url!r} is not a URL: write http://HOST:20202")

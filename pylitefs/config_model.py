@@ -1,0 +1,162 @@
+"""The keys of `litefs.yml`, their types and defaults: one class a section, one field a key.
+
+The rule: every key real LiteFS knows is here, whether or not its feature exists yet, so that a
+file from a real deployment is read whole; what is not supported is said by `config.py`, by name.
+A field `reconnect_delay` is the key `reconnect-delay`. Durations are seconds.
+Reference: https://fly.io/docs/litefs/config/
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(?:(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))")
+
+
+def parse_duration(text: object) -> float:
+    """Seconds in a Go duration: `10m`, `1h30m`, `1.5s`, `500ms`, `0`. Raises ValueError otherwise."""
+    if isinstance(text, (int, float)):
+        return float(text)
+    parts = list(_DURATION.finditer(str(text)))
+    if str(text) == "0":
+        return 0.0
+    if not parts or "".join(part[0] for part in parts) != text:
+        raise ValueError("not a duration: write a number with a unit, such as 500ms, 10s, 10m or 1h30m")
+    return sum(float(part[1]) * _UNITS[part[2]] for part in parts)
+
+
+def _directory(text: object) -> Path:
+    if not str(text):
+        raise ValueError("required: name a directory")
+    return Path(str(text)).absolute()
+
+
+def _listen_address(text: str) -> str:
+    if not re.fullmatch(r".*:\d{1,5}", text):
+        raise ValueError("not an address to listen on: write :20202 or HOST:PORT")
+    return text
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+Directory = Annotated[Path, BeforeValidator(_directory)]
+ListenAddress = Annotated[str, AfterValidator(_listen_address)]
+
+
+class Section(BaseModel):
+    """A mapping of the config file. Frozen: flags make a changed copy (`model_copy`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ExecCommand(Section):
+    cmd: str = ""
+    if_candidate: bool = False
+
+
+class DataConfig(Section):
+    dir: Directory = Path("/var/lib/litefs")
+    compress: bool = True
+    retention: Duration = 600.0
+    retention_monitor_interval: Duration = 60.0
+
+
+class FuseConfig(Section):
+    dir: Directory = Path("/litefs")
+    allow_other: bool = False
+    debug: bool = False
+
+
+class HttpConfig(Section):
+    addr: ListenAddress = ":20202"
+    snapshot_timeout: Duration = 10.0
+
+    @property
+    def host_port(self) -> tuple[str, int]:
+        """The address to listen on; an empty host means every interface."""
+        host, _, port = self.addr.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+class ProxyConfig(Section):
+    addr: str = ""
+    target: str = ""
+    db: str = ""
+    debug: bool = False
+    max_lag: Duration = 10.0
+    passthrough: tuple[str, ...] = ()
+    always_forward: tuple[str, ...] = ()
+    primary_redirect_timeout: Duration = 5.0
+    read_timeout: Duration = 0.0
+    read_header_timeout: Duration = 0.0
+    write_timeout: Duration = 0.0
+    idle_timeout: Duration = 0.0
+
+
+class ConsulConfig(Section):
+    url: str = ""
+    key: str = ""
+    ttl: Duration = 10.0
+    lock_delay: Duration = 1.0
+
+
+class LeaseConfig(Section):
+    type: Literal["", "static", "consul"] = ""
+    hostname: str = ""
+    advertise_url: str = ""
+    candidate: bool = True
+    promote: bool = False
+    reconnect_delay: Duration = 1.0
+    demote_delay: Duration = 10.0
+    databases: tuple[str, ...] = ()
+    consul: ConsulConfig = ConsulConfig()
+
+    @property
+    def shown_hostname(self) -> str:
+        """`hostname`, or else the host of `advertise-url`: what `.primary` and `/info` show."""
+        return self.hostname or (urlsplit(self.advertise_url).hostname or "")
+
+
+class BackupConfig(Section):
+    type: str = ""
+    path: str = ""
+    url: str = ""
+    cluster: str = ""
+    auth_token: str = ""
+    delay: Duration = 60.0
+    full_sync_interval: Duration = 86400.0
+
+
+class LogConfig(Section):
+    format: Literal["text", "json"] = "text"
+    timestamp: bool = False
+    debug: bool = False
+
+
+class TracingConfig(Section):
+    enabled: bool = True
+    path: str = ""
+    max_size: int = 64
+    """Megabytes a file."""
+    max_count: int = 8
+    compress: bool = False
+
+
+class Config(Section):
+    """A whole `litefs.yml`."""
+
+    exit_on_error: bool = True
+    skip_sync: bool = False
+    strict_verify: bool = False
+    exec: tuple[ExecCommand, ...] = ()
+    data: DataConfig = DataConfig()
+    fuse: FuseConfig = FuseConfig()
+    http: HttpConfig = HttpConfig()
+    proxy: ProxyConfig = ProxyConfig()
+    lease: LeaseConfig = LeaseConfig()
+    backup: BackupConfig = BackupConfig()
+    log: LogConfig = LogConfig()
+    tracing: TracingConfig = TracingConfig()
