@@ -1,0 +1,59 @@
+"""Where log lines go and what they look like.
+
+The rule: the rest of the program says `logging.getLogger("pylitefs")` and nothing more; `log.format`,
+`log.timestamp` and `log.debug` are decided here. Colours only for a person at a terminal.
+"""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+from pylitefs.config import LogConfig
+
+
+def _when(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+class TextFormatter(logging.Formatter):
+    """`level=INFO msg="…"`, LiteFS's own look, with `time=…` first where it is asked for."""
+
+    def __init__(self, timestamp: bool) -> None:
+        super().__init__()
+        self._timestamp = timestamp
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = f"time={_when(record)} " if self._timestamp else ""
+        return f"{time}level={record.levelname} msg={json.dumps(_message(self, record), ensure_ascii=False)}"
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, msg."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {"time": _when(record), "level": record.levelname, "msg": _message(self, record)}
+        return json.dumps(line, ensure_ascii=False)
+
+
+def _message(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    text = record.getMessage()
+    return f"{text}\n{formatter.formatException(record.exc_info)}" if record.exc_info else text
+
+
+def set_up(config: LogConfig) -> None:
+    """Send the program's log to stderr as `config` says. Libraries' logs are left out below warnings."""
+    handler: logging.Handler
+    if config.format == "json":
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(JsonFormatter())
+    elif sys.stderr.isatty():
+        handler = RichHandler(console=Console(stderr=True), show_time=config.timestamp, show_path=False)
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(TextFormatter(config.timestamp))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("pylitefs").setLevel(logging.DEBUG if config.debug else logging.INFO)

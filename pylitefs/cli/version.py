@@ -1,0 +1,17 @@
+"""`pylitefs version`."""
+
+import platform
+import sqlite3
+
+import click
+
+from pylitefs import __version__
+
+
+@click.command()
+def version() -> None:
+    """Print the versions of pylitefs, of the LiteFS it matches, of Python and of its SQLite."""
+    click.echo(
+        f"pylitefs {__version__} (LiteFS 0.5 formats), "
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    )

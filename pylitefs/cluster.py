@@ -1,0 +1,308 @@
+"""Several nodes on this machine, each `pylitefs mount` in a process of its own, for demos and tests.
+
+The rule: a cluster leaves nothing behind. Each node ends when its standard input does, so that a
+killed parent takes its nodes along; `stop()` asks, then kills, then detaches what is still mounted.
+Nodes are in process groups of their own: the terminal's Ctrl-C reaches the parent alone.
+
+    base/cluster.json          who is there: read by `pylitefs status`
+    base/n1/litefs.yml         the primary's config; n2, n3 … are replicas
+    base/n1/data, base/n1/mnt  data directory and mount
+    base/n1/log                what the node printed
+"""
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+import yaml
+
+from pylitefs.errors import PylitefsError
+
+START_SECONDS = 30.0
+STOP_SECONDS = 10.0
+LOG_TAIL_LINES = 15
+
+#: Sections of litefs.yml, merged over what the cluster writes: {"data": {"compress": False}}.
+Settings = Mapping[str, object]
+
+
+class ClusterError(PylitefsError):
+    """A node did not come up or did not end; the text has the end of its log."""
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, every: float = 0.02) -> bool:
+    """Poll `condition` until it holds; False if it still does not after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(every)
+    return True
+
+
+def free_ports(count: int, first: int | None = None) -> list[int]:
+    """Ports of 127.0.0.1 that nobody listens on, from `first` or a random one upwards.
+
+    They lie below the range that the kernel hands out to clients, so they are still free a moment later.
+    """
+    found: list[int] = []
+    start = first or random.randrange(21000, 32000)
+    for port in range(start, start + 700):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise ClusterError(f"no {count} free ports on 127.0.0.1 from {start} on")
+
+
+def is_mounted(path: Path) -> bool:
+    """Whether something is mounted at `path`, from the kernel's table: a dead mount cannot hang that."""
+    escaped = str(path).replace("\\", "\\134").replace(" ", "\\040").replace("\t", "\\011")
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
+        return any(line.split(" ", 5)[4] == escaped for line in table)
+
+
+def detach(path: Path) -> None:
+    """Unmount `path` lazily if it is mounted; what a killed node leaves is a mount that answers ENOTCONN."""
+    while is_mounted(path):
+        done = subprocess.run(["fusermount", "-uz", str(path)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            why = done.stderr.strip()
+            raise ClusterError(f"{path} stays mounted: {why}; unmount it with fusermount -uz {path}")
+
+
+@dataclass
+class ClusterNode:
+    """One node: where its files are, and its process while it runs."""
+
+    name: str
+    dir: Path
+    port: int
+    is_primary: bool
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def mount(self) -> Path:
+        return self.dir / "mnt"
+
+    @property
+    def data(self) -> Path:
+        return self.dir / "data"
+
+    @property
+    def config(self) -> Path:
+        return self.dir / "litefs.yml"
+
+    @property
+    def log(self) -> Path:
+        return self.dir / "log"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The process id; 0 when it is not running."""
+        return self.process.pid if self.process and self.process.poll() is None else 0
+
+    def database(self, name: str) -> Path:
+        """The path of a database on this node's mount."""
+        return self.mount / name
+
+    def start(self, arguments: Sequence[str] = ()) -> None:
+        """Start the process; `wait_ready` tells when it serves. `arguments` go to `pylitefs mount`."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        if not is_mounted(self.mount):
+            self.mount.mkdir(exist_ok=True)
+        command = [sys.executable, "-m", "pylitefs", "mount", "-config", str(self.config), "--until-eof"]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.dir,
+                process_group=0,
+            )
+
+    def is_ready(self) -> bool:
+        """Mounted, answering, and (a replica) connected to its primary. Raises ClusterError if it ended."""
+        if not self.pid:
+            code = self.process.returncode if self.process else None
+            raise ClusterError(f"node {self.name} ended with exit code {code}:\n{self.log_tail()}")
+        if not is_mounted(self.mount):
+            return False
+        try:
+            answer = httpx.get(f"{self.url}/info", timeout=5, trust_env=False)
+            info = answer.raise_for_status().json()
+        except (httpx.HTTPError, ValueError):
+            return False
+        return bool(info.get("isPrimary") or info.get("primary"))
+
+    def wait_ready(self, seconds: float = START_SECONDS) -> None:
+        """Wait until the node serves. Raises ClusterError with the end of its log if it does not."""
+        if not wait_until(self.is_ready, seconds):
+            raise ClusterError(f"node {self.name} is not ready after {seconds:.0f} s:\n{self.log_tail()}")
+
+    def signal(self, number: int) -> None:
+        if self.pid and self.process:
+            self.process.send_signal(number)
+
+    def wait(self, seconds: float = STOP_SECONDS) -> int | None:
+        """The process's exit code, or None if it still runs after `seconds`."""
+        if self.process is None:
+            return None
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def stop(self, seconds: float = STOP_SECONDS) -> int | None:
+        """SIGTERM, then SIGKILL; nothing is mounted afterwards. The exit code (negative: the signal)."""
+        self.signal(signal.SIGTERM)
+        code = self.wait(seconds)
+        if code is None:
+            self.kill9()
+            code = self.wait(seconds)
+        if self.process and self.process.stdin:
+            self.process.stdin.close()
+        detach(self.mount)
+        return code
+
+    def kill9(self) -> None:
+        """Kill the process as a crash would; its dead mount stays, as after a real crash."""
+        self.signal(signal.SIGKILL)
+        self.wait()
+
+    def restart(self, seconds: float = START_SECONDS) -> None:
+        """Start again on the same files and port (after `kill9`, over the dead mount) and wait for it."""
+        if self.pid:
+            self.stop()
+        self.start()
+        self.wait_ready(seconds)
+
+    def log_tail(self, lines: int = LOG_TAIL_LINES) -> str:
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return "\n".join(f"  {line}" for line in text.splitlines()[-lines:])
+
+
+class Cluster:
+    """A primary `n1` and `replicas` replicas under `base_dir`, with a static lease.
+
+    `settings` are merged over every node's litefs.yml, `node_settings` over those of the node named.
+    Ports are free ones from `first_port` on. As a context manager it starts and stops them all.
+    """
+
+    def __init__(
+        self,
+        base_dir: Path,
+        replicas: int = 2,
+        *,
+        settings: Settings | None = None,
+        node_settings: Mapping[str, Settings] | None = None,
+        first_port: int | None = None,
+    ) -> None:
+        self.base_dir = base_dir.resolve()
+        self._settings = settings or {}
+        self._node_settings = node_settings or {}
+        self.nodes = [
+            ClusterNode(f"n{n}", self.base_dir / f"n{n}", port, is_primary=n == 1)
+            for n, port in enumerate(free_ports(replicas + 1, first_port), start=1)
+        ]
+
+    @property
+    def primary(self) -> ClusterNode:
+        return self.nodes[0]
+
+    @property
+    def replicas(self) -> list[ClusterNode]:
+        return self.nodes[1:]
+
+    @property
+    def manifest(self) -> Path:
+        return self.base_dir / "cluster.json"
+
+    def start(self, seconds: float = START_SECONDS) -> None:
+        """Start every node and wait for all. On a failure stops them and raises ClusterError."""
+        try:
+            for node in self.nodes:
+                node.dir.mkdir(parents=True, exist_ok=True)
+                detach(node.mount)
+                node.config.write_text(yaml.safe_dump(self.config_of(node), sort_keys=False))
+                node.log.write_bytes(b"")
+            self.manifest.write_text(json.dumps(self.description(), indent=2) + "\n")
+            for node in self.nodes:
+                node.start()
+            for node in self.nodes:
+                node.wait_ready(seconds)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self, seconds: float = STOP_SECONDS) -> dict[str, int | None]:
+        """Stop every node, together; their exit codes by name."""
+        for node in self.nodes:
+            node.signal(signal.SIGTERM)
+        return {node.name: node.stop(seconds) for node in self.nodes}
+
+    def config_of(self, node: ClusterNode) -> dict[str, object]:
+        """What goes into the node's litefs.yml."""
+        config: dict[str, object] = {
+            "fuse": {"dir": str(node.mount)},
+            "data": {"dir": str(node.data)},
+            "http": {"addr": f"127.0.0.1:{node.port}"},
+            "lease": {
+                "type": "static",
+                "hostname": self.primary.name,
+                "advertise-url": self.primary.url,
+                "candidate": node.is_primary,
+            },
+            "log": {"timestamp": True},
+        }
+        return _merge(_merge(config, self._settings), self._node_settings.get(node.name, {}))
+
+    def description(self) -> dict[str, object]:
+        """What cluster.json says: the parent's process id, and each node's name, URL, mount and data."""
+        return {
+            "pid": os.getpid(),
+            "nodes": [
+                {"name": node.name, "url": node.url, "mount": str(node.mount), "data": str(node.data)}
+                for node in self.nodes
+            ],
+        }
+
+    def __iter__(self) -> Iterator[ClusterNode]:
+        return iter(self.nodes)
+
+    def __enter__(self) -> "Cluster":
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _merge(base: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
+    merged = dict(base)
+    for key, value in over.items():
+        mine = merged.get(key)
+        merged[key] = _merge(mine, value) if isinstance(mine, dict) and isinstance(value, Mapping) else value
+    return merged
