@@ -1,0 +1,99 @@
+"""What the store asks of whoever changes a mounted database: the applier, in the store's own words.
+
+`node.py` hands in the real one (mount/applier.py). `DirectApplier` writes the data files themselves; it
+is for a store that is not mounted, as in tests and offline tools. The rule: nobody here holds a
+database's state lock while waiting for SQLite's locks.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from pylitefs.ltx.decoder import open_ltx
+from pylitefs.store.files import pwrite_all
+from pylitefs.store.names import FileKind, database_dir
+
+
+class WriteLock(Protocol):
+    """All of SQLite's write locks on one database, held."""
+
+    def apply(self, ltx_path: Path) -> None:
+        """Write an LTX file's pages through the mount; a WAL and a journal are emptied."""
+
+
+class Applier(Protocol):
+    """Takes SQLite's locks on the mount, from outside, and writes as SQLite does. All calls block."""
+
+    def apply(self, database: str, ltx_path: Path) -> None:
+        """Lock, write the LTX file's pages, cut to its commit (0: unlink all), publish, unlock."""
+
+    def write_lock(self, database: str) -> AbstractContextManager[WriteLock]:
+        """All write locks, for an import."""
+
+    def shared_lock(self, database: str, timeout: float | None = None) -> AbstractContextManager[None]:
+        """SHARED alone: no writer is half-way while it is held."""
+
+    def read_lock(
+        self, database: str, wal: bool, timeout: float | None = None
+    ) -> AbstractContextManager[None]:
+        """A reader's locks; in WAL mode also against checkpoints and a restart of the WAL."""
+
+    def rollback_hot_journal(self, database: str) -> None:
+        """Have SQLite itself open and read the database, which rolls a hot journal back."""
+
+    def unlink(self, database: str) -> None:
+        """Remove a database file that is in no transaction, through the mount."""
+
+
+class DirectApplier:
+    """Applies to the data files themselves. Only for a store without a mount: it takes no locks."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+
+    def apply(self, database: str, ltx_path: Path) -> None:
+        directory = database_dir(self.data_dir, database)
+        for kind in (FileKind.JOURNAL, FileKind.WAL, FileKind.SHM):
+            (directory / kind.value).unlink(missing_ok=True)
+        target = directory / FileKind.DATABASE.value
+        with open_ltx(ltx_path) as decoder:
+            header = decoder.header
+            if header.commit == 0:
+                target.unlink(missing_ok=True)
+                return
+            fd = os.open(target, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                for pgno, page in decoder.pages():
+                    pwrite_all(fd, page, (pgno - 1) * header.page_size)
+                os.ftruncate(fd, header.commit * header.page_size)
+            finally:
+                os.close(fd)
+
+    @contextmanager
+    def write_lock(self, database: str) -> Iterator[WriteLock]:
+        yield _DirectWriteLock(self, database)
+
+    @contextmanager
+    def shared_lock(self, database: str, timeout: float | None = None) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def read_lock(self, database: str, wal: bool, timeout: float | None = None) -> Iterator[None]:
+        yield
+
+    def rollback_hot_journal(self, database: str) -> None:
+        """Without a mount there is no client that could have left one."""
+
+    def unlink(self, database: str) -> None:
+        (database_dir(self.data_dir, database) / FileKind.DATABASE.value).unlink(missing_ok=True)
+
+
+class _DirectWriteLock:
+    def __init__(self, applier: DirectApplier, database: str) -> None:
+        self._applier = applier
+        self._database = database
+
+    def apply(self, ltx_path: Path) -> None:
+        self._applier.apply(self._database, ltx_path)

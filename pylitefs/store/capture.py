@@ -1,0 +1,185 @@
+"""From changed pages to an LTX file: the one place where a transaction of this node is made.
+
+The rule is the order: the file is complete, synced and under its final name; then it is listed; then the
+position moves. It is written under its final name at once: the sync of a new file makes its name durable
+too, and recovery drops one that ends early, so neither a rename nor a sync of the directory is needed.
+
+A transaction that changes no byte is none: SQLite rolled back, or wrote what was there already.
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+
+from pylitefs.ltx.checksum import EMPTY_CHECKSUM, page_checksum
+from pylitefs.ltx.encoder import Encoder
+from pylitefs.ltx.header import FLAG_LZ4, Header
+from pylitefs.ltx.position import Pos
+from pylitefs.sqlite import Buffer
+from pylitefs.sqlite.locks import lock_pgno
+from pylitefs.store.checksums import PageChecksums
+from pylitefs.store.files import write_all
+from pylitefs.store.names import FileKind
+from pylitefs.store.state import DatabaseState
+from pylitefs.store.status import now_ms
+
+_SPILL = 1 << 20
+"""An LTX file is kept in memory up to this size and written in one go."""
+_RUN = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class WalPlace:
+    """Where in the WAL a transaction lies: the WAL fields of its LTX header."""
+
+    offset: int = 0
+    size: int = 0
+    salt1: int = 0
+    salt2: int = 0
+
+
+NOT_IN_WAL = WalPlace()
+
+Pages = Iterable[tuple[int, Buffer]]
+"""(page number, its bytes), ascending, without the lock page."""
+
+
+def pages_in_file(fd: int, pgnos: list[int], page_size: int) -> Pages:
+    """The pages of a database file, runs of neighbours read together; past its end they are zero."""
+    start = 0
+    longest = max(1, _RUN // page_size)
+    breaks = [at + 1 for at, (left, right) in enumerate(pairwise(pgnos)) if right != left + 1]
+    for stop in [*breaks, len(pgnos)]:
+        while start < stop:
+            run = pgnos[start : min(stop, start + longest)]
+            want = len(run) * page_size
+            data = os.pread(fd, want, (run[0] - 1) * page_size)
+            view = memoryview(data if len(data) == want else data.ljust(want, b"\0"))
+            for index, pgno in enumerate(run):
+                yield pgno, view[index * page_size : (index + 1) * page_size]
+            start += len(run)
+
+
+def all_pgnos(commit: int, page_size: int) -> list[int]:
+    """Every page of a database of `commit` pages, without the lock page."""
+    skip = lock_pgno(page_size)
+    return [pgno for pgno in range(1, commit + 1) if pgno != skip]
+
+
+class _LtxFile:
+    """The file being written: in memory while small, under its final name from `_SPILL` on."""
+
+    def __init__(self, state: DatabaseState, txid: int) -> None:
+        self.path = state.ltx.path(txid, txid)
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._fd = -1
+
+    def write(self, part: bytes) -> None:
+        self._parts.append(part)
+        self._size += len(part)
+        if self._size >= _SPILL:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._fd < 0:
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        write_all(self._fd, b"".join(self._parts))
+        self._parts.clear()
+        self._size = 0
+
+    def commit(self) -> bytes | None:
+        """Make it durable; its content if it never left memory."""
+        content = b"".join(self._parts) if self._fd < 0 else None
+        self._flush()
+        os.fdatasync(self._fd)
+        os.close(self._fd)
+        self._fd = -1
+        return content
+
+    def discard(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self.path.unlink(missing_ok=True)
+
+
+def commit_transaction(
+    state: DatabaseState,
+    page_size: int,
+    commit: int,
+    pages: Pages,
+    wal: WalPlace = NOT_IN_WAL,
+    *,
+    replace: bool = False,
+    even_if_unchanged: bool = False,
+) -> Pos | None:
+    """Capture one transaction: the pages as they are now, `commit` pages in all afterwards.
+
+    `replace` says that `pages` are all there are (another page size, an import). Gives the new position,
+    or None if nothing changed. OSError (ENOSPC and the like) leaves everything as it was.
+    """
+    txid = state.pos.txid + 1
+    header = Header(
+        flags=FLAG_LZ4 if state.node.compress else 0,
+        page_size=page_size,
+        commit=commit,
+        min_txid=txid,
+        max_txid=txid,
+        timestamp_ms=now_ms(),
+        pre_apply_checksum=state.pos.checksum,
+        wal_offset=wal.offset,
+        wal_size=wal.size,
+        wal_salt1=wal.salt1,
+        wal_salt2=wal.salt2,
+        node_id=state.node.node_id,
+    )
+    sums = PageChecksums() if replace else state.sums
+    changes: dict[int, int] = {}
+    file = _LtxFile(state, txid)
+    try:
+        encoder = Encoder(file.write, header)
+        for pgno, data in pages:
+            changes[pgno] = page_checksum(pgno, data)
+            encoder.encode_page(pgno, data)
+        if not replace and not even_if_unchanged and sums.changes_nothing(changes, commit):
+            file.discard()
+            return None
+        pos = Pos(txid, sums.preview(changes, commit))
+        trailer = encoder.finish(pos.checksum)
+        tracer = state.node.tracer
+        if tracer.active:
+            tracer.emit("ltx.encode", state.name, txid, pages=len(changes), commit=commit)
+        content = file.commit()
+    except BaseException:
+        file.discard()
+        raise
+    state.ltx.add(txid, txid, content)
+    if tracer.active:
+        tracer.emit(
+            "ltx.commit",
+            state.name,
+            txid,
+            path=str(file.path),
+            size=encoder.bytes_written,
+            pages=len(changes),
+            checksum=trailer.file_checksum,
+        )
+    sums.update(changes, commit)
+    state.sums = sums
+    state.count("commit")
+    state.advance(header, pos)
+    return pos
+
+
+def commit_drop(state: DatabaseState) -> Pos:
+    """The database was unlinked: a transaction with no page at all, after which it is empty."""
+    pos = commit_transaction(state, state.page_size, 0, (), replace=True)
+    assert pos is not None and pos.checksum == EMPTY_CHECKSUM
+    return pos
+
+
+def commit_whole_file(state: DatabaseState, page_size: int, commit: int) -> Pos | None:
+    """Capture the database file as it lies, every page of it."""
+    pages = pages_in_file(state.fd(FileKind.DATABASE), all_pgnos(commit, page_size), page_size)
+    return commit_transaction(state, page_size, commit, pages, replace=True)

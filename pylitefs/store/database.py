@@ -1,0 +1,347 @@
+"""One database: a method for each thing SQLite does to its files.
+
+SQLite opens, reads, writes, truncates, syncs and removes four kinds of file. Each arrives here (from the
+mount, or from a test) with the kind of file; the two watches see it and decide what it means. The rule:
+a change is passed to the data file, and where it completes a transaction, the transaction is durable
+before the caller gets its answer. Calls of the applier go straight through: they *are* transactions.
+
+Raises OSError with the errno that SQLite is to see; each refusal logs one line that says why.
+"""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from pylitefs.errors import SqliteFormatError
+from pylitefs.ltx.header import Header
+from pylitefs.ltx.position import Pos
+from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
+from pylitefs.store.capture import commit_drop, commit_whole_file
+from pylitefs.store.files import file_size, pwrite_all
+from pylitefs.store.names import FileKind
+from pylitefs.store.rollback import RollbackWatch
+from pylitefs.store.state import DatabaseState
+from pylitefs.store.wal_watch import WalWatch
+
+_READ_ONLY = "this node is a replica"
+_USE_PRIMARY = "write on the primary"
+_USE_IMPORT = "use `pylitefs import` to replace a database, or `rm` it first"
+
+Later = Callable[[str, str], None]
+"""later(database, what): have the applier do something once the caller's own call has returned."""
+
+
+class Database:
+    """One database of a node. All calls may come from any thread."""
+
+    def __init__(self, state: DatabaseState, later: Later) -> None:
+        self.state = state
+        self.rollback = RollbackWatch(state)
+        self.wal = WalWatch(state)
+        self._later = later
+        self._live: dict[FileKind, set[int]] = {kind: set() for kind in FileKind}
+        """Descriptors on the files that now bear the names; others are on files already unlinked."""
+        self._imports: set[int] = set()
+        """Descriptors opened write-only on a new database, as `cp` does."""
+        self._write_only: set[int] = set()
+        self.stale: set[FileKind] = set()
+        """Files changed behind the kernel's back: the next open must not keep its cached pages."""
+
+    # -- what the rest of the node reads -------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return self.state.name
+
+    @property
+    def pos(self) -> Pos:
+        return self.state.pos
+
+    @property
+    def page_size(self) -> int:
+        return self.state.page_size
+
+    @property
+    def page_count(self) -> int:
+        return self.state.sums.page_count
+
+    @property
+    def timestamp_ms(self) -> int:
+        return self.state.timestamp_ms
+
+    @property
+    def dir(self) -> Path:
+        return self.state.directory
+
+    @property
+    def ltx_dir(self) -> Path:
+        return self.state.ltx.directory
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a database file: not before the first write, nor after a drop."""
+        return self.path(FileKind.DATABASE).exists()
+
+    def path(self, kind: FileKind) -> Path:
+        """Where the file lies in the data directory. Only ever to look at: it shares no locks with the mount."""
+        return self.state.path(kind)
+
+    def ltx_path(self, min_txid: int, max_txid: int) -> Path:
+        return self.state.ltx.path(min_txid, max_txid)
+
+    def ltx_files(self) -> list[tuple[int, int]]:
+        """(min TXID, max TXID) of each LTX file, ascending."""
+        return self.state.ltx.ranges()
+
+    def ltx_next(self, txid: int) -> tuple[int, int] | None:
+        """The LTX file that continues after `txid`; None if it is gone or not made yet."""
+        return self.state.ltx.next(txid)
+
+    def read_ltx(self, min_txid: int, max_txid: int) -> bytes | None:
+        """A small, recent LTX file from memory; None if it has to be read from its path."""
+        return self.state.ltx.read(min_txid, max_txid)
+
+    def ltx_header(self, min_txid: int, max_txid: int) -> Header | None:
+        return self.state.ltx.header(min_txid, max_txid)
+
+    # -- open, create, release -----------------------------------------------------------------------
+
+    def create_file(self, kind: FileKind, flags: int, applier: bool) -> int:
+        """Create and open a file; a descriptor for reading and writing. EACCES on a replica."""
+        replica = not self.state.node.status.is_primary
+        if replica and not applier and kind in (FileKind.DATABASE, FileKind.JOURNAL):
+            self._refuse(errno.EACCES, f"creating {self.name}{kind.suffix}", _READ_ONLY, _USE_PRIMARY)
+        with self.state.lock:
+            self.state.ltx.directory.mkdir(parents=True, exist_ok=True)
+            fd = os.open(self.path(kind), os.O_RDWR | os.O_CREAT | (flags & os.O_EXCL), 0o666)
+            if kind is FileKind.DATABASE:
+                self.state.forget_fd(kind)
+            self._opened(kind, fd, flags, applier, created=True)
+        tracer = self.state.node.tracer
+        if tracer.active and kind is FileKind.JOURNAL:
+            tracer.emit("journal.open", self.name, self.pos.txid)
+        return fd
+
+    def open_file(self, kind: FileKind, flags: int, applier: bool) -> int:
+        """Open a file that exists. A database opened write-only is `cp` over it: its writes are refused."""
+        with self.state.lock:
+            try:
+                fd = os.open(self.path(kind), os.O_RDWR)
+            except FileNotFoundError:
+                # The kernel still knows the name of a side file that a drop took along.
+                if kind is FileKind.DATABASE or not self.exists:
+                    raise
+                return self.create_file(kind, flags, applier)
+            self._opened(kind, fd, flags, applier, created=False)
+        return fd
+
+    def _opened(self, kind: FileKind, fd: int, flags: int, applier: bool, created: bool) -> None:
+        self._live[kind].add(fd)
+        if kind is FileKind.DATABASE and not applier and flags & os.O_ACCMODE == os.O_WRONLY:
+            fresh = created or (self.pos.txid == 0 and file_size(self.path(kind)) == 0)
+            (self._imports if fresh else self._write_only).add(fd)
+
+    def release(self, kind: FileKind, fd: int, applier: bool = False) -> None:
+        """The last copy of a descriptor was closed. What `cp` left unfinished is not kept."""
+        with self.state.lock:
+            self._live[kind].discard(fd)
+            self._write_only.discard(fd)
+            importing = fd in self._imports
+            if importing and self._finish_import(fd):
+                importing = False
+            self._imports.discard(fd)
+            size = os.fstat(fd).st_size
+            os.close(fd)
+        if importing and size:
+            self.state.node.refuse(
+                self.name, "copying a file onto the mount", "it is not a whole SQLite database", _USE_IMPORT
+            )
+            self._later(self.name, "remove")
+
+    def flush(self, kind: FileKind, fd: int, applier: bool = False) -> None:
+        """A descriptor is being closed: the moment at which a copied database becomes a transaction."""
+        if fd in self._imports:
+            with self.state.lock:
+                self._finish_import(fd)
+
+    def _finish_import(self, fd: int) -> bool:
+        """Capture what `cp` wrote, if it is a whole database by now."""
+        head = os.pread(fd, DATABASE_HEADER_SIZE, 0)
+        try:
+            header = DatabaseHeader.parse(head)
+        except SqliteFormatError:
+            return False
+        size = os.fstat(fd).st_size
+        commit = header.pages(size)
+        if commit == 0 or size < commit * header.page_size:
+            return False
+        self._imports.discard(fd)
+        commit_whole_file(self.state, header.page_size, commit)
+        return True
+
+    # -- write ---------------------------------------------------------------------------------------
+
+    def write(
+        self, kind: FileKind, fd: int, data: "bytes | memoryview", offset: int, applier: bool = False
+    ) -> int:
+        """Write all of `data` at `offset`; its length."""
+        if applier or kind is FileKind.SHM:
+            pwrite_all(fd, data, offset)
+        elif not self.state.node.status.is_primary:
+            self._refuse_write(kind)
+        elif fd not in self._live[kind]:
+            self._write_unlinked(kind, fd, data, offset)
+        else:
+            with self.state.lock:
+                if kind is FileKind.DATABASE:
+                    self._write_database(fd, data, offset)
+                elif kind is FileKind.JOURNAL:
+                    self._write_journal(fd, data, offset)
+                else:
+                    self._write_wal(fd, data, offset)
+        self.state.count(kind.value)
+        return len(data)
+
+    def _refuse_write(self, kind: FileKind) -> NoReturn:
+        code = errno.EIO if kind is FileKind.DATABASE else errno.EACCES
+        self._refuse(code, f"writing {self.name}{kind.suffix}", _READ_ONLY, _USE_PRIMARY)
+
+    def _write_unlinked(self, kind: FileKind, fd: int, data: "bytes | memoryview", offset: int) -> None:
+        # Writing an unlinked database is harmless; an old WAL or journal may now belong to a new one.
+        if kind is not FileKind.DATABASE and self.exists:
+            self._refuse(
+                errno.EIO,
+                f"writing {self.name}{kind.suffix}",
+                "its database was removed while it was open",
+                "close the connection and open the database again",
+            )
+        pwrite_all(fd, data, offset)
+
+    def _write_database(self, fd: int, data: "bytes | memoryview", offset: int) -> None:
+        if fd in self._write_only:
+            self._refuse(errno.EPERM, f"copying over {self.name}", "it is a live database", _USE_IMPORT)
+        if fd not in self._imports and not self.wal.live and self.rollback.page_written(offset, len(data)):
+            self._later(self.name, "capture")
+        pwrite_all(fd, data, offset)
+        self._trace("page.write", offset, data, checkpoint=self.wal.live)
+
+    def _write_journal(self, fd: int, data: "bytes | memoryview", offset: int) -> None:
+        if self.rollback.journal_written(offset, data):
+            self.rollback.end_journal()
+        pwrite_all(fd, data, offset)
+        self._trace("journal.write", offset, data)
+
+    def _write_wal(self, fd: int, data: "bytes | memoryview", offset: int) -> None:
+        if self.wal.begins_transaction(offset) and not os.path.lexists(self.path(FileKind.SHM)):
+            self._refuse(
+                errno.EIO,
+                "a transaction in WAL mode with locking_mode=EXCLUSIVE",
+                "SQLite keeps its WAL index in memory then, where other processes cannot see it",
+                "use PRAGMA locking_mode=NORMAL before the first access",
+            )
+        self.wal.before_write(offset)
+        pwrite_all(fd, data, offset)
+        self._trace("wal.frame", offset, data)
+        self.wal.after_write(offset, data)
+
+    def _trace(self, name: str, offset: int, data: "bytes | memoryview", **payload: object) -> None:
+        tracer = self.state.node.tracer
+        if tracer.active:
+            tracer.emit(name, self.name, self.pos.txid, offset=offset, length=len(data), **payload)
+
+    # -- truncate, sync, remove ----------------------------------------------------------------------
+
+    def truncate(self, kind: FileKind, size: int, applier: bool = False, fd: int | None = None) -> None:
+        """Change a file's length. A journal's truncation to 0 ends it."""
+        if not applier and kind is not FileKind.SHM and not self.state.node.status.is_primary:
+            self._refuse_write(kind)
+        with self.state.lock:
+            if applier:
+                if kind is FileKind.WAL and size == 0:
+                    self.wal.tracker.reset(self.page_count)
+            elif fd is None or fd in self._live[kind]:
+                self._before_truncate(kind, size, fd)
+            if fd is None:
+                os.truncate(self.path(kind), size)
+            else:
+                os.ftruncate(fd, size)
+
+    def _before_truncate(self, kind: FileKind, size: int, fd: int | None) -> None:
+        if kind is FileKind.DATABASE:
+            if fd is None or fd in self._write_only:
+                self._refuse(errno.EPERM, f"truncating {self.name}", "it is a live database", _USE_IMPORT)
+        elif kind is FileKind.JOURNAL and size == 0:
+            self.rollback.end_journal()
+        elif kind is FileKind.WAL:
+            self.wal.cut(size)
+
+    def sync(self, kind: FileKind, fd: int, datasync: bool = False, applier: bool = False) -> None:
+        """SQLite asked for it, so it is promised: passed on to the data file."""
+        if datasync:
+            os.fdatasync(fd)
+        else:
+            os.fsync(fd)
+        tracer = self.state.node.tracer
+        if tracer.active and kind is FileKind.JOURNAL:
+            tracer.emit("journal.sync", self.name, self.pos.txid)
+
+    def remove(self, kind: FileKind, applier: bool = False) -> None:
+        """Unlink a file: the journal's end, or the whole database's. EACCES on a replica."""
+        if not applier and not self.state.node.status.is_primary:
+            self._refuse(errno.EACCES, f"removing {self.name}{kind.suffix}", _READ_ONLY, _USE_PRIMARY)
+        with self.state.lock:
+            os.stat(self.path(kind))
+            if applier:
+                self._forget(kind)
+            elif kind is FileKind.JOURNAL:
+                self.rollback.end_journal()
+            elif kind is FileKind.WAL:
+                self.wal.gone()
+            elif kind is FileKind.DATABASE:
+                self._drop()
+            os.unlink(self.path(kind))
+            self._live[kind].clear()
+            self.state.forget_fd(kind)
+            if kind is FileKind.DATABASE and self.pos.txid == 0:
+                self._remove_directory()
+
+    def _forget(self, kind: FileKind) -> None:
+        if kind is FileKind.WAL:
+            self.wal.tracker.reset(self.page_count)
+        elif kind in (FileKind.JOURNAL, FileKind.DATABASE):
+            self.rollback.forget()
+
+    def _drop(self) -> None:
+        """The database is unlinked on the primary: so it is everywhere, with what SQLite kept beside it."""
+        if self.pos.txid:
+            commit_drop(self.state)
+        self.rollback.forget()
+        self.wal.tracker.reset(0)
+        for kind in (FileKind.JOURNAL, FileKind.WAL, FileKind.SHM):
+            if self.path(kind).exists():
+                self.path(kind).unlink()
+                self.state.forget_fd(kind)
+                self._live[kind].clear()
+                self.stale.add(kind)
+
+    def _remove_directory(self) -> None:
+        for directory in (self.state.ltx.directory, self.dir):
+            try:
+                directory.rmdir()
+            except OSError:
+                return
+
+    # -- with the applier's help ---------------------------------------------------------------------
+
+    def capture_unjournaled(self) -> Pos | None:
+        """Capture what was written without a journal; the caller holds SQLite's SHARED lock."""
+        with self.state.lock:
+            if not self.rollback.unjournaled or self.rollback.journal_live:
+                return None
+            return self.rollback.capture()
+
+    def _refuse(self, code: int, what: str, why: str, remedy: str) -> NoReturn:
+        self.state.node.refuse(self.name, what, why, remedy)
+        raise OSError(code, why)

@@ -1,0 +1,99 @@
+"""Small, durable file work. The rule: what must survive a crash is synced before its name is, and the
+name before anything that depends on it."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from pylitefs.errors import DataDirectoryError
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Replace a small file as a whole: written beside it as `*.tmp`, synced, renamed, directory synced."""
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    sync_directory(path.parent)
+
+
+def write_all(fd: int, content: "bytes | memoryview") -> None:
+    """Write the whole of `content` at the descriptor's offset."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def pwrite_all(fd: int, content: "bytes | memoryview", offset: int) -> None:
+    """Write the whole of `content` at `offset`."""
+    view = memoryview(content)
+    while view:
+        written = os.pwrite(fd, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def file_size(path: Path) -> int:
+    """The size in bytes; 0 for a file that is not there."""
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
+
+
+class DirectoryLock:
+    """The data directory belongs to one node at a time: a lock on the directory itself, gone with the process."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._fd = -1
+
+    def acquire(self) -> None:
+        """Raises DataDirectoryError naming the process that holds the directory."""
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise DataDirectoryError(
+                f"cannot use {self.directory} as the data directory: {error.strerror}; "
+                "choose another with data.dir or change its owner"
+            ) from None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _holder(os.fstat(fd).st_ino)
+            os.close(fd)
+            raise DataDirectoryError(
+                f"the data directory {self.directory} is in use by {holder}: "
+                "stop that node, or give this one a data.dir of its own"
+            ) from None
+        self._fd = fd
+
+    def release(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _holder(inode: int) -> str:
+    """Who holds the flock on an inode, from /proc/locks: `process 123 (pylitefs)`."""
+    try:
+        for line in Path("/proc/locks").read_text().splitlines():
+            fields = line.split()
+            if "FLOCK" in fields and fields[-3].endswith(f":{inode}"):
+                pid = fields[fields.index("FLOCK") + 3]
+                name = Path(f"/proc/{pid}/comm").read_text().strip()
+                return f"process {pid} ({name})"
+    except (OSError, ValueError, IndexError):
+        pass
+    return "another process"

@@ -1,0 +1,143 @@
+"""The rollback modes (DELETE, TRUNCATE, PERSIST), and MEMORY and OFF: which pages a transaction wrote.
+
+SQLite copies pages to the journal, syncs it, writes the pages into the database, and commits by ending
+the journal: unlinking it, truncating it to 0, or zeroing its 28-byte header. Until then a crash rolls
+back. So the pages are noted as they are written, and the journal's end is the commit point; a rollback
+ends the journal as well, but leaves every page as it was.
+
+The rule: the page count is page 1's, never the file's size, for VACUUM truncates after its journal's end.
+Without a live journal (MEMORY, OFF) nothing marks the end; then a SHARED lock does: whoever holds it knows
+that no writer is half-way.
+"""
+
+import errno
+import os
+
+from pylitefs.errors import SqliteFormatError
+from pylitefs.ltx.position import Pos
+from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
+from pylitefs.sqlite.journal import JOURNAL_HEADER_SIZE, is_journal_header_valid
+from pylitefs.sqlite.locks import lock_pgno
+from pylitefs.store.capture import commit_transaction, commit_whole_file, pages_in_file
+from pylitefs.store.names import FileKind
+from pylitefs.store.state import DatabaseState
+
+MARKER = "unjournaled"
+"""A file in `dbs/DB/`: pages were written without a journal and not captured yet; recovery looks for it."""
+
+
+class RollbackWatch:
+    """Follows the database file and the journal of one database; its state's lock is held in every call."""
+
+    def __init__(self, state: DatabaseState) -> None:
+        self.state = state
+        self.unjournaled = False
+        self._dirty: set[int] = set()
+        self._whole = False
+        """Pages were written before the page size was known: everything counts as changed."""
+        self._head = bytes(JOURNAL_HEADER_SIZE)
+
+    @property
+    def dirty(self) -> bool:
+        """Whether the database file holds pages that are in no LTX file yet."""
+        return self._whole or bool(self._dirty)
+
+    @property
+    def journal_live(self) -> bool:
+        """Whether the journal's header is valid: a transaction that a crash would roll back."""
+        return is_journal_header_valid(self._head)
+
+    def page_written(self, offset: int, length: int) -> bool:
+        """SQLite is about to write into the database file; True if that is the first write without a journal."""
+        size = self.state.page_size
+        if size == 0:
+            self._whole = True
+        else:
+            first, last = offset // size + 1, (offset + length - 1) // size + 1
+            if first == last:
+                self._dirty.add(first)
+            else:
+                self._dirty.update(range(first, last + 1))
+        if self.journal_live or self.unjournaled:
+            return False
+        self.unjournaled = True
+        (self.state.directory / MARKER).touch()
+        return True
+
+    def journal_written(self, offset: int, data: "bytes | memoryview") -> bool:
+        """SQLite is about to write into the journal; True if that zeroes the header of a live one (PERSIST)."""
+        if offset >= JOURNAL_HEADER_SIZE:
+            return False
+        was_live = self.journal_live
+        head = bytearray(self._head)
+        piece = bytes(data[: JOURNAL_HEADER_SIZE - offset])
+        head[offset : offset + len(piece)] = piece
+        if was_live and not is_journal_header_valid(head):
+            return True
+        self._head = bytes(head)
+        return False
+
+    def end_journal(self) -> Pos | None:
+        """The journal ends, whether by commit or rollback: capture what changed, before it is gone.
+
+        Raises OSError if the transaction cannot be made durable; SQLite then still has its journal.
+        """
+        tracer = self.state.node.tracer
+        if tracer.active:
+            tracer.emit("journal.invalidate", self.state.name, self.state.pos.txid, live=self.journal_live)
+        pos = self.capture() if self.journal_live else None
+        self._head = bytes(JOURNAL_HEADER_SIZE)
+        return pos
+
+    def capture(self) -> Pos | None:
+        """Pack the pages written since the last transaction, if they changed anything."""
+        state = self.state
+        if not self.dirty:
+            return None
+        fd = state.fd(FileKind.DATABASE)
+        head = os.pread(fd, DATABASE_HEADER_SIZE, 0)
+        pos = None
+        if head:
+            pos = self._capture(fd, self._header(head))
+        elif state.pos.txid and state.sums.page_count:
+            self._refuse("its file is empty", "restore it from a replica with `pylitefs export`")
+        self.clear()
+        if pos is None and state.node.tracer.active:
+            state.node.tracer.emit("tx.rollback", state.name, state.pos.txid)
+        return pos
+
+    def _header(self, head: bytes) -> DatabaseHeader:
+        try:
+            return DatabaseHeader.parse(head)
+        except SqliteFormatError as error:
+            self._refuse(str(error), "an encrypted database, or another file, cannot be replicated")
+            raise OSError(errno.EIO, str(error)) from None
+
+    def _refuse(self, why: str, remedy: str) -> None:
+        self.state.node.refuse(self.state.name, "a commit", why, remedy)
+
+    def _capture(self, fd: int, header: DatabaseHeader) -> Pos | None:
+        state = self.state
+        commit = header.pages(os.fstat(fd).st_size)
+        if self._whole or header.page_size != state.page_size:
+            return commit_whole_file(state, header.page_size, commit)
+        skip = lock_pgno(header.page_size)
+        # A page that joined and was freed again in one transaction is never written, yet it is there.
+        grown = range(state.sums.page_count + 1, commit + 1)
+        pgnos = sorted(pgno for pgno in self._dirty.union(grown) if pgno <= commit and pgno != skip)
+        return commit_transaction(
+            state, header.page_size, commit, pages_in_file(fd, pgnos, header.page_size)
+        )
+
+    def clear(self) -> None:
+        """What was written is captured, or rolled back."""
+        self._dirty.clear()
+        self._whole = False
+        if self.unjournaled:
+            self.unjournaled = False
+            (self.state.directory / MARKER).unlink(missing_ok=True)
+
+    def forget(self) -> None:
+        """The database is gone, or replaced as a whole."""
+        self.clear()
+        self._head = bytes(JOURNAL_HEADER_SIZE)

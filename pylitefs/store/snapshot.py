@@ -1,0 +1,176 @@
+"""A consistent copy of a database, and a snapshot LTX file made from it.
+
+The rule: SQLite's locks are held only while the bytes are copied inside this machine, and are gone before
+the first byte is sent: a slow replica must not keep the writer out. In WAL mode the copy is the database
+file overlaid with the captured frames; the locks keep checkpoints and a restart of the WAL away.
+"""
+
+import errno
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pylitefs.errors import BusyError, DatabaseNotFoundError, LtxChecksumError
+from pylitefs.ltx.checksum import page_checksum
+from pylitefs.ltx.encoder import Encoder
+from pylitefs.ltx.header import FLAG_LZ4, Header
+from pylitefs.ltx.position import Pos
+from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
+from pylitefs.store.applying import Applier
+from pylitefs.store.capture import all_pgnos, pages_in_file
+from pylitefs.store.checksums import PageChecksums
+from pylitefs.store.database import Database
+from pylitefs.store.files import pwrite_all
+from pylitefs.store.names import FileKind
+from pylitefs.store.status import now_ms
+
+_ATTEMPTS = 10
+_COPY = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotInfo:
+    """A snapshot LTX file: `header.max_txid` is the position's TXID, `size` in bytes."""
+
+    path: Path
+    header: Header
+    pos: Pos
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    pos: Pos
+    page_size: int
+    page_count: int
+    timestamp_ms: int
+
+
+def export_database(
+    database: Database, applier: Applier, out: Path, timeout: float | None = None
+) -> Pos:
+    """Copy the database's bytes, WAL included, to the file `out`; the position they are at.
+
+    Raises DatabaseNotFoundError if there is no database now, BusyError if the locks cannot be had.
+    """
+    copy = _copy(database, applier, out, timeout)
+    if copy.page_count == 0:
+        raise DatabaseNotFoundError(f"{database.name} was dropped at {copy.pos}: there is nothing to export")
+    return copy.pos
+
+
+def make_snapshot(
+    database: Database, applier: Applier, out: Path, timeout: float | None = None
+) -> SnapshotInfo:
+    """Write a snapshot LTX file, TXIDs 1 to the newest, to `out`. Needs room for a copy beside it."""
+    tracer = database.state.node.tracer
+    if tracer.active:
+        tracer.emit("snapshot.begin", database.name, database.pos.txid)
+    copied = out.with_name(out.name + ".copy")
+    try:
+        copy = _copy(database, applier, copied, timeout)
+        if tracer.active:
+            tracer.emit("snapshot.end", database.name, copy.pos.txid, pages=copy.page_count)
+        return _encode(database, copy, copied, out)
+    finally:
+        with suppress(FileNotFoundError):
+            copied.unlink()
+
+
+def _encode(database: Database, copy: _Copy, source: Path, out: Path) -> SnapshotInfo:
+    state = database.state
+    header = Header(
+        flags=FLAG_LZ4 if state.node.compress else 0,
+        page_size=copy.page_size,
+        commit=copy.page_count,
+        min_txid=1,
+        max_txid=copy.pos.txid,
+        timestamp_ms=now_ms(),
+        node_id=state.node.node_id,
+    )
+    sums: dict[int, int] = {}
+    with open(source, "rb") as file, open(out, "wb") as target:
+        encoder = Encoder(target.write, header)
+        for pgno, page in pages_in_file(
+            file.fileno(), all_pgnos(copy.page_count, copy.page_size), copy.page_size
+        ):
+            sums[pgno] = page_checksum(pgno, page)
+            encoder.encode_page(pgno, page)
+        found = PageChecksums().preview(sums, copy.page_count)
+        if found != copy.pos.checksum:
+            raise LtxChecksumError(
+                f"{database.name} is at {copy.pos}, but its bytes give checksum {found:016x}: "
+                "it was changed behind the mount; restart this node, which says what can be done"
+            )
+        encoder.finish(found)
+    return SnapshotInfo(out, header, copy.pos, encoder.bytes_written)
+
+
+def _copy(database: Database, applier: Applier, out: Path, timeout: float | None) -> _Copy:
+    """Copy the committed bytes under a reader's locks."""
+    if database.pos.txid == 0:
+        raise DatabaseNotFoundError(f"{database.name} has no transaction yet")
+    for _ in range(_ATTEMPTS):
+        if not database.exists:
+            with database.state.lock:
+                if not database.exists:
+                    out.touch()
+                    return _facts(database)
+            continue
+        wal = _is_wal(database)
+        with database.state.apply_lock, applier.read_lock(database.name, wal, timeout):
+            if _is_wal(database) == wal and (copy := _copy_locked(database, out)):
+                return copy
+        if database.rollback.dirty:
+            # Its writer was killed in the middle: SQLite rolls back whenever someone reads.
+            applier.rollback_hot_journal(database.name)
+    raise BusyError(f"{database.name} changes its journal mode all the time: try again later")
+
+
+def _facts(database: Database) -> _Copy:
+    return _Copy(database.pos, database.page_size, database.page_count, database.timestamp_ms)
+
+
+def _is_wal(database: Database) -> bool:
+    try:
+        fd = database.state.fd(FileKind.DATABASE)
+        return DatabaseHeader.parse(os.pread(fd, DATABASE_HEADER_SIZE, 0)).is_wal
+    except Exception:
+        return False
+
+
+def _copy_locked(database: Database, out: Path) -> _Copy | None:
+    """The copy itself; None if a killed writer's pages lie in the database file."""
+    state = database.state
+    database.capture_unjournaled()
+    with state.lock:
+        if database.rollback.dirty:
+            return None
+        copy = _facts(database)
+        frames = dict(database.wal.tracker.pages)
+        source = state.fd(FileKind.DATABASE)
+        read_frame = database.wal.page_of_frame
+    size = copy.page_count * copy.page_size
+    with open(out, "wb") as target:
+        _copy_bytes(source, target.fileno(), size)
+        target.truncate(size)
+        for pgno, frame in frames.items():
+            if pgno <= copy.page_count:
+                pwrite_all(target.fileno(), read_frame(frame), (pgno - 1) * copy.page_size)
+    return copy
+
+
+def _copy_bytes(source: int, target: int, size: int) -> None:
+    """The first `size` bytes of a file, copied by the kernel where the filesystem lets it."""
+    copied = 0
+    while copied < size:
+        try:
+            sent = os.copy_file_range(source, target, min(_COPY, size - copied), copied, copied)
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL):
+                raise
+            sent = os.pwrite(target, os.pread(source, min(1 << 20, size - copied), copied), copied)
+        if sent == 0:
+            return
+        copied += sent

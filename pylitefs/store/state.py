@@ -1,0 +1,100 @@
+"""What a node knows of one database: where its files are, its position, its rolling checksum.
+
+The rule (invariant 1): `advance` is the only place that moves a position, and it is called only once
+the LTX file is durable. Everything here is guarded by `lock`; a thread that waits for SQLite's locks
+must not hold it.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pylitefs.ltx.header import Header
+from pylitefs.ltx.position import Pos
+from pylitefs.store.checksums import PageChecksums
+from pylitefs.store.ltx_files import LtxFiles
+from pylitefs.store.names import FileKind
+from pylitefs.store.status import Status
+from pylitefs.trace import Tracer
+
+Subscriber = Callable[[str, Pos, Header | None], None]
+"""Called after a position moved: database, new position, the LTX header (None where there is no file)."""
+
+
+@dataclass
+class NodeFacts:
+    """What every database needs to know of its node."""
+
+    node_id: int
+    compress: bool
+    tracer: Tracer
+    status: Status
+    publish: Subscriber
+    refuse: Callable[[str, str, str, str], None]
+    """refuse(database, what, why, remedy): one log line and a `fault.refused` tracepoint."""
+
+
+@dataclass(eq=False)
+class DatabaseState:
+    """One database's state. `pos` is (0, 0) before the first transaction."""
+
+    name: str
+    directory: Path
+    node: NodeFacts
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    apply_lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held from before the applier writes until the position has moved: outside it, bytes and position agree.
+    Taken before SQLite's locks, which come before `lock`."""
+    pos: Pos = field(default_factory=Pos)
+    page_size: int = 0
+    """0 until the first transaction."""
+    timestamp_ms: int = 0
+    """When the newest transaction was made; 0 if there is none."""
+    sums: PageChecksums = field(default_factory=PageChecksums)
+    counts: dict[str, int] = field(default_factory=dict)
+    """Writes by kind of file and commits, for the metrics."""
+
+    def __post_init__(self) -> None:
+        self.ltx = LtxFiles(self.directory / "ltx")
+        self._fds: dict[FileKind, int] = {}
+
+    def path(self, kind: FileKind) -> Path:
+        """Where a file of this database lies in the data directory."""
+        return self.directory / kind.value
+
+    def count(self, what: str, by: int = 1) -> None:
+        self.counts[what] = self.counts.get(what, 0) + by
+
+    def fd(self, kind: FileKind) -> int:
+        """A descriptor of the node's own on a data file, opened once; FileNotFoundError if there is none."""
+        fd = self._fds.get(kind)
+        if fd is None:
+            fd = self._fds[kind] = os.open(self.path(kind), os.O_RDWR)
+        return fd
+
+    def forget_fd(self, kind: FileKind) -> None:
+        """The file under the name was removed or replaced."""
+        fd = self._fds.pop(kind, None)
+        if fd is not None:
+            os.close(fd)
+
+    def close(self) -> None:
+        for kind in list(self._fds):
+            self.forget_fd(kind)
+
+    def read_at(self, kind: FileKind) -> Callable[[int, int], bytes]:
+        """`read_at(offset, size)` on a data file, as the formats of `pylitefs.sqlite` want it."""
+        fd = self.fd(kind)
+        return lambda offset, size: os.pread(fd, size, offset)
+
+    def advance(self, header: Header, pos: Pos) -> None:
+        """Move the position. The LTX file of `header` is durable and listed; the lock is held."""
+        self.pos = pos
+        self.timestamp_ms = header.timestamp_ms
+        self.page_size = header.page_size
+        tracer = self.node.tracer
+        if tracer.active:
+            tracer.emit("pos.advance", self.name, pos.txid, checksum=pos.checksum, pages=header.commit)
+        self.node.publish(self.name, pos, header)

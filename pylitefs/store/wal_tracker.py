@@ -1,0 +1,247 @@
+"""Which commits the WAL holds, told from the writes as SQLite makes them.
+
+The WAL (https://www.sqlite.org/fileformat2.html#walformat) is a 32-byte header and frames of 24 bytes
+and a page. A frame belongs to the chain when its salts are the header's and its checksum continues
+that of the frame before; a frame with a nonzero commit field ends a transaction. Writes arrive in
+pieces, and in an order of SQLite's choosing:
+
+    header | 24 bytes | page...page (split at 4 KiB file boundaries) | 24 bytes | page...page
+
+After a cache spill, pages are written over frames of the same transaction and then only the 24-byte
+headers again, since every later checksum changed; so *the last write of a commit can be a header alone*.
+
+The rule: this module decides from bytes and does no I/O of its own (`read_at` is handed in); a commit is
+reported exactly once, at the write that completes it.
+
+    frames:   1 ... captured | captured+1 ... verified | ... (not looked at yet)
+              in LTX files   | chain checked           |
+"""
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from pylitefs.errors import SqliteFormatError
+from pylitefs.sqlite import ReadAt
+from pylitefs.sqlite.wal import (
+    FRAME_HEADER_SIZE,
+    WAL_HEADER_SIZE,
+    FrameHeader,
+    WalHeader,
+    frame_checksum,
+)
+
+_BATCH = 1 << 20
+_KEEP = 8 << 20
+"""A transaction's page data up to this many bytes is kept from verifying to capture, so it is read once."""
+
+
+@dataclass
+class WalCommit:
+    """One committed transaction in the WAL: frames `first`..`last`, `page_count` pages after it."""
+
+    first: int
+    last: int
+    page_count: int
+    frames: dict[int, int]
+    """The newest frame of each page, by page number."""
+    data: dict[int, memoryview]
+    """The page's bytes, for those kept in memory; the others are read again from their frame."""
+
+
+@dataclass
+class _Chain:
+    """The frames past `captured` that verify: their cumulative checksums, page numbers, kept bytes."""
+
+    checksums: list[tuple[int, int]] = field(default_factory=list)
+    pgnos: list[int] = field(default_factory=list)
+    data: dict[int, memoryview] = field(default_factory=dict)
+    kept: int = 0
+
+    def cut(self, length: int) -> None:
+        """Forget all but the first `length` frames."""
+        if length < len(self.pgnos):
+            del self.checksums[length:], self.pgnos[length:]
+            self.data = {index: page for index, page in self.data.items() if index < length}
+            self.kept = sum(len(page) for page in self.data.values())
+
+
+class WalTracker:
+    """Follows one WAL file through its writes. `header` is None while there is no valid one."""
+
+    def __init__(self) -> None:
+        self.reset(0)
+
+    def reset(self, page_count: int) -> None:
+        """The WAL is gone or empty; the database file has `page_count` pages."""
+        self._head = bytearray(WAL_HEADER_SIZE)
+        self._start(None, page_count)
+
+    def _start(self, header: WalHeader | None, page_count: int) -> None:
+        self.header = header
+        self.captured = 0
+        self.pgnos = array("I")
+        self.pages: dict[int, int] = {}
+        """Page number to its newest captured frame: what lies over the database file."""
+        self._boundaries: list[tuple[int, int]] = [(0, page_count)]
+        self._base = (header.checksum1, header.checksum2) if header else (0, 0)
+        self._chain = _Chain()
+        self._headers: dict[int, bytearray] = {}
+        self._commit_frames: set[int] = set()
+        self._complete = 0
+
+    @property
+    def frame_size(self) -> int:
+        return FRAME_HEADER_SIZE + self.header.page_size if self.header else 0
+
+    @property
+    def last_commit(self) -> tuple[int, int]:
+        """(first, last) frame of the newest captured transaction; (1, 0) if there is none."""
+        if len(self._boundaries) < 2:
+            return 1, 0
+        return self._boundaries[-2][0] + 1, self._boundaries[-1][0]
+
+    def frame_offset(self, frame: int) -> int:
+        """Byte offset of a frame's 24-byte header; frames count from 1."""
+        return WAL_HEADER_SIZE + (frame - 1) * self.frame_size
+
+    def frame_at(self, offset: int) -> int:
+        """The frame that holds the byte at `offset`, which must be past the header."""
+        return (offset - WAL_HEADER_SIZE) // self.frame_size + 1
+
+    def header_after(self, offset: int, data: "bytes | memoryview") -> WalHeader | None:
+        """The valid header the WAL would have after this write into its first 32 bytes, else None."""
+        head = bytearray(self._head)
+        piece = bytes(data[: WAL_HEADER_SIZE - offset])
+        head[offset : offset + len(piece)] = piece
+        self._head = head
+        try:
+            return WalHeader.parse(head)
+        except SqliteFormatError:
+            return None
+
+    def restart(self, header: WalHeader | None, page_count: int) -> None:
+        """A new header was written: frames count from 1 again."""
+        self._start(header, page_count)
+
+    def note(self, offset: int, data: "bytes | memoryview") -> None:
+        """Bytes were written past the header. Frames up to `captured` must have been given up before."""
+        if self.header is None:
+            return
+        end = offset + len(data)
+        size = self.frame_size
+        offset = max(offset, WAL_HEADER_SIZE)
+        for frame in range(self.frame_at(offset), self.frame_at(end - 1) + 1):
+            start = WAL_HEADER_SIZE + (frame - 1) * size
+            self._chain.cut(frame - 1 - self.captured)
+            if offset < start + FRAME_HEADER_SIZE:
+                self._note_header(frame, start, end - len(data), data)
+            if end >= start + size:
+                self._complete = max(self._complete, frame)
+
+    def _note_header(self, frame: int, start: int, offset: int, data: "bytes | memoryview") -> None:
+        header = self._headers.setdefault(frame, bytearray(FRAME_HEADER_SIZE))
+        low = max(start, offset)
+        piece = bytes(data[low - offset : start + FRAME_HEADER_SIZE - offset])
+        header[low - start : low - start + len(piece)] = piece
+        if header[4:8] != b"\0\0\0\0":
+            self._commit_frames.add(frame)
+        else:
+            self._commit_frames.discard(frame)
+
+    def commits(self, read_at: ReadAt) -> Iterator[WalCommit]:
+        """The transactions that are complete now; the caller captures each and then calls `capture`."""
+        while self._commit_frames:
+            found = self._verify_to_commit(read_at)
+            if found is None:
+                return
+            yield found
+            if found.last > self.captured:
+                return
+
+    def _verify_to_commit(self, read_at: ReadAt) -> WalCommit | None:
+        """Check the chain onwards to the next commit frame; None if it is not whole yet."""
+        chain, header = self._chain, self.header
+        last = min(max(self._commit_frames), self._complete)
+        if header is None or self.captured + len(chain.pgnos) >= last:
+            return None
+        size = self.frame_size
+        while (at := self.captured + len(chain.pgnos) + 1) <= last:
+            count = min(last - at + 1, max(1, _BATCH // size))
+            view = memoryview(read_at(self.frame_offset(at), count * size))
+            for index in range(len(view) // size):
+                raw = view[index * size : (index + 1) * size]
+                frame = FrameHeader.parse(raw[:FRAME_HEADER_SIZE])
+                if not self._verify(frame, raw, header):
+                    return None
+                if frame.commit:
+                    return self._found(at + index, frame.commit)
+            if len(view) < count * size:
+                return None
+        return None
+
+    def _verify(self, frame: FrameHeader, raw: memoryview, header: WalHeader) -> bool:
+        chain = self._chain
+        if (frame.salt1, frame.salt2) != (header.salt1, header.salt2) or frame.pgno == 0:
+            return False
+        s1, s2 = chain.checksums[-1] if chain.checksums else self._base
+        page = raw[FRAME_HEADER_SIZE:]
+        s1, s2 = frame_checksum(raw, page, s1, s2, header.big_endian)
+        if (s1, s2) != (frame.checksum1, frame.checksum2):
+            return False
+        if chain.kept + len(page) <= _KEEP:
+            chain.data[len(chain.pgnos)] = page
+            chain.kept += len(page)
+        chain.checksums.append((s1, s2))
+        chain.pgnos.append(frame.pgno)
+        return True
+
+    def _found(self, last: int, page_count: int) -> WalCommit:
+        chain, first = self._chain, self.captured + 1
+        frames: dict[int, int] = {}
+        data: dict[int, memoryview] = {}
+        for index, pgno in enumerate(chain.pgnos[: last - self.captured]):
+            frames[pgno] = first + index
+            data.pop(pgno, None)
+            if index in chain.data:
+                data[pgno] = chain.data[index]
+        return WalCommit(first, last, page_count, frames, data)
+
+    def capture(self, commit: WalCommit) -> None:
+        """The transaction is in an LTX file (or was found to be none): its frames are done with."""
+        chain, count = self._chain, commit.last - self.captured
+        self._base = chain.checksums[count - 1]
+        self.pgnos.extend(chain.pgnos[:count])
+        self.pages.update(commit.frames)
+        self._boundaries.append((commit.last, commit.page_count))
+        self.captured = commit.last
+        self._chain = _Chain()
+        self._headers = {frame: head for frame, head in self._headers.items() if frame > self.captured}
+        self._commit_frames = {frame for frame in self._commit_frames if frame > self.captured}
+
+    def extend_last(self, commit: WalCommit) -> None:
+        """A commit frame came once more (`psow=0` pads to a sector): it belongs to the newest transaction."""
+        self.capture(commit)
+        newest = self._boundaries.pop()
+        self._boundaries[-1] = newest
+
+    def lose(self, first: int, read_at: ReadAt) -> tuple[set[int], int]:
+        """Frame `first`, captured already, is being overwritten: its writer never published the commit.
+
+        Gives the page numbers of the lost frames and the page count before them, and forgets the frames.
+        """
+        while self._boundaries[-1][0] >= first:
+            self._boundaries.pop()
+        kept, page_count = self._boundaries[-1]
+        lost = set(self.pgnos[kept:])
+        del self.pgnos[kept:]
+        self.pages = {pgno: index + 1 for index, pgno in enumerate(self.pgnos)}
+        self.captured = kept
+        self._chain, self._headers, self._commit_frames, self._complete = _Chain(), {}, set(), kept
+        if self.header is not None:
+            if kept:
+                before = FrameHeader.parse(read_at(self.frame_offset(kept), FRAME_HEADER_SIZE))
+                self._base = (before.checksum1, before.checksum2)
+            else:
+                self._base = (self.header.checksum1, self.header.checksum2)
+        return lost, page_count

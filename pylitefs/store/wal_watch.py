@@ -1,0 +1,189 @@
+"""WAL mode: a transaction is captured in the write that completes its commit frame.
+
+That is before SQLite publishes the frame in the WAL index, so it can happen that a captured commit is
+lost to SQLite: its writer was killed in between, or its sync failed, while others hold the WAL open. The
+next writer then overwrites its frames (or, where the whole WAL is checkpointed, starts it again). The
+rule: from that moment the lost pages, as they now are, form a transaction of their own, so that the
+newest LTX file always says what SQLite's readers see.
+
+Only the newest commit can be lost: whoever wrote the one after it had seen it published.
+"""
+
+import os
+from collections.abc import Iterable
+
+from pylitefs.errors import SqliteFormatError
+from pylitefs.ltx.checksum import page_checksum
+from pylitefs.sqlite import Buffer
+from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
+from pylitefs.sqlite.locks import lock_pgno
+from pylitefs.sqlite.wal import FRAME_HEADER_SIZE, WAL_HEADER_SIZE
+from pylitefs.store.capture import Pages, WalPlace, commit_transaction, pages_in_file
+from pylitefs.store.names import FileKind
+from pylitefs.store.state import DatabaseState
+from pylitefs.store.wal_tracker import WalCommit, WalTracker
+
+
+class WalWatch:
+    """Follows the WAL of one database; its state's lock is held in every call."""
+
+    def __init__(self, state: DatabaseState) -> None:
+        self.state = state
+        self.tracker = WalTracker()
+
+    @property
+    def live(self) -> bool:
+        """Whether committed pages lie in the WAL: then a write to the database file is a checkpoint."""
+        return self.tracker.captured > 0
+
+    def begins_transaction(self, offset: int) -> bool:
+        """Whether a write at `offset` is the WAL header or the first frame of a transaction."""
+        tracker = self.tracker
+        return offset == 0 or (
+            tracker.header is not None and offset == tracker.frame_offset(tracker.captured + 1)
+        )
+
+    def before_write(self, offset: int) -> None:
+        """Bytes from `offset` on are about to be written: give up the frames they overwrite."""
+        tracker = self.tracker
+        if offset < WAL_HEADER_SIZE:
+            if tracker.captured:
+                first, last = tracker.last_commit
+                self.check_backfill(tracker.pgnos[first - 1 : last])
+        elif tracker.captured and (frame := tracker.frame_at(offset)) <= tracker.captured:
+            self._lose(frame)
+
+    def after_write(self, offset: int, data: "bytes | memoryview") -> None:
+        """The bytes are in the file: capture the transaction that they complete, if they do."""
+        tracker = self.tracker
+        if offset < WAL_HEADER_SIZE:
+            header = tracker.header_after(offset, data)
+            tracker.restart(header, self.state.sums.page_count)
+            if len(data) <= WAL_HEADER_SIZE - offset:
+                return
+        tracker.note(offset, data)
+        for commit in tracker.commits(self.state.read_at(FileKind.WAL)):
+            self._capture(commit)
+
+    def gone(self) -> None:
+        """The WAL is about to be truncated to 0 or unlinked: what is in the database file counts."""
+        if self.live:
+            self.check_backfill(self.tracker.pages)
+        self.tracker.reset(self.state.sums.page_count)
+
+    def cut(self, size: int) -> None:
+        """The WAL is about to be truncated to `size` bytes: frames past it are given up."""
+        tracker = self.tracker
+        if size < WAL_HEADER_SIZE:
+            self.gone()
+        elif tracker.captured and size < tracker.frame_offset(tracker.captured + 1):
+            self._lose((size - WAL_HEADER_SIZE) // tracker.frame_size + 1)
+
+    def page(self, pgno: int) -> bytes | None:
+        """A page's newest committed bytes if they lie in the WAL, else None."""
+        frame = self.tracker.pages.get(pgno)
+        return None if frame is None else self.page_of_frame(frame)
+
+    def page_of_frame(self, frame: int) -> bytes:
+        """The page that a frame carries."""
+        tracker = self.tracker
+        offset = tracker.frame_offset(frame) + FRAME_HEADER_SIZE
+        return os.pread(self.state.fd(FileKind.WAL), tracker.frame_size - FRAME_HEADER_SIZE, offset)
+
+    def _place(self, first: int, last: int) -> WalPlace:
+        tracker = self.tracker
+        header = tracker.header
+        assert header is not None
+        size = (last - first + 1) * tracker.frame_size
+        return WalPlace(tracker.frame_offset(first), size, header.salt1, header.salt2)
+
+    def _capture(self, commit: WalCommit) -> None:
+        state, tracker = self.state, self.tracker
+        header = tracker.header
+        assert header is not None
+        if state.node.tracer.active:
+            state.node.tracer.emit(
+                "wal.commit", state.name, state.pos.txid + 1, first=commit.first, last=commit.last
+            )
+        if self._repeats(commit):
+            tracker.extend_last(commit)
+            return
+        skip = lock_pgno(header.page_size)
+        grown = range(state.sums.page_count + 1, commit.page_count + 1)
+        wanted = {pgno for pgno in commit.frames if pgno <= commit.page_count}.union(grown)
+        wanted.discard(skip)
+        # A database that WAL mode itself made, or another page size: every page is in these frames.
+        replace = state.page_size != header.page_size
+        commit_transaction(
+            state,
+            header.page_size,
+            commit.page_count,
+            self._commit_pages(commit, sorted(wanted), header.page_size),
+            self._place(commit.first, commit.last),
+            replace=replace,
+            even_if_unchanged=True,
+        )
+        tracker.capture(commit)
+
+    def _commit_pages(self, commit: WalCommit, pgnos: list[int], page_size: int) -> Pages:
+        for pgno in pgnos:
+            data: Buffer | None = commit.data.get(pgno)
+            if data is None:
+                frame = commit.frames.get(pgno)
+                data = self.page_of_frame(frame) if frame is not None else bytes(page_size)
+            yield pgno, data
+
+    def _repeats(self, commit: WalCommit) -> bool:
+        """Whether this is the newest commit frame once more, as `psow=0` pads the WAL to a sector."""
+        tracker, state = self.tracker, self.state
+        if commit.first != commit.last or not tracker.captured:
+            return False
+        (pgno,) = commit.frames
+        return (
+            pgno == tracker.pgnos[-1]
+            and commit.page_count == state.sums.page_count
+            and page_checksum(pgno, commit.data[pgno]) == state.sums.page(pgno)
+        )
+
+    def _lose(self, frame: int) -> None:
+        state, tracker = self.state, self.tracker
+        lost, page_count = tracker.lose(frame, state.read_at(FileKind.WAL))
+        pgnos = lost.union(range(state.sums.page_count + 1, page_count + 1))
+        place = self._place(tracker.captured + 1, tracker.captured)
+        self._commit_as_is(pgnos, page_count, place)
+
+    def check_backfill(self, pgnos: Iterable[int]) -> None:
+        """The WAL is about to go: pages of it that the database file does not hold were lost."""
+        state = self.state
+        fd = state.fd(FileKind.DATABASE)
+        try:
+            header = DatabaseHeader.parse(os.pread(fd, DATABASE_HEADER_SIZE, 0))
+        except SqliteFormatError:
+            # Nothing was ever checkpointed: the first commits were lost, and with them the database.
+            commit_transaction(state, state.page_size, 0, (), replace=True)
+            return
+        count = header.pages(os.fstat(fd).st_size)
+        inside = sorted({pgno for pgno in pgnos if pgno <= count})
+        lost = {
+            pgno
+            for pgno, data in pages_in_file(fd, inside, header.page_size)
+            if page_checksum(pgno, data) != state.sums.page(pgno)
+        }
+        grown = range(state.sums.page_count + 1, count + 1)
+        if lost or count != state.sums.page_count:
+            self.tracker.pages.clear()
+            self._commit_as_is(lost.union(grown), count, WalPlace())
+
+    def _commit_as_is(self, pgnos: Iterable[int], page_count: int, place: WalPlace) -> None:
+        """Capture pages as SQLite's readers see them now: from the WAL's captured frames, or the file."""
+        state = self.state
+        size = state.page_size
+        skip = lock_pgno(size)
+        wanted = sorted({pgno for pgno in pgnos if pgno <= page_count and pgno != skip})
+        fd = state.fd(FileKind.DATABASE)
+
+        def pages() -> Pages:
+            for pgno in wanted:
+                yield pgno, self.page(pgno) or os.pread(fd, size, (pgno - 1) * size).ljust(size, b"\0")
+
+        commit_transaction(state, size, page_count, pages(), place)
