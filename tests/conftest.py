@@ -1,0 +1,72 @@
+"""What every test may use: clusters of real nodes, and the switches of `tests/run`."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from pylitefs.cluster import Cluster, Settings, is_mounted, wait_until
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="also the tests marked full: soaks, long crashes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave tests out by name of the reason; where FUSE is missing and nobody said so, they fail."""
+    left_out = set()
+    if os.environ.get("PYLITEFS_NO_FUSE") == "1":
+        left_out.add("fuse")
+    if not config.getoption("--full"):
+        left_out.add("full")
+    deselected = [item for item in items if any(mark.name in left_out for mark in item.iter_markers())]
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
+        items[:] = [item for item in items if item not in set(deselected)]
+
+
+class ClusterFactory(Protocol):
+    """Starts a cluster of real nodes; it is stopped, and found unmounted, when the test ends."""
+
+    def __call__(
+        self,
+        replicas: int = 1,
+        *,
+        settings: Settings | None = None,
+        node_settings: Mapping[str, Settings] | None = None,
+    ) -> Cluster: ...
+
+
+@pytest.fixture
+def cluster_factory(tmp_path: Path) -> Iterator[ClusterFactory]:
+    clusters: list[Cluster] = []
+
+    def make(
+        replicas: int = 1,
+        *,
+        settings: Settings | None = None,
+        node_settings: Mapping[str, Settings] | None = None,
+    ) -> Cluster:
+        base = tmp_path / f"cluster{len(clusters) + 1}"
+        cluster = Cluster(base, replicas, settings=settings, node_settings=node_settings)
+        clusters.append(cluster)
+        cluster.start()
+        return cluster
+
+    yield make
+    for cluster in clusters:
+        cluster.stop()
+        # A later clean-up of the folder must never walk into a mount: it would drop the databases.
+        assert not any(is_mounted(node.mount) for node in cluster)
+
+
+@pytest.fixture
+def eventually() -> Callable[..., None]:
+    """`eventually(condition, "what should become true")`: polls with a deadline, and says what never came."""
+
+    def check(condition: Callable[[], bool], what: str = "", seconds: float = 10.0) -> None:
+        assert wait_until(condition, seconds), f"after {seconds:.0f} s still not: {what or condition}"
+
+    return check
