@@ -28,8 +28,18 @@ FLOORS = (
 
 #: Bytes and values in, bytes and values out: no I/O, threads, clocks or sockets.
 PURE = ("sqlite/*.py", "replication/frames.py", "replication/catchup.py")
-IMPURE_MODULES = {"asyncio", "fcntl", "httpx", "pathlib", "select", "socket", "subprocess", "tempfile",
-                  "threading", "time"}  # fmt: skip
+IMPURE_MODULES = {
+    "asyncio",
+    "fcntl",
+    "httpx",
+    "pathlib",
+    "select",
+    "socket",
+    "subprocess",
+    "tempfile",
+    "threading",
+    "time",
+}
 
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 
@@ -73,9 +83,12 @@ def test_only_the_mount_knows_fuse(path: str) -> None:
 @pytest.mark.parametrize("path", [path for path in MODULES if any(fnmatch(path, glob) for glob in PURE)])
 def test_the_formats_and_the_protocol_do_no_io(path: str) -> None:
     assert not {name for _, name in imports(path) if name.partition(".")[0] in IMPURE_MODULES}
-    calls = {node.attr for node in ast.walk(ast.parse((ROOT / path).read_text()))
-             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os"}
-    assert calls <= {"fsdecode", "fsencode"}, "of os, only the names' encoding is no I/O"  # fmt: skip
+    calls = {
+        node.attr
+        for node in ast.walk(ast.parse((ROOT / path).read_text()))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os"
+    }
+    assert calls <= {"fsdecode", "fsencode"}, "of os, only the names' encoding is no I/O"
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if (ROOT / path).stat().st_size])

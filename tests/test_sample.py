@@ -10,8 +10,10 @@ from pylitefs import sample
 def test_it_holds_a_few_thousand_consistent_rows(tmp_path: Path) -> None:
     sample.create(tmp_path / "sample.db")
     with closing(sqlite3.connect(tmp_path / "sample.db")) as db:
-        counts = [db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in
-                  ("customers", "invoices", "invoice_lines")]  # fmt: skip
+        counts = [
+            db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            for table in ("customers", "invoices", "invoice_lines")
+        ]
         assert counts == [300, 1200, 3029]
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
