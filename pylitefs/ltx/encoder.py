@@ -31,6 +31,8 @@ class Encoder:
         encoder = Encoder(file.write, header)
         encoder.encode_page(1, page)
         trailer = encoder.finish(post_apply_checksum)
+
+    After an error, and without `finish`, what was written is no LTX file.
     """
 
     __slots__ = (

@@ -94,9 +94,7 @@ class Journal:
         return _playback(self)
 
 
-def read_journal(
-    read_at: ReadAt, size: int, *, hot: bool = True, database_page_size: int = 0
-) -> Journal:
+def read_journal(read_at: ReadAt, size: int, *, hot: bool = True, database_page_size: int = 0) -> Journal:
     """Read the journal of `size` bytes behind `read_at(offset, size)`.
 
     `hot` is how SQLite reads a journal that another process left: a segment with nRec 0 was never
@@ -155,11 +153,7 @@ def pack_super_journal(name: str, page_size: int) -> bytes:
     """What SQLite appends to a journal (at a whole sector where it syncs) to name its super-journal."""
     raw = os.fsencode(name)
     signed = sum(byte - 256 if byte > 127 else byte for byte in raw) & 0xFFFFFFFF
-    return (
-        lock_pgno(page_size).to_bytes(4, "big")
-        + raw
-        + _SUPER_TAIL.pack(len(raw), signed, JOURNAL_MAGIC)
-    )
+    return lock_pgno(page_size).to_bytes(4, "big") + raw + _SUPER_TAIL.pack(len(raw), signed, JOURNAL_MAGIC)
 
 
 def _playback(journal: Journal) -> Iterator[tuple[int, bytes]]:

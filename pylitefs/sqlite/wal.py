@@ -140,9 +140,7 @@ class FrameHeader(NamedTuple):
         return _FRAME.pack(*self)
 
 
-def frame_checksum(
-    frame_header: Buffer, page: Buffer, s1: int, s2: int, big_endian: bool
-) -> tuple[int, int]:
+def frame_checksum(frame_header: Buffer, page: Buffer, s1: int, s2: int, big_endian: bool) -> tuple[int, int]:
     """The running checksum after a frame: over the first 8 bytes of its header, then over its page."""
     w1, w2 = struct.unpack_from(">II" if big_endian else "<II", frame_header)
     s1 = (s1 + w1 + s2) & _MASK
