@@ -1,0 +1,166 @@
+"""`pylitefs mount`: LiteFS's flags, one line for an error, and one way to end."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import ModuleType
+from typing import ClassVar
+
+import pytest
+
+from pylitefs.cli.main import run
+from pylitefs.config import Config
+from pylitefs.errors import MountError
+from pylitefs.trace import Tracer
+
+GOOD = "fuse: {{dir: {0}/mnt}}\ndata: {{dir: {0}/data}}\nlease: {{type: static}}\n"
+
+
+class FakeNode:
+    """Stands in for a node: remembers what it was made from, and runs until it is stopped."""
+
+    made: ClassVar[list["FakeNode"]] = []
+    fail: ClassVar[str] = ""
+    signal_itself: ClassVar[int] = 0
+    exit_code: ClassVar[int] = 0
+
+    def __init__(self, config: Config, *, tracer: Tracer, skip_unmount: bool = False) -> None:
+        self.config, self.tracer, self.skip_unmount = config, tracer, skip_unmount
+        self.stopped = threading.Event()
+        self.made.append(self)
+
+    def start(self) -> None:
+        if self.fail:
+            if self.signal_itself:
+                os.kill(os.getpid(), self.signal_itself)
+            raise MountError(self.fail)
+
+    def wait(self) -> int:
+        if self.signal_itself:
+            os.kill(os.getpid(), self.signal_itself)
+            assert self.stopped.wait(10)
+        return self.exit_code
+
+    def stop(self) -> None:
+        self.stopped.set()
+
+
+@pytest.fixture
+def node(monkeypatch: pytest.MonkeyPatch) -> type[FakeNode]:
+    module = ModuleType("pylitefs.node")
+    module.Node = FakeNode  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pylitefs.node", module)
+    for name, value in {"made": [], "fail": "", "signal_itself": 0, "exit_code": 0}.items():
+        monkeypatch.setattr(FakeNode, name, value)
+    return FakeNode
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "litefs.yml"
+    path.write_text(GOOD.format(tmp_path))
+    return path
+
+
+@pytest.mark.parametrize("dashes", ["-", "--"])
+def test_every_flag_of_litefs_in_both_spellings(node: type[FakeNode], config: Path, dashes: str) -> None:
+    flags = [
+        f"{dashes}{name}" for name in ("debug", "fuse.debug", "tracing", "skip-unmount", "no-expand-env")
+    ]
+    assert run(["mount", f"{dashes}config={config}", *flags]) == 0
+    assert run(["mount", f"{dashes}config", str(config), *flags]) == 0
+    made = node.made[-1]
+    assert made.config.log.debug and made.config.fuse.debug and made.skip_unmount and made.tracer.active
+
+
+def test_without_flags_nothing_is_switched_on(node: type[FakeNode], config: Path) -> None:
+    assert run(["mount", "-config", str(config)]) == 0
+    made = node.made[-1]
+    assert not (made.config.log.debug or made.config.fuse.debug or made.skip_unmount or made.tracer.active)
+    assert made.stopped.is_set()
+
+
+def test_no_expand_env_leaves_variables_alone(node: type[FakeNode], config: Path) -> None:
+    config.write_text(config.read_text().replace("/mnt", "/$HOME"))
+    assert run(["mount", "-config", str(config), "-no-expand-env"]) == 0
+    assert node.made[-1].config.fuse.dir.name == "$HOME"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_stops_the_node_cleanly(node: type[FakeNode], config: Path, number: int) -> None:
+    node.signal_itself = number
+    before = signal.getsignal(number)
+    assert run(["mount", "-config", str(config)]) == 0
+    assert node.made[-1].stopped.is_set()
+    assert signal.getsignal(number) == before
+
+
+def test_the_exit_code_is_the_node_s(node: type[FakeNode], config: Path) -> None:
+    node.exit_code = 1
+    assert run(["mount", "-config", str(config)]) == 1
+
+
+def test_what_the_node_cannot_do_is_one_line(
+    node: type[FakeNode], config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node.fail = "/dev/fuse is missing: load it with modprobe fuse"
+    assert run(["mount", "-config", str(config)]) == 1
+    assert capsys.readouterr().err == "pylitefs: /dev/fuse is missing: load it with modprobe fuse\n"
+
+
+def test_exit_on_error_false_stays_up_until_it_is_told(node: type[FakeNode], config: Path) -> None:
+    config.write_text(config.read_text() + "exit-on-error: false\n")
+    node.fail, node.signal_itself = "no", signal.SIGTERM
+    assert run(["mount", "-config", str(config)]) == 1
+
+
+def test_a_wrong_config_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    """In a real process: no traceback, and nothing is mounted."""
+    path = tmp_path / "litefs.yml"
+    path.write_text("lease:\n  type: static\n  candidat: true\n")
+    command = [sys.executable, "-m", "pylitefs", "mount", "-config", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"pylitefs: {path}:3: lease.candidat: unknown key; did you mean lease.candidate?\n"
+    )
+    assert done.stdout == ""
+
+
+def test_an_application_to_run_is_refused_by_name(
+    node: type[FakeNode], config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["mount", "-config", str(config), "--", "sleep", "-x", "1"]) == 2
+    assert "-- sleep -x 1: not supported yet" in capsys.readouterr().err
+    assert not node.made
+
+
+def test_ignored_keys_are_named_in_one_warning_each(
+    node: type[FakeNode], config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text(config.read_text() + "skip-sync: true\n")
+    assert run(["mount", "-config", str(config)]) == 0
+    assert capsys.readouterr().err.count("skip-sync: ignored") == 1
+
+
+def test_the_trace_file_gets_every_tracepoint(node: type[FakeNode], config: Path, tmp_path: Path) -> None:
+    config.write_text(config.read_text() + f"tracing: {{path: {tmp_path}/deep/trace.log}}\n")
+    assert run(["mount", "-config", str(config)]) == 0
+    node.made[-1].tracer.emit("ltx.commit", "a.db", 31, size=104)
+    written = (tmp_path / "deep" / "trace.log").read_text()
+    assert written.endswith(" ltx.commit db=a.db txid=000000000000001f size=104\n")
+
+
+@pytest.mark.parametrize("format_", ["text", "json"])
+def test_the_log_has_the_form_asked_for(
+    node: type[FakeNode], config: Path, capsys: pytest.CaptureFixture[str], format_: str
+) -> None:
+    config.write_text(config.read_text() + f"skip-sync: true\nlog: {{format: {format_}, timestamp: true}}\n")
+    assert run(["mount", "-config", str(config)]) == 0
+    line = capsys.readouterr().err
+    start = {"text": "time=20", "json": '{"time": "20'}[format_]
+    assert line.startswith(start)
+    assert {"text": 'level=WARNING msg="', "json": '"level": "WARNING", "msg": "'}[format_] in line
