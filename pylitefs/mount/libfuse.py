@@ -1,0 +1,166 @@
+"""The one module that imports fusepy, and what fusepy leaves to be desired for a filesystem under SQLite.
+
+fusepy looks for libfuse 2 while it is imported, so this module is imported only after
+`requirements.check()` has said in a sentence what is missing. The rules kept here:
+
+- no byte is copied: reads go from the data file straight into libfuse's buffer, and a write hands on a
+  memoryview over that buffer (which is gone once the callback has returned);
+- a libfuse thread keeps its Python thread state from its first callback to its end, instead of making
+  and dropping one for each callback, which doubles the callbacks a second;
+- a callback answers with an errno, never with an exception: what nobody expected is EIO and one log line.
+
+The API: https://libfuse.github.io/doxygen/structfuse__operations.html (libfuse 2's is nearly the same).
+"""
+
+import ctypes
+import errno
+import fcntl
+import logging
+import threading
+from collections.abc import Callable
+from ctypes import _Pointer
+from typing import TYPE_CHECKING, cast
+
+import fuse
+
+if TYPE_CHECKING:
+    from pylitefs.mount.operations import MountOperations
+
+log = logging.getLogger("pylitefs")
+
+_FileInfo = _Pointer[fuse.fuse_file_info] if TYPE_CHECKING else object
+_Bytes = _Pointer[ctypes.c_byte] if TYPE_CHECKING else object
+_Stat = _Pointer[fuse.c_stat] if TYPE_CHECKING else object
+
+_PYBUF_READ = 0x100
+_PYBUF_WRITE = 0x200
+_NS = 1_000_000_000
+
+_libfuse = fuse._libfuse
+_libfuse.fuse_get_session.argtypes = [ctypes.c_void_p]
+_libfuse.fuse_get_session.restype = ctypes.c_void_p
+_libfuse.fuse_session_exit.argtypes = [ctypes.c_void_p]
+_libfuse.fuse_session_exit.restype = None
+_libfuse.fuse_session_next_chan.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+_libfuse.fuse_session_next_chan.restype = ctypes.c_void_p
+_libfuse.fuse_chan_fd.argtypes = [ctypes.c_void_p]
+
+_view = ctypes.pythonapi.PyMemoryView_FromMemory
+_view.argtypes = [ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int]
+_view.restype = ctypes.py_object
+
+
+def caller_tid() -> int:
+    """The thread (not process) whose call this libfuse thread is serving, 0 for the kernel itself."""
+    return cast(int, _libfuse.fuse_get_context().contents.pid)
+
+
+class Fuse(fuse.FUSE):
+    """fusepy's FUSE with the three rules above. Making one mounts and serves until the mount is gone.
+
+    `on_init` is called once the kernel has said hello, with libfuse's session, which `exit_session`
+    takes to end the loop from another thread. Raises RuntimeError if libfuse could not mount (it says
+    why on stderr).
+    """
+
+    operations: "MountOperations"
+
+    def __init__(
+        self,
+        operations: "MountOperations",
+        mount_dir: str,
+        on_init: Callable[[int], None],
+        **options: bool | int | str,
+    ) -> None:
+        self._on_init = on_init
+        super().__init__(operations, mount_dir, raw_fi=True, foreground=True, **options)
+
+    @staticmethod
+    def _wrapper(func: Callable[..., int | None], *args: object) -> int:
+        try:
+            if not hasattr(_thread, "kept"):
+                _keep_thread_state()
+            return func(*args) or 0
+        except OSError as error:
+            return -(error.errno or errno.EIO)
+        except UnicodeDecodeError:
+            return -errno.EILSEQ
+        except BaseException as error:
+            log.error(
+                "mount: %s failed unexpectedly with %s: %s; the client gets EIO. This is a bug in pylitefs",
+                func.__name__,
+                type(error).__name__,
+                error,
+            )
+            log.debug("mount: traceback of the failed %s", func.__name__, exc_info=True)
+            return -errno.EIO
+
+    def init(self, conn: int | None) -> int | None:
+        del conn
+        session = cast(int, _libfuse.fuse_get_session(_libfuse.fuse_get_context().contents.fuse))
+        # A child that inherited /dev/fuse would keep the mount alive after the node's death.
+        device = _libfuse.fuse_chan_fd(_libfuse.fuse_session_next_chan(session, None))
+        fcntl.fcntl(device, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+        self._on_init(session)
+        return None
+
+    def read(self, path: bytes | None, buf: _Bytes, size: int, offset: int, fip: _FileInfo) -> int:
+        return self.operations.read(fip.contents.fh, _view(buf, size, _PYBUF_WRITE), offset)
+
+    def write(self, path: bytes | None, buf: _Bytes, size: int, offset: int, fip: _FileInfo) -> int:
+        return self.operations.write(fip.contents.fh, _view(buf, size, _PYBUF_READ), offset)
+
+    def getattr(self, path: bytes, buf: _Stat) -> int:
+        return self.fgetattr(path, buf, None)
+
+    def fgetattr(self, path: bytes | None, buf: _Stat, fip: _FileInfo | None) -> int:
+        if fip:
+            attributes = self.operations.getattr_handle(fip.contents.fh)
+        else:
+            attributes = self.operations.getattr((path or b"/").decode())
+        ctypes.memset(buf, 0, ctypes.sizeof(fuse.c_stat))
+        st = buf.contents
+        st.st_mode = attributes.mode
+        st.st_nlink = attributes.nlink
+        st.st_uid = attributes.uid
+        st.st_gid = attributes.gid
+        st.st_size = attributes.size
+        st.st_blocks = (attributes.size + 511) // 512
+        st.st_blksize = 4096
+        seconds, nanoseconds = divmod(attributes.mtime_ns, _NS)
+        for spec in (st.st_atimespec, st.st_mtimespec, st.st_ctimespec):
+            spec.tv_sec = seconds
+            spec.tv_nsec = nanoseconds
+        return 0
+
+
+def exit_session(session: int) -> None:
+    """Tell libfuse's loop to end at its next chance; a signal to its thread gives it that chance."""
+    _libfuse.fuse_session_exit(session)
+
+
+# --- thread states -------------------------------------------------------------------------------
+#
+# ctypes calls PyGILState_Ensure before a callback and PyGILState_Release after it, and the last
+# release drops the thread's state. One Ensure more keeps it. libfuse ends a thread that finds ten
+# others idle, so the state must be dropped then, or a busy mount would leak 5 KiB a thread:
+# __cxa_thread_atexit_impl (what C++'s thread_local uses in glibc) calls us just before the end.
+
+_GIL_WAS_HELD = 0
+_thread = threading.local()
+
+
+@ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+def _drop_thread_state(_: int | None) -> None:
+    ctypes.pythonapi.PyGILState_Release(_GIL_WAS_HELD)
+
+
+def _keep_thread_state() -> None:
+    _thread.kept = True
+    try:
+        at_thread_exit = ctypes.CDLL(None).__cxa_thread_atexit_impl
+    except AttributeError:  # not glibc: slower, and right
+        return
+    here = ctypes.cast(ctypes.pythonapi.PyGILState_Ensure, ctypes.c_void_p)
+    if at_thread_exit(_drop_thread_state, None, here) == 0:
+        ctypes.pythonapi.PyGILState_Ensure()
