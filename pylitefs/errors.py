@@ -13,6 +13,10 @@ class LtxError(PylitefsError):
     """An LTX file or stream is not what the format says: torn, out of order, a wrong field."""
 
 
+class TornLtxError(LtxError):
+    """An LTX file ends before its trailer, as after a crash or a cut connection."""
+
+
 class LtxChecksumError(LtxError):
     """An LTX file's bytes do not add up to the checksum it carries."""
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import lz4.frame
 
-from pylitefs.errors import LtxChecksumError, LtxError, UnsupportedLtxError
+from pylitefs.errors import LtxChecksumError, LtxError, TornLtxError, UnsupportedLtxError
 from pylitefs.ltx.checksum import CHECKSUM_FLAG, crc64, page_checksum
 from pylitefs.ltx.header import HEADER_SIZE, PAGE_HEADER_SIZE, TRAILER_SIZE, Header, Trailer
 from pylitefs.ltx.order import check_post_apply, last_pgno, may_follow, why_not_follow
@@ -118,7 +118,7 @@ class Decoder:
 
     def _torn(self, where: str) -> LtxError:
         self._source.drain()
-        return LtxError(f"{self.header.filename} is torn: it ends at byte {self._source.offset}, {where}")
+        return TornLtxError(f"{self.header.filename} is torn: it ends at byte {self._source.offset}, {where}")
 
 
 class _Bytes(Protocol):
@@ -215,7 +215,7 @@ class _Lz4Block:
             raise LtxError("the LZ4 frame goes on after the last page")
         if not self._lz4.eof:
             self._source.drain()
-            raise LtxError(f"torn: it ends at byte {self._source.offset}, within its LZ4 frame")
+            raise TornLtxError(f"torn: it ends at byte {self._source.offset}, within its LZ4 frame")
 
     def _more(self) -> bytes | None:
         """The next decompressed bytes (a few at least), or None where the frame or the file ends."""

@@ -13,7 +13,7 @@ import re
 import struct
 from dataclasses import dataclass
 
-from pylitefs.errors import LtxError, UnsupportedLtxError
+from pylitefs.errors import LtxError, TornLtxError, UnsupportedLtxError
 from pylitefs.ltx.checksum import CHECKSUM_FLAG
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite import Buffer
@@ -100,7 +100,7 @@ class Header:
         Raises LtxError for too few bytes, another magic, or reserved bytes that are not zero.
         """
         if len(data) < HEADER_SIZE:
-            raise LtxError(f"torn: {len(data)} bytes, and an LTX header alone takes {HEADER_SIZE}")
+            raise TornLtxError(f"torn: {len(data)} bytes, and an LTX header alone takes {HEADER_SIZE}")
         magic, *fields, reserved = _HEADER.unpack_from(data)
         if magic != LTX_MAGIC:
             raise LtxError(f"not an LTX file: it begins {magic!r}, not {LTX_MAGIC!r}")
