@@ -27,6 +27,8 @@ import httpx
 import yaml
 
 from pylitefs.errors import PylitefsError
+from pylitefs.mount import mountinfo
+from pylitefs.mount.session import detach
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
@@ -71,19 +73,14 @@ def free_ports(count: int, first: int | None = None) -> list[int]:
 
 
 def is_mounted(path: Path) -> bool:
-    """Whether something is mounted at `path`, from the kernel's table: a dead mount cannot hang that."""
-    escaped = str(path).replace("\\", "\\134").replace(" ", "\\040").replace("\t", "\\011")
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
-        return any(line.split(" ", 5)[4] == escaped for line in table)
+    """Whether something, alive or dead, is mounted at `path`; never hangs."""
+    return mountinfo.find(path) is not None
 
 
-def detach(path: Path) -> None:
-    """Unmount `path` lazily if it is mounted; what a killed node leaves is a mount that answers ENOTCONN."""
+def unmount(path: Path) -> None:
+    """Take away whatever is mounted at `path`; a killed node leaves a mount that answers ENOTCONN."""
     while is_mounted(path):
-        done = subprocess.run(["fusermount", "-uz", str(path)], capture_output=True, text=True, check=False)
-        if done.returncode:
-            why = done.stderr.strip()
-            raise ClusterError(f"{path} stays mounted: {why}; unmount it with fusermount -uz {path}")
+        detach(path)
 
 
 @dataclass
@@ -127,9 +124,6 @@ class ClusterNode:
 
     def start(self, arguments: Sequence[str] = ()) -> None:
         """Start the process; `wait_ready` tells when it serves. `arguments` go to `pylitefs mount`."""
-        self.data.mkdir(parents=True, exist_ok=True)
-        if not is_mounted(self.mount):
-            self.mount.mkdir(exist_ok=True)
         command = [sys.executable, "-m", "pylitefs", "mount", "-config", str(self.config), "--until-eof"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -182,7 +176,7 @@ class ClusterNode:
             code = self.wait(seconds)
         if self.process and self.process.stdin:
             self.process.stdin.close()
-        detach(self.mount)
+        unmount(self.mount)
         return code
 
     def kill9(self) -> None:
@@ -243,7 +237,7 @@ class Cluster:
         try:
             for node in self.nodes:
                 node.dir.mkdir(parents=True, exist_ok=True)
-                detach(node.mount)
+                unmount(node.mount)
                 node.config.write_text(yaml.safe_dump(self.config_of(node), sort_keys=False))
                 node.log.write_bytes(b"")
             self.manifest.write_text(json.dumps(self.description(), indent=2) + "\n")
