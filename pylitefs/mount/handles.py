@@ -63,7 +63,8 @@ class Handle(ABC):
         """Make it durable."""
 
     def flush(self) -> None:
-        """One of its descriptors is being closed."""
+        """One of its descriptors is being closed: nothing to do, but for a database."""
+        return
 
     @abstractmethod
     def release(self) -> None:

@@ -18,19 +18,18 @@ import fcntl
 import logging
 import threading
 from collections.abc import Callable
-from ctypes import _Pointer
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import fuse
 
 if TYPE_CHECKING:
     from pylitefs.mount.operations import MountOperations
 
-log = logging.getLogger("pylitefs")
+    Bytes: TypeAlias = ctypes._Pointer[ctypes.c_byte]
+    FileInfo: TypeAlias = ctypes._Pointer[fuse.fuse_file_info]
+    Stat: TypeAlias = ctypes._Pointer[fuse.c_stat]
 
-_FileInfo = _Pointer[fuse.fuse_file_info] if TYPE_CHECKING else object
-_Bytes = _Pointer[ctypes.c_byte] if TYPE_CHECKING else object
-_Stat = _Pointer[fuse.c_stat] if TYPE_CHECKING else object
+log = logging.getLogger("pylitefs")
 
 _PYBUF_READ = 0x100
 _PYBUF_WRITE = 0x200
@@ -73,7 +72,7 @@ class Fuse(fuse.FUSE):
         **options: bool | int | str,
     ) -> None:
         self._on_init = on_init
-        super().__init__(operations, mount_dir, raw_fi=True, foreground=True, **options)
+        super().__init__(operations, mount_dir, raw_fi=True, foreground=True, encoding="utf-8", **options)
 
     @staticmethod
     def _wrapper(func: Callable[..., int | None], *args: object) -> int:
@@ -104,16 +103,16 @@ class Fuse(fuse.FUSE):
         self._on_init(session)
         return None
 
-    def read(self, path: bytes | None, buf: _Bytes, size: int, offset: int, fip: _FileInfo) -> int:
+    def read(self, path: bytes | None, buf: "Bytes", size: int, offset: int, fip: "FileInfo") -> int:
         return self.operations.read(fip.contents.fh, _view(buf, size, _PYBUF_WRITE), offset)
 
-    def write(self, path: bytes | None, buf: _Bytes, size: int, offset: int, fip: _FileInfo) -> int:
+    def write(self, path: bytes | None, buf: "Bytes", size: int, offset: int, fip: "FileInfo") -> int:
         return self.operations.write(fip.contents.fh, _view(buf, size, _PYBUF_READ), offset)
 
-    def getattr(self, path: bytes, buf: _Stat) -> int:
+    def getattr(self, path: bytes, buf: "Stat") -> int:
         return self.fgetattr(path, buf, None)
 
-    def fgetattr(self, path: bytes | None, buf: _Stat, fip: _FileInfo | None) -> int:
+    def fgetattr(self, path: bytes | None, buf: "Stat", fip: "FileInfo | None") -> int:
         if fip:
             attributes = self.operations.getattr_handle(fip.contents.fh)
         else:
@@ -150,9 +149,11 @@ _GIL_WAS_HELD = 0
 _thread = threading.local()
 
 
-@ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 def _drop_thread_state(_: int | None) -> None:
     ctypes.pythonapi.PyGILState_Release(_GIL_WAS_HELD)
+
+
+_at_exit = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(_drop_thread_state)
 
 
 def _keep_thread_state() -> None:
@@ -162,5 +163,5 @@ def _keep_thread_state() -> None:
     except AttributeError:  # not glibc: slower, and right
         return
     here = ctypes.cast(ctypes.pythonapi.PyGILState_Ensure, ctypes.c_void_p)
-    if at_thread_exit(_drop_thread_state, None, here) == 0:
+    if at_thread_exit(_at_exit, None, here) == 0:
         ctypes.pythonapi.PyGILState_Ensure()

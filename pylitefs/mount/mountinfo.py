@@ -61,7 +61,7 @@ def _unescape(text: str) -> str:
 
 
 def answers(mount_dir: Path, timeout: float = 2.0) -> bool:
-    """Whether someone serves the mount; one that does not answer within `timeout` seconds counts as served."""
+    """Whether someone serves the mount; one that is silent for `timeout` seconds counts as served."""
     probe = subprocess.Popen(
         ["stat", "--", str(mount_dir)],
         stdout=subprocess.DEVNULL,

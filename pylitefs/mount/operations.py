@@ -194,8 +194,8 @@ class MountOperations:
             self._refuse(name, "create", "the name is the mount's own", "use another name", errno.EPERM)
         if is_super_journal(name) is not None:
             self._require_primary(name, "create of a super-journal")
-            path_in_store = self.store.super_journal_path(name)
-            self._add(fi, SuperJournalHandle(os.open(path_in_store, flags | os.O_CLOEXEC, 0o666)))
+            fd = os.open(self.store.super_journal_path(name), flags | os.O_CLOEXEC, 0o666)
+            self._add(fi, SuperJournalHandle(fd))
             return
         database, kind = self._find_or_make(name)
         applier = self._by_applier()
@@ -211,7 +211,8 @@ class MountOperations:
             self._open_special(special, fi)
             return
         if is_super_journal(name) is not None:
-            self._add(fi, SuperJournalHandle(os.open(self.store.super_journal_path(name), flags | os.O_CLOEXEC)))
+            fd = os.open(self.store.super_journal_path(name), flags | os.O_CLOEXEC)
+            self._add(fi, SuperJournalHandle(fd))
             return
         database, kind = self._find(name)
         applier = self._by_applier()

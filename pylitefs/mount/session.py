@@ -181,7 +181,8 @@ def prepare_mount_dir(mount_dir: Path) -> None:
         mount_dir.mkdir(parents=True, exist_ok=True)
         first = next(os.scandir(mount_dir), None)
     except OSError as error:
-        raise MountError(f"{mount_dir} cannot be mounted on: {error.strerror}; use a directory of your own") from error
+        why = f"{mount_dir} cannot be mounted on: {error.strerror}"
+        raise MountError(f"{why}; use a directory of your own") from error
     if first is not None:
         raise MountError(
             f"{mount_dir} is not empty (it holds {first.name}), and the mount would hide what is in it: "
