@@ -21,7 +21,6 @@ from pylitefs.store.applying import Applier
 from pylitefs.store.checksums import PageChecksums
 from pylitefs.store.database import Database
 from pylitefs.store.files import sync_directory
-from pylitefs.store.names import FileKind
 from pylitefs.store.state import DatabaseState
 
 _IN_MEMORY = 1 << 20
@@ -89,6 +88,8 @@ def receive(database: Database, applier: Applier, chunks: Iterable[bytes]) -> Re
             return Received(header, trailer, size, "skipped", state.pos)
         sums = _check(state, header, trailer, changes)
         _store(state, header, file, temporary)
+    if header.is_snapshot:
+        _remove_all_but(state, header)
     pos = Pos(header.max_txid, trailer.post_apply_checksum)
     with state.apply_lock:
         # SQLite's readers may make this wait, so the state's lock is not held.
@@ -102,8 +103,6 @@ def receive(database: Database, applier: Applier, chunks: Iterable[bytes]) -> Re
             database.rollback.forget()
             state.count("commit")
             state.advance(header, pos)
-    if header.is_snapshot:
-        _remove_all_but(state, header)
     return Received(header, trailer, size, "snapshot" if header.is_snapshot else "applied", pos)
 
 
@@ -154,9 +153,7 @@ def _store(state: DatabaseState, header: Header, file: BinaryIO, temporary: str 
 
 
 def _remove_all_but(state: DatabaseState, header: Header) -> None:
-    """A snapshot replaces everything: once the database is durable, no other file counts."""
-    if header.commit:
-        os.fsync(state.fd(FileKind.DATABASE))
+    """A snapshot replaces everything, and recovery can rebuild the database from it alone."""
     for span in state.ltx.ranges():
         if span != (header.min_txid, header.max_txid):
             state.ltx.remove(*span)

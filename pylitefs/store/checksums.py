@@ -39,7 +39,7 @@ class PageChecksums:
         return self._sums[pgno - 1] if pgno <= len(self._sums) else 0
 
     def changes_nothing(self, pages: Mapping[int, int], commit: int) -> bool:
-        """Whether the database stays as it is with these pages (pgno to checksum) and `commit` pages in all."""
+        """Whether these pages (pgno to checksum) and `commit` pages in all leave everything as it is."""
         return commit == len(self._sums) and all(self.page(pgno) == new for pgno, new in pages.items())
 
     def preview(self, pages: Mapping[int, int], commit: int) -> int:

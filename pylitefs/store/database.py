@@ -85,7 +85,7 @@ class Database:
         return self.path(FileKind.DATABASE).exists()
 
     def path(self, kind: FileKind) -> Path:
-        """Where the file lies in the data directory. Only ever to look at: it shares no locks with the mount."""
+        """Where the file lies in the data directory. Only to look at: it shares no locks with the mount."""
         return self.state.path(kind)
 
     def ltx_path(self, min_txid: int, max_txid: int) -> Path:

@@ -52,7 +52,7 @@ def file_size(path: Path) -> int:
 
 
 class DirectoryLock:
-    """The data directory belongs to one node at a time: a lock on the directory itself, gone with the process."""
+    """The data directory belongs to one node: a lock on the directory itself, gone with the process."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

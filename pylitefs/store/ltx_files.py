@@ -48,7 +48,7 @@ class LtxFiles:
             return None
 
     def add(self, min_txid: int, max_txid: int, content: bytes | None = None) -> None:
-        """A file is durable under its final name; `content` is kept in memory while it is among the newest."""
+        """A file is durable under its final name; its content stays in memory while among the newest."""
         span = (min_txid, max_txid)
         with self._lock:
             if span not in self._ranges[-1:]:

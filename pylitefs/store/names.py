@@ -35,11 +35,11 @@ _SUPER_JOURNAL = re.compile(r"(?P<db>.+)-mj(?P<tail>[0-9A-F]{9})", re.DOTALL)
 
 
 def check_name(name: str) -> str:
-    """The name itself, if it can be a database's; raises InvalidNameError if it could be a path or is too long."""
+    """The name itself, if it can be a database's; InvalidNameError if it could be a path or is too long."""
     if not name or name in (".", "..") or "/" in name or "\0" in name:
         raise InvalidNameError(f"{name!r} cannot be a database name: use a plain file name without '/'")
     if len(name.encode("utf-8", "surrogateescape")) > MAX_NAME:
-        raise InvalidNameError(f"database name {name[:40]!r}… is longer than {MAX_NAME} bytes: use a shorter one")
+        raise InvalidNameError(f"database name {name[:40]!r}… is over {MAX_NAME} bytes: use a shorter one")
     return name
 
 

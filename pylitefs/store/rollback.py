@@ -48,7 +48,7 @@ class RollbackWatch:
         return is_journal_header_valid(self._head)
 
     def page_written(self, offset: int, length: int) -> bool:
-        """SQLite is about to write into the database file; True if that is the first write without a journal."""
+        """SQLite is about to write into the database; True at the first write without a journal."""
         size = self.state.page_size
         if size == 0:
             self._whole = True
@@ -65,7 +65,7 @@ class RollbackWatch:
         return True
 
     def journal_written(self, offset: int, data: "bytes | memoryview") -> bool:
-        """SQLite is about to write into the journal; True if that zeroes the header of a live one (PERSIST)."""
+        """SQLite is about to write into the journal; True if that zeroes a live one's header (PERSIST)."""
         if offset >= JOURNAL_HEADER_SIZE:
             return False
         was_live = self.journal_live

@@ -1,0 +1,255 @@
+"""Before a database is opened: bring its files, whatever a crash left of them, to one position.
+
+    LTX files    the last one may be torn: it was never acknowledged, and goes
+    journal      hot: rolled back as SQLite would (unless its super-journal is gone: then it was committed)
+    WAL          cut back to the last LTX file and checkpointed; one with other salts is set aside
+    database     its checksum must be the last LTX file's; if not, the LTX files that are kept are replayed
+                 in memory first, and over the file only if that makes it right
+
+The rule: what was acknowledged is kept; what would be thrown away is named in the log before it goes; and
+where files contradict each other, nothing is touched and RecoveryError says which, and the way out.
+No mount exists yet, so the data files are read and written directly.
+"""
+
+import logging
+import os
+from pathlib import Path
+
+from pylitefs.errors import LtxError, RecoveryError, SqliteFormatError, TornLtxError
+from pylitefs.ltx.checksum import page_checksum
+from pylitefs.ltx.decoder import open_ltx, verify_file
+from pylitefs.ltx.header import TRAILER_SIZE, Header, Trailer
+from pylitefs.ltx.position import Pos
+from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
+from pylitefs.store.capture import all_pgnos, commit_whole_file, pages_in_file
+from pylitefs.store.checksums import PageChecksums
+from pylitefs.store.files import file_size, pwrite_all, sync_directory
+from pylitefs.store.names import FileKind
+from pylitefs.store.recovery_sides import checkpoint_wal, roll_back_journal
+from pylitefs.store.rollback import MARKER
+from pylitefs.store.state import DatabaseState
+
+log = logging.getLogger("pylitefs")
+
+Last = tuple[Header, Trailer]
+
+
+def recover(state: DatabaseState, mount_dir: Path | None = None) -> None:
+    """Make one database whole and set its state. `mount_dir` is where clients saw it, for super-journals.
+
+    Raises RecoveryError if its files contradict each other.
+    """
+    tracer = state.node.tracer
+    if tracer.active:
+        tracer.emit("recovery.begin", state.name)
+    _drop_temporaries(state)
+    last = _last_ltx(state)
+    committed = roll_back_journal(state, mount_dir)
+    checkpoint_wal(state, last[0] if last else None)
+    state.path(FileKind.SHM).unlink(missing_ok=True)
+    marker = state.directory / MARKER
+    if last is None:
+        _adopt(state)
+    else:
+        _match(state, *last, uncaptured=committed or marker.exists())
+    marker.unlink(missing_ok=True)
+    if tracer.active:
+        tracer.emit("recovery.end", state.name, state.pos.txid, checksum=state.pos.checksum)
+
+
+def _drop_temporaries(state: DatabaseState) -> None:
+    if state.ltx.directory.is_dir():
+        for path in state.ltx.directory.glob("*.tmp"):
+            path.unlink()
+
+
+def _last_ltx(state: DatabaseState) -> Last | None:
+    """The newest whole LTX file's header and trailer; a torn one after it is dropped."""
+    state.ltx.load()
+    while ranges := state.ltx.ranges():
+        span = max(ranges, key=lambda span: (span[1], -span[0]))
+        path = state.ltx.path(*span)
+        try:
+            return verify_file(path)
+        except LtxError as error:
+            if not (isinstance(error, TornLtxError) or _ends_in_zeros(path)):
+                raise RecoveryError(
+                    f"{state.name}: {error}. It is the newest LTX file, TXID {span[1]}, so the position is "
+                    f"unknown: on a replica remove {state.directory} to take a snapshot; on the primary move "
+                    f"{path} away and start again, which goes on from the transaction before it"
+                ) from None
+            log.warning(
+                "%s: %s ends early: its transaction was never acknowledged, the file is dropped",
+                state.name,
+                path,
+            )
+            state.ltx.remove(*span)
+            if state.node.tracer.active:
+                state.node.tracer.emit("recovery.ltx", state.name, span[1], dropped=str(path))
+    return None
+
+
+def _ends_in_zeros(path: Path) -> bool:
+    """Whether the trailer is all zeros, as after a power failure that lost the data but not the length."""
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        return size == 0 or not any(os.pread(file.fileno(), TRAILER_SIZE, max(0, size - TRAILER_SIZE)))
+
+
+def _adopt(state: DatabaseState) -> None:
+    """There is no LTX file: a database that is there all the same becomes the first transaction."""
+    path = state.path(FileKind.DATABASE)
+    size = file_size(path)
+    if size == 0:
+        path.unlink(missing_ok=True)
+        return
+    header = _database_header(path)
+    if header is None or size < header.pages(size) * header.page_size:
+        raise RecoveryError(
+            f"{state.name}: {path} is not a whole SQLite database and there is no LTX file to rebuild it "
+            f"from: move {state.directory} away and start again"
+        )
+    if not state.node.status.is_primary:
+        log.warning(
+            "%s has no LTX file: it will be replaced by the primary's, if the primary has one", state.name
+        )
+        return
+    state.ltx.directory.mkdir(parents=True, exist_ok=True)
+    pos = commit_whole_file(state, header.page_size, header.pages(size))
+    log.warning("%s had no LTX file: its %d bytes become transaction %s", state.name, size, pos)
+
+
+def _match(state: DatabaseState, header: Header, trailer: Trailer, *, uncaptured: bool) -> None:
+    """Check the database file against the last LTX file; replay, capture or refuse."""
+    pos = Pos(header.max_txid, trailer.post_apply_checksum)
+    state.pos, state.page_size, state.timestamp_ms = pos, header.page_size, header.timestamp_ms
+    path = state.path(FileKind.DATABASE)
+    if header.commit == 0:
+        path.unlink(missing_ok=True)
+        state.sums = PageChecksums()
+        return
+    sums = _sums(path, header)
+    if sums.value != pos.checksum:
+        replayed = _replayed_sums(state, header, sums)
+        if replayed is not None and replayed.value == pos.checksum:
+            _replay(state, header, sums)
+            sums = replayed
+        elif uncaptured and state.node.status.is_primary:
+            _capture_left(state, path)
+            return
+        else:
+            raise RecoveryError(_contradiction(state, header, path, sums.value, pos.checksum))
+    size = header.commit * header.page_size
+    if file_size(path) != size:
+        # VACUUM shrinks the file after its commit; a crash in between leaves it too long.
+        os.truncate(path, size)
+    state.sums = sums
+
+
+def _contradiction(state: DatabaseState, header: Header, path: Path, found: int, wanted: int) -> str:
+    return (
+        f"{state.name}: {path} has checksum {found:016x}, but the newest LTX file, {header.filename} "
+        f"(TXID {header.max_txid}), says {wanted:016x}, and the LTX files that are kept do not lead there: "
+        f"it was changed while no node was running. On a replica remove {state.directory} to take a snapshot. "
+        f"On the primary move {path} away, then either start with {state.directory} removed and bring the "
+        f"file back with `pylitefs import -name {state.name} FILE`, or restore an export of a replica so"
+    )
+
+
+def _database_header(path: Path) -> DatabaseHeader | None:
+    try:
+        with open(path, "rb") as file:
+            return DatabaseHeader.parse(file.read(DATABASE_HEADER_SIZE))
+    except (FileNotFoundError, SqliteFormatError):
+        return None
+
+
+def _sums(path: Path, header: Header) -> PageChecksums:
+    """The page checksums of the database file, as `header` sees it: `commit` pages of its size."""
+    sums = PageChecksums()
+    if path.exists():
+        with open(path, "rb") as file:
+            pgnos = all_pgnos(header.commit, header.page_size)
+            pages = pages_in_file(file.fileno(), pgnos, header.page_size)
+            sums.update({pgno: page_checksum(pgno, page) for pgno, page in pages}, header.commit)
+    return sums
+
+
+def _chain(state: DatabaseState) -> list[Path]:
+    """The LTX files that lead without a gap to the newest one, oldest first."""
+    by_end: dict[int, tuple[int, int]] = {}
+    for low, high in state.ltx.ranges():
+        if high not in by_end or low < by_end[high][0]:
+            by_end[high] = (low, high)
+    chain = []
+    at = state.pos.txid
+    while at in by_end:
+        chain.append(by_end[at])
+        at = by_end[at][0] - 1
+    return [state.ltx.path(*span) for span in reversed(chain)]
+
+
+def _replayed_sums(state: DatabaseState, last: Header, sums: PageChecksums) -> PageChecksums | None:
+    """What the database's checksums would be with the kept LTX files replayed; None if one is damaged."""
+    replayed = PageChecksums()
+    replayed.update({pgno: sums.page(pgno) for pgno in range(1, sums.page_count + 1)}, sums.page_count)
+    for path in _chain(state):
+        try:
+            with open_ltx(path) as decoder:
+                changes = {pgno: page_checksum(pgno, page) for pgno, page in decoder.pages()}
+                header = decoder.header
+        except LtxError as error:
+            log.warning("%s: an older LTX file cannot be replayed: %s", state.name, error)
+            return None
+        if header.is_snapshot or header.commit == 0 or header.page_size != last.page_size:
+            replayed = PageChecksums()
+        replayed.update(changes, header.commit)
+    return replayed
+
+
+def _replay(state: DatabaseState, last: Header, sums: PageChecksums) -> None:
+    """Write the kept LTX files' pages over the database file; they were verified just before."""
+    chain = _chain(state)
+    written = 0
+    fd = os.open(state.path(FileKind.DATABASE), os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        for path in chain:
+            with open_ltx(path) as decoder:
+                size = decoder.header.page_size
+                for pgno, page in decoder.pages():
+                    if size != last.page_size or page_checksum(pgno, page) != sums.page(pgno):
+                        pwrite_all(fd, page, (pgno - 1) * size)
+                        written += 1
+        os.ftruncate(fd, last.commit * last.page_size)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    sync_directory(state.directory)
+    log.warning(
+        "%s: the database file was not at TXID %d; %d LTX files were replayed, %d pages written",
+        state.name,
+        last.max_txid,
+        len(chain),
+        written,
+    )
+    if state.node.tracer.active:
+        state.node.tracer.emit("recovery.ltx", state.name, last.max_txid, files=len(chain), pages=written)
+
+
+def _capture_left(state: DatabaseState, path: Path) -> None:
+    """Pages were committed, or written without a journal, and not captured: the file as it is counts."""
+    header = _database_header(path)
+    if header is None:
+        raise RecoveryError(
+            f"{state.name}: a client was killed while it wrote without a journal (journal_mode MEMORY or "
+            f"OFF), and {path} is no database any more, as SQLite documents. Restore it from a replica: "
+            f"`pylitefs export` there, remove {state.directory} here, start, and `pylitefs import`"
+        )
+    pos = commit_whole_file(state, header.page_size, header.pages(file_size(path)))
+    log.warning(
+        "%s was left with pages that no LTX file holds (journal_mode MEMORY or OFF, or a transaction over "
+        "several databases): they become transaction %s. Check it with PRAGMA integrity_check",
+        state.name,
+        pos,
+    )
+

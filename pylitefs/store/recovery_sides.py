@@ -1,0 +1,143 @@
+"""Recovery of what SQLite keeps beside a database: the rollback journal and the WAL.
+
+The rule: a journal is believed exactly as SQLite believes it, and a WAL up to the last LTX file: what lies
+past that was never acknowledged.
+"""
+
+import logging
+import os
+from pathlib import Path
+
+from pylitefs.errors import SqliteFormatError
+from pylitefs.ltx.header import Header
+from pylitefs.sqlite import ReadAt
+from pylitefs.sqlite.journal import Journal, read_journal
+from pylitefs.sqlite.wal import FRAME_HEADER_SIZE, WAL_HEADER_SIZE, WalHeader, committed, scan
+from pylitefs.store.files import file_size, pwrite_all
+from pylitefs.store.names import FileKind, is_super_journal
+from pylitefs.store.state import DatabaseState
+
+log = logging.getLogger("pylitefs")
+
+
+def roll_back_journal(state: DatabaseState, mount_dir: Path | None) -> bool:
+    """Roll a hot journal back and remove it; True if it was committed by its super-journal instead."""
+    path = state.path(FileKind.JOURNAL)
+    size = file_size(path)
+    if not path.exists():
+        return False
+    committed_elsewhere = False
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        journal = read_journal(lambda offset, length: os.pread(fd, length, offset), size)
+        if journal.super_journal and not _super_journal_exists(state, journal.super_journal, mount_dir):
+            committed_elsewhere = True
+            log.info(
+                "%s: the super-journal of its journal is gone, so that transaction was committed", state.name
+            )
+        else:
+            _play_back(state, journal)
+    except SqliteFormatError:
+        pass  # No header: the journal was not synced yet, so no page of the database was written.
+    finally:
+        os.close(fd)
+    path.unlink()
+    return committed_elsewhere
+
+
+def _super_journal_exists(state: DatabaseState, name: str, mount_dir: Path | None) -> bool:
+    """SQLite's test for a journal that took part in a transaction over several databases."""
+    path = Path(name)
+    found = is_super_journal(path.name)
+    if found and (mount_dir is None or path.parent == mount_dir):
+        database, tail = found
+        return (state.directory.parent / database / f"mj{tail}").exists()
+    log.warning(
+        "%s: its journal names a super-journal outside the mount, %s, which decides whether the transaction "
+        "counts; it %s",
+        state.name,
+        name,
+        "is there: rolled back" if path.exists() else "is gone: committed",
+    )
+    return path.exists()
+
+
+def _play_back(state: DatabaseState, journal: Journal) -> None:
+    pages = 0
+    fd = os.open(state.path(FileKind.DATABASE), os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        for pgno, page in journal.records:
+            pwrite_all(fd, page, (pgno - 1) * journal.page_size)
+            pages += 1
+        os.ftruncate(fd, journal.initial_pages * journal.page_size)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    log.info("%s: a hot journal was rolled back, %d pages", state.name, pages)
+    if state.node.tracer.active:
+        state.node.tracer.emit("recovery.journal", state.name, pages=pages)
+
+
+def checkpoint_wal(state: DatabaseState, last: Header | None) -> None:
+    """Bring the WAL's transactions up to the last LTX file into the database; then there is no WAL."""
+    path = state.path(FileKind.WAL)
+    size = file_size(path)
+    if size == 0:
+        path.unlink(missing_ok=True)
+        return
+    fd = os.open(path, os.O_RDONLY)
+
+    def read_at(offset: int, length: int) -> bytes:
+        return os.pread(fd, length, offset)
+
+    try:
+        header = WalHeader.parse(read_at(0, WAL_HEADER_SIZE))
+        if last is None:
+            limit = size
+        elif last.wal_offset and (last.wal_salt1, last.wal_salt2) == (header.salt1, header.salt2):
+            limit = last.wal_offset + last.wal_size
+        else:
+            limit = 0
+        done = _checkpoint(state, read_at, header, min(limit, size))
+        ahead = sum(1 for frame in scan(read_at, size, header) if frame.commit) - done
+        if limit == 0 and ahead:
+            _set_aside(state, path)
+        elif ahead > 0:
+            log.warning(
+                "%s: the WAL is ahead of the last LTX file by %d commits, never acknowledged: cut back",
+                state.name,
+                ahead,
+            )
+        if state.node.tracer.active:
+            state.node.tracer.emit("recovery.wal", state.name, commits=done, ahead=ahead)
+    except SqliteFormatError:
+        pass  # No valid header, so no frame that counts.
+    finally:
+        os.close(fd)
+    path.unlink(missing_ok=True)
+
+
+def _set_aside(state: DatabaseState, path: Path) -> None:
+    removed = path.with_name("wal.removed")
+    log.warning(
+        "%s: the WAL does not belong to the last LTX file; set aside as %s, and not used", state.name, removed
+    )
+    os.replace(path, removed)
+
+
+def _checkpoint(state: DatabaseState, read_at: ReadAt, header: WalHeader, limit: int) -> int:
+    """Write the newest page of each frame up to `limit` bytes into the database; how many commits."""
+    frames = list(scan(read_at, limit, header))
+    whole = committed(frames, header)
+    if not whole.last_index:
+        return 0
+    fd = os.open(state.path(FileKind.DATABASE), os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        for pgno, index in sorted(whole.frames.items()):
+            offset = WAL_HEADER_SIZE + (index - 1) * header.frame_size + FRAME_HEADER_SIZE
+            pwrite_all(fd, read_at(offset, header.page_size), (pgno - 1) * header.page_size)
+        os.ftruncate(fd, whole.commit * header.page_size)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    return sum(1 for frame in frames if frame.commit)

@@ -1,0 +1,329 @@
+"""All databases of one node, and what they share: the data directory, the node's id, the subscribers.
+
+    DATA/clusterid                     LFSC and 16 hex digits
+    DATA/dbs/DB/{database,journal,wal,shm}
+    DATA/dbs/DB/ltx/MIN-MAX.ltx
+
+The rule: the directory belongs to one node at a time, and everything that reaches up from here (the
+applier, the streams) was handed in from above.
+"""
+
+import logging
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+from pylitefs.errors import (
+    ApplierError,
+    BusyError,
+    DatabaseNotFoundError,
+    DataDirectoryError,
+    InvalidNameError,
+    ReadOnlyReplicaError,
+)
+from pylitefs.ltx.header import Header
+from pylitefs.ltx.position import Pos
+from pylitefs.store.apply import Received, receive
+from pylitefs.store.applying import Applier, DirectApplier
+from pylitefs.store.database import Database
+from pylitefs.store.files import DirectoryLock, sync_directory, write_durably
+from pylitefs.store.imports import Progress, import_file, spool
+from pylitefs.store.names import check_name, database_dir, is_super_journal
+from pylitefs.store.recovery import recover
+from pylitefs.store.retention import reap
+from pylitefs.store.snapshot import SnapshotInfo, export_database, make_snapshot
+from pylitefs.store.state import DatabaseState, NodeFacts, Subscriber
+from pylitefs.store.status import Status
+from pylitefs.trace import Tracer
+
+log = logging.getLogger("pylitefs")
+
+_CLUSTER_ID = re.compile(r"LFSC[0-9A-F]{16}")
+
+
+class Store:
+    """The databases of one node. `open()` before use; all other calls may come from any thread."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        tracer: Tracer,
+        status: Status,
+        compress: bool = True,
+        retention_s: float = 600.0,
+        monitor_interval_s: float = 60.0,
+    ) -> None:
+        self.data_dir = Path(data_dir)
+        self.tracer = tracer
+        self.status = status
+        self.node_id = secrets.randbits(64) or 1
+        self.cluster_id: str | None = None
+        self.applier: Applier = DirectApplier(self.data_dir)
+        self.retention_s = retention_s
+        self.monitor_interval_s = monitor_interval_s
+        self._facts = NodeFacts(self.node_id, compress, tracer, status, self._publish, self.log_refusal)
+        self._databases: dict[str, Database] = {}
+        self._lock = threading.Lock()
+        self._subscribers: tuple[Subscriber, ...] = ()
+        self._directory_lock = DirectoryLock(self.data_dir)
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def node_id_text(self) -> str:
+        """The node id as the wire shows it: 16 upper-case hex digits."""
+        return f"{self.node_id:016X}"
+
+    # -- life ------------------------------------------------------------------------------------------
+
+    def open(self, mount_dir: Path | None = None) -> None:
+        """Take the data directory and recover every database in it.
+
+        Raises DataDirectoryError if another node has it, RecoveryError if a database contradicts itself.
+        """
+        self._directory_lock.acquire()
+        try:
+            (self.data_dir / "dbs").mkdir(exist_ok=True)
+            self.cluster_id = self._read_cluster_id()
+            for entry in sorted(os.scandir(self.data_dir / "dbs"), key=lambda entry: entry.name):
+                if entry.is_dir():
+                    self._recover(entry.name, mount_dir)
+            for database in self._databases.values():
+                self._remove_super_journals(database.dir)
+        except BaseException:
+            self.close()
+            raise
+        if self.monitor_interval_s > 0:
+            self._start(self._monitor, "retention")
+
+    def _recover(self, name: str, mount_dir: Path | None) -> None:
+        database = self._make(name)
+        recover(database.state, mount_dir)
+        if database.pos.txid == 0 and not database.exists:
+            self._remove_if_empty(database)
+        else:
+            self._databases[name] = database
+
+    def _remove_if_empty(self, database: Database) -> None:
+        """A name that was once mistyped or touched leaves nothing behind."""
+        try:
+            if database.ltx_dir.is_dir():
+                database.ltx_dir.rmdir()
+            database.dir.rmdir()
+        except OSError:
+            self._databases[database.name] = database
+
+    def _remove_super_journals(self, directory: Path) -> None:
+        for path in directory.glob("mj*"):
+            if is_super_journal(f"{directory.name}-{path.name}"):
+                path.unlink()
+
+    def close(self) -> None:
+        """Stop the threads and let the data directory go. The mount must be gone."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(timeout=5)
+        for database in self._databases.values():
+            database.state.close()
+        self._directory_lock.release()
+
+    def _start(self, target: Callable[[], None], name: str) -> None:
+        thread = threading.Thread(target=target, name=f"pylitefs-{name}", daemon=True)
+        with self._lock:
+            self._threads = [one for one in self._threads if one.is_alive()]
+            self._threads.append(thread)
+        thread.start()
+
+    # -- ids -------------------------------------------------------------------------------------------
+
+    def _read_cluster_id(self) -> str | None:
+        path = self.data_dir / "clusterid"
+        try:
+            text = path.read_text(encoding="ascii", errors="replace").strip()
+        except FileNotFoundError:
+            return None
+        if not _CLUSTER_ID.fullmatch(text):
+            raise DataDirectoryError(
+                f"{path} holds {text[:40]!r}, not LFSC and 16 hex digits: restore it, or remove it so that "
+                "the node takes the id of the cluster it joins"
+            )
+        return text
+
+    def set_cluster_id(self, text: str) -> None:
+        """Keep the cluster's id for good. DataDirectoryError if it is not one."""
+        if not _CLUSTER_ID.fullmatch(text):
+            raise DataDirectoryError(f"{text[:40]!r} is not a cluster id: LFSC and 16 hex digits")
+        write_durably(self.data_dir / "clusterid", f"{text}\n".encode())
+        self.cluster_id = text
+
+    def make_cluster_id(self) -> str:
+        """A new cluster's id, for a primary that has none."""
+        self.set_cluster_id(f"LFSC{secrets.token_hex(8).upper()}")
+        assert self.cluster_id is not None
+        return self.cluster_id
+
+    # -- databases -------------------------------------------------------------------------------------
+
+    def names(self) -> list[str]:
+        """The databases that have a file now, sorted."""
+        return sorted(name for name, database in self._snapshot().items() if database.exists)
+
+    def _snapshot(self) -> dict[str, Database]:
+        with self._lock:
+            return dict(self._databases)
+
+    def databases(self) -> list[Database]:
+        """Every database this node knows, dropped ones too, by name."""
+        return [database for _, database in sorted(self._snapshot().items())]
+
+    def get(self, name: str) -> Database | None:
+        return self._databases.get(name)
+
+    def require(self, name: str) -> Database:
+        """The database that has a file or a position under the name; raises DatabaseNotFoundError."""
+        database = self._databases.get(name)
+        if database is None or (database.pos.txid == 0 and not database.exists):
+            raise DatabaseNotFoundError("database not found")
+        return database
+
+    def positions(self) -> dict[str, Pos]:
+        """The position of every database that has one, dropped ones too."""
+        return {name: one.pos for name, one in self._snapshot().items() if one.pos.txid}
+
+    def create(self, name: str) -> Database:
+        """The database of that name, made known if it is new. InvalidNameError for what cannot be a name."""
+        check_name(name)
+        with self._lock:
+            database = self._databases.get(name)
+            if database is None:
+                database = self._databases[name] = self._make(name)
+            return database
+
+    def _make(self, name: str) -> Database:
+        state = DatabaseState(name, database_dir(self.data_dir, name), self._facts)
+        return Database(state, self._later)
+
+    def _later(self, name: str, what: str) -> None:
+        """Do in a thread of its own what has to wait for SQLite's locks, or for the caller's own call."""
+        action = self._capture_later if what == "capture" else self._remove_later
+        self._start(lambda: action(name), f"{what}-{name}")
+
+    def _capture_later(self, name: str) -> None:
+        database = self.create(name)
+        while database.rollback.unjournaled and not self._stopping.is_set():
+            try:
+                with self.applier.shared_lock(name, 1.0):
+                    database.capture_unjournaled()
+                if database.rollback.journal_live:
+                    return
+            except (ApplierError, BusyError):
+                self._stopping.wait(0.01)
+            except OSError as error:
+                log.error("%s: what was written without a journal is not captured yet: %s", name, error)
+                self._stopping.wait(1.0)
+
+    def _remove_later(self, name: str) -> None:
+        try:
+            self.applier.unlink(name)
+        except (ApplierError, OSError) as error:
+            log.error("%s: what a broken copy left cannot be removed: %s", name, error)
+
+    # -- positions and subscribers -----------------------------------------------------------------------
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Call `subscriber` after each move of a position, in the thread that moved it; it must be quick."""
+        with self._lock:
+            self._subscribers = (*self._subscribers, subscriber)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._subscribers = tuple(one for one in self._subscribers if one is not subscriber)
+
+        return unsubscribe
+
+    def _publish(self, name: str, pos: Pos, header: Header | None) -> None:
+        for subscriber in self._subscribers:
+            subscriber(name, pos, header)
+
+    def log_refusal(self, database: str, what: str, why: str, remedy: str) -> None:
+        """One line for the person who sees only SQLite's short error."""
+        log.warning("refused on %s: %s: %s; %s", database or "the mount", what, why, remedy)
+        if self.tracer.active:
+            self.tracer.emit("fault.refused", database, what=what, why=why, remedy=remedy)
+
+    # -- whole databases ---------------------------------------------------------------------------------
+
+    def temp_path(self, suffix: str) -> Path:
+        """A new path for a temporary file inside the data directory; whoever asks removes it."""
+        directory = self.data_dir / "tmp"
+        directory.mkdir(exist_ok=True)
+        return directory / f"{secrets.token_hex(8)}{suffix}.tmp"
+
+    def receive_ltx(self, name: str, chunks: Iterable[bytes]) -> Received:
+        """Take in a transaction from the primary; see `apply.receive`."""
+        return receive(self.create(name), self.applier, chunks)
+
+    def snapshot(self, name: str, out: Path, timeout: float | None = None) -> SnapshotInfo:
+        """Write a snapshot LTX file of a database to `out`."""
+        return make_snapshot(self.require(name), self.applier, out, timeout)
+
+    def export(self, name: str, out: Path, timeout: float | None = None) -> Pos:
+        """Copy a database's bytes to `out`; DatabaseNotFoundError if there is none."""
+        return export_database(self.require(name), self.applier, out, timeout)
+
+    def import_database(self, name: str, source: BinaryIO, progress: Progress | None = None) -> Pos:
+        """Replace (or make) a database by the one read from `source`, as one transaction.
+
+        Raises ReadOnlyReplicaError on a replica, SqliteFormatError if the bytes are no whole database.
+        """
+        check_name(name)
+        if not self.status.is_primary:
+            raise ReadOnlyReplicaError(f"cannot import {name} on a replica: give -url the primary's address")
+        path = self.temp_path(".import")
+        try:
+            spool(source, path, progress)
+            return import_file(self.create(name), self.applier, path)
+        finally:
+            path.unlink(missing_ok=True)
+
+    # -- super-journals -----------------------------------------------------------------------------------
+
+    def super_journal_path(self, name: str) -> Path:
+        """Where the super-journal `DB-mjXXXXXXXXX` lies in the data directory."""
+        found = is_super_journal(name)
+        if found is None:
+            raise InvalidNameError(f"{name!r} is not a super-journal's name")
+        database, tail = found
+        return database_dir(self.data_dir, database) / f"mj{tail}"
+
+    def remove_super_journal(self, name: str) -> None:
+        """The commit point of a transaction over several databases: durable before the caller goes on.
+
+        (A journal needs no such care: if it comes back after a power failure, recovery rolls it back and
+        replays the LTX file that was durable before it went.)
+        """
+        path = self.super_journal_path(name)
+        path.unlink()
+        sync_directory(path.parent)
+
+    # -- retention -----------------------------------------------------------------------------------------
+
+    def _monitor(self) -> None:
+        while not self._stopping.wait(self.monitor_interval_s):
+            self.reap()
+
+    def reap(self, now: float | None = None) -> int:
+        """Remove LTX files past their retention; how many went."""
+        count = 0
+        for database in self.databases():
+            try:
+                count += reap(database.state, self.retention_s, time.time() if now is None else now)
+            except OSError as error:
+                log.error("%s: its old LTX files cannot be removed: %s", database.name, error)
+        return count
