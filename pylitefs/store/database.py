@@ -10,18 +10,20 @@ Raises OSError with the errno that SQLite is to see; each refusal logs one line 
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from pylitefs.errors import SqliteFormatError
 from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
+from pylitefs.store.applying import Applier
 from pylitefs.store.capture import commit_drop, commit_whole_file
 from pylitefs.store.files import file_size, pwrite_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.rollback import RollbackWatch
+from pylitefs.store.snapshot import SnapshotInfo, export_database, make_snapshot
 from pylitefs.store.state import DatabaseState
 from pylitefs.store.wal_watch import WalWatch
 
@@ -29,18 +31,25 @@ _READ_ONLY = "this node is a replica"
 _USE_PRIMARY = "write on the primary"
 _USE_IMPORT = "use `pylitefs import` to replace a database, or `rm` it first"
 
-Later = Callable[[str, str], None]
-"""later(database, what): have the applier do something once the caller's own call has returned."""
+
+class Services(Protocol):
+    """What a database needs of its store."""
+
+    @property
+    def applier(self) -> Applier: ...
+
+    def later(self, database: str, what: str) -> None:
+        """Have the applier do something (`capture`, `remove`) once the caller's own call has returned."""
 
 
 class Database:
     """One database of a node. All calls may come from any thread."""
 
-    def __init__(self, state: DatabaseState, later: Later) -> None:
+    def __init__(self, state: DatabaseState, services: Services) -> None:
         self.state = state
         self.rollback = RollbackWatch(state)
         self.wal = WalWatch(state)
-        self._later = later
+        self._services = services
         self._live: dict[FileKind, set[int]] = {kind: set() for kind in FileKind}
         """Descriptors on the files that now bear the names; others are on files already unlinked."""
         self._imports: set[int] = set()
@@ -106,6 +115,19 @@ class Database:
     def ltx_header(self, min_txid: int, max_txid: int) -> Header | None:
         return self.state.ltx.header(min_txid, max_txid)
 
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Writes by kind of file (`database`, `journal`, `wal`, `shm`) and transactions (`commit`)."""
+        return self.state.counts
+
+    def snapshot(self, out: Path, timeout: float | None = None) -> SnapshotInfo:
+        """Write a snapshot LTX file of the newest position to `out`; see snapshot.py."""
+        return make_snapshot(self, self._services.applier, out, timeout)
+
+    def export(self, out: Path, timeout: float | None = None) -> Pos:
+        """Copy the database's bytes to `out`; DatabaseNotFoundError if there are none."""
+        return export_database(self, self._services.applier, out, timeout)
+
     # -- open, create, release -----------------------------------------------------------------------
 
     def create_file(self, kind: FileKind, flags: int, applier: bool) -> int:
@@ -158,7 +180,7 @@ class Database:
             self.state.node.refuse(
                 self.name, "copying a file onto the mount", "it is not a whole SQLite database", _USE_IMPORT
             )
-            self._later(self.name, "remove")
+            self._services.later(self.name, "remove")
 
     def flush(self, kind: FileKind, fd: int, applier: bool = False) -> None:
         """A descriptor is being closed: the moment at which a copied database becomes a transaction."""
@@ -223,7 +245,7 @@ class Database:
         if fd in self._write_only:
             self._refuse(errno.EPERM, f"copying over {self.name}", "it is a live database", _USE_IMPORT)
         if fd not in self._imports and not self.wal.live and self.rollback.page_written(offset, len(data)):
-            self._later(self.name, "capture")
+            self._services.later(self.name, "capture")
         pwrite_all(fd, data, offset)
         self._trace("page.write", offset, data, checkpoint=self.wal.live)
 

@@ -10,6 +10,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pylitefs.errors import BusyError, DatabaseNotFoundError, LtxChecksumError
 from pylitefs.ltx.checksum import page_checksum
@@ -20,10 +21,12 @@ from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.store.applying import Applier
 from pylitefs.store.capture import all_pgnos, pages_in_file
 from pylitefs.store.checksums import PageChecksums
-from pylitefs.store.database import Database
 from pylitefs.store.files import pwrite_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.status import now_ms
+
+if TYPE_CHECKING:
+    from pylitefs.store.database import Database
 
 _ATTEMPTS = 10
 _COPY = 64 << 20
@@ -48,7 +51,7 @@ class _Copy:
 
 
 def export_database(
-    database: Database, applier: Applier, out: Path, timeout: float | None = None
+    database: "Database", applier: Applier, out: Path, timeout: float | None = None
 ) -> Pos:
     """Copy the database's bytes, WAL included, to the file `out`; the position they are at.
 
@@ -61,7 +64,7 @@ def export_database(
 
 
 def make_snapshot(
-    database: Database, applier: Applier, out: Path, timeout: float | None = None
+    database: "Database", applier: Applier, out: Path, timeout: float | None = None
 ) -> SnapshotInfo:
     """Write a snapshot LTX file, TXIDs 1 to the newest, to `out`. Needs room for a copy beside it."""
     tracer = database.state.node.tracer
@@ -78,7 +81,7 @@ def make_snapshot(
             copied.unlink()
 
 
-def _encode(database: Database, copy: _Copy, source: Path, out: Path) -> SnapshotInfo:
+def _encode(database: "Database", copy: _Copy, source: Path, out: Path) -> SnapshotInfo:
     state = database.state
     header = Header(
         flags=FLAG_LZ4 if state.node.compress else 0,
@@ -107,7 +110,7 @@ def _encode(database: Database, copy: _Copy, source: Path, out: Path) -> Snapsho
     return SnapshotInfo(out, header, copy.pos, encoder.bytes_written)
 
 
-def _copy(database: Database, applier: Applier, out: Path, timeout: float | None) -> _Copy:
+def _copy(database: "Database", applier: Applier, out: Path, timeout: float | None) -> _Copy:
     """Copy the committed bytes under a reader's locks."""
     if database.pos.txid == 0:
         raise DatabaseNotFoundError(f"{database.name} has no transaction yet")
@@ -128,11 +131,11 @@ def _copy(database: Database, applier: Applier, out: Path, timeout: float | None
     raise BusyError(f"{database.name} changes its journal mode all the time: try again later")
 
 
-def _facts(database: Database) -> _Copy:
+def _facts(database: "Database") -> _Copy:
     return _Copy(database.pos, database.page_size, database.page_count, database.timestamp_ms)
 
 
-def _is_wal(database: Database) -> bool:
+def _is_wal(database: "Database") -> bool:
     try:
         fd = database.state.fd(FileKind.DATABASE)
         return DatabaseHeader.parse(os.pread(fd, DATABASE_HEADER_SIZE, 0)).is_wal
@@ -140,7 +143,7 @@ def _is_wal(database: Database) -> bool:
         return False
 
 
-def _copy_locked(database: Database, out: Path) -> _Copy | None:
+def _copy_locked(database: "Database", out: Path) -> _Copy | None:
     """The copy itself; None if a killed writer's pages lie in the database file."""
     state = database.state
     database.capture_unjournaled()

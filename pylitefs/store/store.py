@@ -36,7 +36,6 @@ from pylitefs.store.imports import Progress, import_file, spool
 from pylitefs.store.names import check_name, database_dir, is_super_journal
 from pylitefs.store.recovery import recover
 from pylitefs.store.retention import reap
-from pylitefs.store.snapshot import SnapshotInfo, export_database, make_snapshot
 from pylitefs.store.state import DatabaseState, NodeFacts, Subscriber
 from pylitefs.store.status import Status
 from pylitefs.trace import Tracer
@@ -207,9 +206,9 @@ class Store:
 
     def _make(self, name: str) -> Database:
         state = DatabaseState(name, database_dir(self.data_dir, name), self._facts)
-        return Database(state, self._later)
+        return Database(state, self)
 
-    def _later(self, name: str, what: str) -> None:
+    def later(self, name: str, what: str) -> None:
         """Do in a thread of its own what has to wait for SQLite's locks, or for the caller's own call."""
         action = self._capture_later if what == "capture" else self._remove_later
         self._start(lambda: action(name), f"{what}-{name}")
@@ -268,14 +267,6 @@ class Store:
     def receive_ltx(self, name: str, chunks: Iterable[bytes]) -> Received:
         """Take in a transaction from the primary; see `apply.receive`."""
         return receive(self.create(name), self.applier, chunks)
-
-    def snapshot(self, name: str, out: Path, timeout: float | None = None) -> SnapshotInfo:
-        """Write a snapshot LTX file of a database to `out`."""
-        return make_snapshot(self.require(name), self.applier, out, timeout)
-
-    def export(self, name: str, out: Path, timeout: float | None = None) -> Pos:
-        """Copy a database's bytes to `out`; DatabaseNotFoundError if there is none."""
-        return export_database(self.require(name), self.applier, out, timeout)
 
     def import_database(self, name: str, source: BinaryIO, progress: Progress | None = None) -> Pos:
         """Replace (or make) a database by the one read from `source`, as one transaction.
