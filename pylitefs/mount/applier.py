@@ -1,0 +1,282 @@
+"""The node's side of the applier: start it, ask it, start it again when it died.
+
+Who changes a mounted database does it from outside, as SQLite does, in a process of its own
+(`applier_process.py`); this module is what the rest of the node sees of it. The rules: the process is
+started before the mount, so that it holds nothing of `/dev/fuse`; and a transaction that a dying applier
+leaves half written is handed to the next one at once.
+
+    with applier.write_lock("a.db") as lock:     # nobody reads or writes
+        lock.apply(path)
+"""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pylitefs.errors import ApplierError, PylitefsError
+from pylitefs.mount.applier_child import CallChannel, Child, Died
+from pylitefs.mount.applier_messages import Message
+from pylitefs.trace import Tracer
+
+log = logging.getLogger("pylitefs")
+
+ATTEMPTS = 4
+"""So often a call is made of a new applier before it is given up: each one died of it."""
+
+
+class WriteLock:
+    """Every lock on one database, held by the applier for this node: nobody reads or writes it."""
+
+    def __init__(self, applier: "Applier", child: Child, channel: CallChannel, database: str) -> None:
+        self._applier = applier
+        self._child = child
+        self._channel = channel
+        self._database = database
+
+    def apply(self, ltx_path: Path, *, remove_wal: bool = True) -> None:
+        """Write one LTX file's pages; a journal is removed and the WAL emptied, with `remove_wal` unseen.
+
+        Raises ApplierError if the applier died meanwhile: the locks are lost and the database may be half
+        written. Hand the file to `Applier.apply`.
+        """
+        request: Message = {
+            "op": "apply_locked", "db": self._database, "path": str(ltx_path), "remove_wal": remove_wal
+        }  # fmt: skip
+        self._applier.trace_apply(self._database, _held_call(self._channel, request, self._database))
+
+    def check(self) -> None:
+        """Raise ApplierError if the locks are lost because the applier died."""
+        if self._child.process.poll() is not None:
+            raise _lost(self._database)
+
+
+def _held_call(channel: CallChannel, request: Message, database: str) -> Message:
+    try:
+        return channel.call(request)
+    except Died:
+        raise _lost(database) from None
+
+
+def _lost(database: str) -> ApplierError:
+    return ApplierError(
+        f"the locks on {database} are lost: the applier process ended while it held them. "
+        "It is started again; repeat what was under way"
+    )
+
+
+class Applier:
+    """Changes and locks mounted databases on the node's behalf. Every call blocks; any thread may call.
+
+    Errors: ApplierError (the process or the mount failed), BusyError (the locks could not be had in time;
+    the text says who holds them), LtxError and its kinds (an LTX file is not what it should be).
+    """
+
+    def __init__(self, *, tracer: Tracer) -> None:
+        self._tracer = tracer
+        self._lock = threading.Lock()
+        self._child: Child | None = None
+        self._mount_dir: str | None = None
+        self._stopping = False
+        self._applying: dict[str, int] = {}
+        self._followed: set[str] = set()
+
+    # Life.
+
+    def start(self) -> None:
+        """Start the process. To be called before the mount is made."""
+        with self._lock:
+            self._stopping = False
+            self._start_child()
+
+    def attach(self, mount_dir: Path) -> None:
+        """Tell it the mount's directory, once the mount is there. ApplierError if it cannot be opened."""
+        with self._lock:
+            self._mount_dir = str(mount_dir)
+            child = self._child
+        if child is None:
+            raise ApplierError("the applier is not started: call start() before the mount is made")
+        with suppress(Died):  # Its successor is told by whoever starts it.
+            child.attach(str(mount_dir))
+
+    def stop(self) -> None:
+        """End the process, and every call under way with ApplierError. What is being written is finished."""
+        with self._lock:
+            self._stopping = True
+            child, self._child = self._child, None
+        if child is not None:
+            child.end()
+
+    @property
+    def pid(self) -> int:
+        """The process, 0 if there is none."""
+        child = self._child
+        return child.process.pid if child is not None else 0
+
+    def is_applier_thread(self, tid: int) -> bool:
+        """Whether a thread (as FUSE names its caller) is the applier's: each one told its id at its start."""
+        child = self._child
+        return child is not None and tid in child.tids
+
+    def _start_child(self) -> Child:
+        child = self._child = Child()
+        threading.Thread(target=self._watch, args=(child,), name="applier-watch", daemon=True).start()
+        return child
+
+    def _watch(self, child: Child) -> None:
+        child.process.wait()
+        with suppress(ApplierError, Died):
+            self._replace(child)
+
+    def _replace(self, child: Child) -> None:
+        """The process is gone: start another, unless someone did, or the node is stopping."""
+        with self._lock:
+            if self._stopping or self._child is not child:
+                return
+            child.end()
+            under_way = [name for name, count in self._applying.items() if count]
+            what = f"while it applied to {', '.join(under_way)}, " if under_way else ""
+            half = ": a reader could have seen half a transaction" if under_way else ""
+            log.error(
+                "the applier process %d ended (exit code %s) %sand is started again%s",
+                child.process.pid,
+                child.process.returncode,
+                what,
+                half,
+            )
+            new = self._start_child()
+            if self._mount_dir is not None:
+                new.attach(self._mount_dir)
+                for name in self._followed:
+                    channel = new.take()
+                    with suppress(PylitefsError):
+                        channel.call({"op": "hold", "db": name})
+                    new.give_back(channel)
+        if self._tracer.active:
+            self._tracer.emit("fault.applier", pid=child.process.pid, applying=", ".join(under_way))
+
+    # Calls.
+
+    def _take(self) -> tuple[Child, CallChannel]:
+        """A channel of the living process; a dead one is replaced."""
+        for _ in range(ATTEMPTS):
+            child = self._child
+            if child is None:
+                raise ApplierError(f"the applier is {'stopped' if self._stopping else 'not started'}")
+            try:
+                return child, child.take()
+            except Died:
+                self._replace(child)
+        raise ApplierError("the applier process ends as soon as it is started; the log says why")
+
+    def _call(self, message: Message) -> tuple[Child, CallChannel, Message]:
+        """Make a call, of the next process where one died of it. The channel is the caller's to return."""
+        for _ in range(ATTEMPTS):
+            child, channel = self._take()
+            try:
+                return child, channel, channel.call(message)
+            except Died:
+                child.discard(channel)
+                self._replace(child)
+            except BaseException:
+                child.give_back(channel)
+                raise
+        raise ApplierError(
+            f"the applier process ended {ATTEMPTS} times while it was to {message['op']} {message.get('db')}"
+        )
+
+    def _ask(self, message: Message) -> Message:
+        child, channel, answer = self._call(message)
+        child.give_back(channel)
+        return answer
+
+    @contextmanager
+    def _holding(self, message: Message) -> Iterator[tuple[Child, CallChannel]]:
+        """Make a call that locks something, and unlock at the end."""
+        database = str(message["db"])
+        child, channel, _ = self._call(message)
+        try:
+            yield child, channel
+        except BaseException:
+            child.discard(channel)  # This unlocks, too, and does not hide the error.
+            raise
+        try:
+            _held_call(channel, {"op": "unlock", "db": database}, database)
+        except BaseException:
+            child.discard(channel)
+            raise
+        child.give_back(channel)
+
+    def apply(self, database: str, ltx_path: Path, *, remove_wal: bool = False) -> None:
+        """Write one LTX file to a database that this node follows. Waits for the locks as long as it takes.
+
+        Commit 0 drops the database. A WAL with content (of a node that was the primary) is copied into the
+        database first, or with `remove_wal` dropped.
+        """
+        with self._lock:
+            self._applying[database] = self._applying.get(database, 0) + 1
+            self._followed.add(database)
+        try:
+            answer = self._ask(
+                {"op": "apply", "db": database, "path": str(ltx_path), "remove_wal": remove_wal}
+            )
+        finally:
+            with self._lock:
+                self._applying[database] -= 1
+        self.trace_apply(database, answer)
+
+    def trace_apply(self, database: str, answer: Message) -> None:
+        """Emit `page.apply` from the applier's answer."""
+        if self._tracer.active:
+            txid = answer["txid"]
+            assert isinstance(txid, int)
+            self._tracer.emit(
+                "page.apply",
+                database,
+                txid,
+                pages=answer["pages"],
+                commit=answer["commit"],
+                page_size=answer["page_size"],
+            )
+
+    def hold(self, database: str) -> None:
+        """On a replica, before any client comes: keep SHARED and DMS of a database in WAL mode."""
+        with self._lock:
+            self._followed.add(database)
+        self._ask({"op": "hold", "db": database})
+
+    def release(self, database: str | None = None) -> None:
+        """This node follows the database (or any) no more: close what is kept open. To be called when it
+        becomes the primary, and when a client takes the HALT lock here."""
+        with self._lock:
+            self._followed -= {database} if database is not None else self._followed
+        self._ask({"op": "release", "db": database})
+
+    @contextmanager
+    def write_lock(self, database: str, timeout: float | None = None) -> Iterator[WriteLock]:
+        """Lock everyone out of a database, made if it is missing; for an import on the primary."""
+        with self._holding({"op": "write_lock", "db": database, "timeout": timeout}) as (child, channel):
+            yield WriteLock(self, child, channel, database)
+
+    @contextmanager
+    def shared_lock(self, database: str, timeout: float | None = None) -> Iterator[None]:
+        """SHARED alone: nobody writes the database file (in a rollback mode)."""
+        with self._holding({"op": "shared_lock", "db": database, "timeout": timeout}):
+            yield
+
+    @contextmanager
+    def read_lock(self, database: str, wal: bool = False, timeout: float | None = None) -> Iterator[None]:
+        """A reader's locks: in a rollback mode SHARED; in WAL mode commits go on, and neither checkpoint nor
+        restart of the WAL happens. The mode is looked up; `wal` is what the caller believes."""
+        with self._holding({"op": "read_lock", "db": database, "wal": wal, "timeout": timeout}):
+            yield
+
+    def rollback_hot_journal(self, database: str, timeout: float = 5.0) -> None:
+        """Have SQLite itself open and read the database, which rolls a hot journal back."""
+        self._ask({"op": "rollback_journal", "db": database, "timeout": timeout})
+
+    def wal_index(self, database: str) -> bytes:
+        """The first 136 bytes of the `-shm` as clients see them now, both index headers and the checkpoint
+        info; b"" if there is none. (The data file lags behind what clients have mapped.)"""
+        return bytes.fromhex(str(self._ask({"op": "index", "db": database})["index"]))

@@ -1,0 +1,316 @@
+"""The calls that the applier process answers, each on behalf of one channel.
+
+The rule: a replica's databases are shared by all channels and each has a mutex, for they keep their
+descriptors and in WAL mode their SHARED and DMS locks from one transaction to the next. Every other
+holder of locks (an import, a snapshot, a capture) has files, and so locks, of its own.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pylitefs.errors import ApplierError, BusyError, DatabaseNotFoundError
+from pylitefs.mount.applier_exclusive import POLL_S, Exclusive
+from pylitefs.mount.applier_files import DatabaseFiles
+from pylitefs.mount.applier_locks import CKPT, CLOSING, READ4, WRITE, describe_holders
+from pylitefs.mount.applier_messages import Message, seconds_of, text_of
+from pylitefs.mount.applier_write import Transaction, drop, write_transaction
+
+READER_POLL_S = 0.001
+DROP_WAIT_S = 1.0
+"""A drop waits so long for the readers; then they go on reading the files that have no name any more."""
+
+
+class Channel(Protocol):
+    """What a call needs of the node's side while it waits for locks."""
+
+    def begin_wait(self, timeout: float | None, holders: Callable[[], str]) -> None:
+        """From now on it waits; `holders()` tells for whom."""
+
+    def pause(self, seconds: float) -> None:
+        """Sleep; raises BusyError after the timeout, and ends the call when the node is gone."""
+
+
+class ReplicaDatabase:
+    """A database that this node follows: its files stay open."""
+
+    def __init__(self, root_fd: int, name: str) -> None:
+        self.files = DatabaseFiles(root_fd, name, replica=True)
+        self.mutex = threading.Lock()
+
+
+@dataclass(eq=False)
+class Holding:
+    """What a channel keeps locked between two calls."""
+
+    files: DatabaseFiles
+    purpose: str
+    exclusive: Exclusive | None = None
+
+
+class Calls:
+    """The state of the applier process: the mount's root, a replica's databases, what channels hold."""
+
+    def __init__(self) -> None:
+        self._root_fd = -1
+        self._mount_dir = ""
+        self._lock = threading.Lock()
+        self._replicas: dict[str, ReplicaDatabase] = {}
+        self._held: dict[Channel, Holding] = {}
+        self._writing = 0
+        self._operations: dict[str, Callable[[Channel, Message], Message]] = {
+            "apply": self._apply,
+            "hold": self._hold,
+            "release": self._release,
+            "write_lock": self._write_lock,
+            "apply_locked": self._apply_locked,
+            "shared_lock": self._shared_lock,
+            "read_lock": self._read_lock,
+            "unlock": self._unlock,
+            "rollback_journal": self._rollback_journal,
+            "index": self._index,
+        }
+
+    def attach(self, mount_dir: str) -> None:
+        """Open the mount's root directory; every name is looked up from there."""
+        self._root_fd = os.open(mount_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._mount_dir = mount_dir
+
+    def dispatch(self, channel: Channel, message: Message) -> Message:
+        """Do what a message asks. Raises PylitefsError, and OSError as the mount gives it."""
+        if self._root_fd < 0:
+            raise ApplierError("the applier was told of no mount yet: call attach() once the mount is there")
+        return self._operations[text_of(message, "op")](channel, message)
+
+    def let_go(self, channel: Channel) -> None:
+        """Release what a channel holds, if anything."""
+        with self._lock:
+            holding = self._held.pop(channel, None)
+        if holding is not None:
+            try:
+                if holding.exclusive is not None:
+                    holding.exclusive.release()
+            finally:
+                holding.files.close()
+
+    def wait_until_written(self, timeout: float) -> None:
+        """Wait until no transaction is half written."""
+        end = time.monotonic() + timeout
+        while self._writing and time.monotonic() < end:
+            time.sleep(POLL_S)
+
+    # A replica's transactions.
+
+    def _replica(self, name: str) -> ReplicaDatabase:
+        with self._lock:
+            if name not in self._replicas:
+                self._replicas[name] = ReplicaDatabase(self._root_fd, name)
+            return self._replicas[name]
+
+    def _apply(self, channel: Channel, message: Message) -> Message:
+        tx = Transaction.load(Path(text_of(message, "path")))
+        replica = self._replica(text_of(message, "db"))
+        with replica.mutex:
+            files = replica.files
+            if tx.header.commit == 0:
+                self._drop(channel, files)
+                return _facts(tx)
+            files.open(create=True)
+            with Exclusive(files, replica=True) as locks:
+                self._wait_exclusive(channel, locks, None)
+                return self._write(locks, tx, message)
+
+    def _drop(self, channel: Channel, files: DatabaseFiles) -> None:
+        with Exclusive(files, replica=False) as locks:
+            if files.open():
+                with suppress(BusyError):
+                    self._wait_exclusive(channel, locks, DROP_WAIT_S)
+            drop(files)
+            locks.forget()
+
+    def _hold(self, _: Channel, message: Message) -> Message:
+        """At the start of a replica: be a client of a database in WAL mode before any other is."""
+        replica = self._replica(text_of(message, "db"))
+        with replica.mutex:
+            joined = replica.files.open() and replica.files.uses_wal() and replica.files.join_wal()
+        return {"joined": joined}
+
+    def _release(self, _: Channel, message: Message) -> Message:
+        """Close what a replica keeps open of one database, or of all."""
+        name = message.get("db")
+        with self._lock:
+            replicas = [r for n, r in self._replicas.items() if name is None or n == name]
+        for replica in replicas:
+            with replica.mutex:
+                replica.files.close()
+        return {}
+
+    # Locks that outlast a call.
+
+    def _write_lock(self, channel: Channel, message: Message) -> Message:
+        files = self._files(message)
+        locks = Exclusive(files, replica=False)
+        try:
+            while True:
+                files.open(create=True)
+                self._wait_exclusive(channel, locks, seconds_of(message, "timeout"))
+                if files.is_named():
+                    break
+                locks.release()
+            if locks.in_wal:
+                locks.shut_gate()
+        except BaseException:
+            locks.release()
+            files.close()
+            raise
+        self._keep(channel, Holding(files, "an import's write lock", locks))
+        return {"wal": locks.in_wal}
+
+    def _apply_locked(self, channel: Channel, message: Message) -> Message:
+        holding = self._held.get(channel)
+        if holding is None or holding.exclusive is None:
+            raise ApplierError("no write lock is held on this channel")
+        tx = Transaction.load(Path(text_of(message, "path")))
+        if tx.header.commit == 0:
+            drop(holding.files)
+            holding.exclusive.forget()
+            return _facts(tx)
+        return self._write(holding.exclusive, tx, message)
+
+    def _shared_lock(self, channel: Channel, message: Message) -> Message:
+        return self._hold_as_reader(
+            channel, message, "a capture's SHARED lock", lambda files: files.db.try_shared()
+        )
+
+    def _read_lock(self, channel: Channel, message: Message) -> Message:
+        return self._hold_as_reader(channel, message, "a snapshot's reader locks", self._try_read_locks)
+
+    def _try_read_locks(self, files: DatabaseFiles) -> bool:
+        """SHARED; in WAL mode also no checkpoint (CKPT) and no restart of the WAL (READ4)."""
+        if not files.uses_wal():
+            return files.db.try_shared()
+        if not files.join_wal():
+            return False
+        if not files.index_is_valid():
+            # With CKPT locked no client could make it anew, and would not be told why: have it made first.
+            if files.shm.try_lock(WRITE, exclusive=True):
+                really = not files.index_is_valid()
+                files.shm.unlock(WRITE)
+                if really:
+                    with suppress(BusyError):
+                        self._have_sqlite_read(files.name, 0.0)
+            return False
+        if not files.shm.try_lock(CKPT, exclusive=True):
+            return False
+        if not files.shm.try_lock(READ4, exclusive=False):
+            files.shm.unlock(CKPT)
+            return False
+        return True
+
+    def _hold_as_reader(
+        self,
+        channel: Channel,
+        message: Message,
+        purpose: str,
+        attempt: Callable[[DatabaseFiles], bool],
+    ) -> Message:
+        files = self._files(message)
+        try:
+            channel.begin_wait(seconds_of(message, "timeout"), lambda: self._holders(files))
+            while True:
+                if not files.open():
+                    raise DatabaseNotFoundError(f"no database {files.name} on the mount")
+                if attempt(files):
+                    if files.is_named():
+                        break
+                    files.close()
+                else:
+                    channel.pause(READER_POLL_S)
+        except BaseException:
+            files.close()
+            raise
+        self._keep(channel, Holding(files, purpose))
+        return {"wal": files.joined}
+
+    def _keep(self, channel: Channel, holding: Holding) -> None:
+        with self._lock:
+            self._held[channel] = holding
+
+    def _unlock(self, channel: Channel, _: Message) -> Message:
+        self.let_go(channel)
+        return {}
+
+    # The rest.
+
+    def _rollback_journal(self, _: Channel, message: Message) -> Message:
+        name = text_of(message, "db")
+        replica = self._replica(name)
+        with replica.mutex:
+            replica.files.close()
+            self._have_sqlite_read(name, seconds_of(message, "timeout") or 0.0)
+        return {}
+
+    def _have_sqlite_read(self, name: str, timeout: float) -> None:
+        """Open the database with SQLite and read its schema: it rolls back a hot journal, or makes the
+        WAL index anew. Its locks belong to this process, so no file of it may be closed meanwhile."""
+        import sqlite3
+
+        path = os.path.join(self._mount_dir, name)
+        if os.stat(path).st_dev != os.fstat(self._root_fd).st_dev:
+            raise ApplierError(f"{path} is not on the mount any more: was it unmounted?")
+        with CLOSING:
+            connection = sqlite3.connect(f"{Path(path).as_uri()}?mode=rw", timeout, uri=True)
+            try:
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            except sqlite3.OperationalError as error:
+                if "locked" in str(error):
+                    raise BusyError(f"{name} is locked: {error}") from None
+                raise ApplierError(f"SQLite cannot read {name}: {error}") from None
+            finally:
+                connection.close()
+
+    def _index(self, _: Channel, message: Message) -> Message:
+        files = self._files(message)
+        try:
+            return {"index": files.peek_index().hex()}
+        finally:
+            files.close()
+
+    # Helpers.
+
+    def _files(self, message: Message) -> DatabaseFiles:
+        return DatabaseFiles(self._root_fd, text_of(message, "db"))
+
+    def _wait_exclusive(self, channel: Channel, locks: Exclusive, timeout: float | None) -> None:
+        channel.begin_wait(timeout, lambda: self._holders(locks.files))
+        locks.acquire(channel.pause)
+
+    def _holders(self, files: DatabaseFiles) -> str:
+        with self._lock:
+            own = [h.purpose for h in self._held.values() if h.files.name == files.name]
+        return describe_holders(files.lock_places(), " and ".join(own))
+
+    def _write(self, locks: Exclusive, tx: Transaction, message: Message) -> Message:
+        with self._lock:
+            self._writing += 1
+        try:
+            write_transaction(locks, tx, remove_wal=bool(message.get("remove_wal")))
+        finally:
+            with self._lock:
+                self._writing -= 1
+        return _facts(tx)
+
+
+def _facts(tx: Transaction) -> Message:
+    header = tx.header
+    return {
+        "txid": header.max_txid,
+        "pages": tx.count,
+        "commit": header.commit,
+        "page_size": header.page_size,
+    }

@@ -1,0 +1,165 @@
+"""SQLite's locks, taken from outside SQLite: open-file-description locks in its bytes and order.
+
+The rule: one `LockFile`, that is one open file description, for each holder. The kernel tells holders
+apart by it: a lock asked for through the same description converts the one it has there, and the end of
+one description leaves the locks of every other alone. (The ordinary `fcntl` locks, which SQLite itself
+uses, belong to a process; so they would all be one holder, and closing any descriptor would end them.)
+
+    database file   PENDING | RESERVED | SHARED ... (510 bytes)            one row of bytes, at 1 GiB
+    -shm            WRITE | CKPT | RECOVER | READ0 ... READ4 | DMS         one row of bytes, from 120
+
+Both rows are without gaps, so "all of it or nothing" is a single call of the kernel.
+Formats: https://www.sqlite.org/lockingv3.html and https://www.sqlite.org/walformat.html#wal_locks
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import struct
+import threading
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from pylitefs.sqlite.locks import (
+    PENDING_BYTE,
+    RESERVED_BYTE,
+    SHARED_FIRST,
+    SHARED_SIZE,
+    WAL_CKPT_LOCK,
+    WAL_DMS_LOCK,
+    WAL_READ_LOCK0,
+    WAL_READ_LOCK4,
+    WAL_WRITE_LOCK,
+    lock_name,
+)
+
+F_OFD_GETLK = 36
+F_OFD_SETLK = 37
+_FLOCK = struct.Struct("hhqqi4x")
+"""struct flock: l_type, l_whence, l_start, l_len, l_pid (which must be 0 here)."""
+
+
+CLOSING = threading.Lock()
+"""Held while SQLite itself is at work in this process: closing any descriptor of a file would end SQLite's
+ordinary locks on it, since those belong to the process."""
+
+
+class Range(NamedTuple):
+    """A row of lock bytes."""
+
+    start: int
+    length: int
+
+
+PENDING = Range(PENDING_BYTE, 1)
+RESERVED = Range(RESERVED_BYTE, 1)
+SHARED = Range(SHARED_FIRST, SHARED_SIZE)
+DATABASE_LOCKS = Range(PENDING_BYTE, 2 + SHARED_SIZE)
+"""PENDING, RESERVED and SHARED: what a writer of the database file holds exclusively."""
+
+WRITE = Range(WAL_WRITE_LOCK, 1)
+CKPT = Range(WAL_CKPT_LOCK, 1)
+WAL_WRITERS = Range(WAL_WRITE_LOCK, 3)
+"""WRITE, CKPT and RECOVER."""
+WAL_READERS = Range(WAL_READ_LOCK0, 5)
+"""READ0 to READ4."""
+READ4 = Range(WAL_READ_LOCK4, 1)
+WAL_LOCKS = Range(WAL_WRITE_LOCK, 8)
+"""WAL_WRITERS and WAL_READERS."""
+DMS = Range(WAL_DMS_LOCK, 1)
+
+
+class LockFile:
+    """One open file description, and the locks it holds. Closing it releases them."""
+
+    __slots__ = ("fd",)
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def try_lock(self, what: Range, *, exclusive: bool) -> bool:
+        """Take (or convert to) a lock without waiting; False if another holder is in the way.
+
+        A refused conversion leaves the lock held before as it was. OSError if the mount is gone.
+        """
+        kind = fcntl.F_WRLCK if exclusive else fcntl.F_RDLCK
+        try:
+            fcntl.fcntl(self.fd, F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, what.start, what.length, 0))
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                return False
+            raise
+        return True
+
+    def unlock(self, what: Range) -> None:
+        fcntl.fcntl(
+            self.fd, F_OFD_SETLK, _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, what.start, what.length, 0)
+        )
+
+    def try_shared(self) -> bool:
+        """SQLite's way to a SHARED lock: not past a writer that waits with PENDING."""
+        if not self.try_lock(PENDING, exclusive=False):
+            return False
+        try:
+            return self.try_lock(SHARED, exclusive=False)
+        finally:
+            self.unlock(PENDING)
+
+    def close(self) -> None:
+        """Close the descriptor; a mount that is gone cannot be told, and needs not be."""
+        if self.fd >= 0:
+            fd, self.fd = self.fd, -1
+            with CLOSING, contextlib.suppress(OSError):
+                os.close(fd)
+
+
+class Place(NamedTuple):
+    """Where a lock that is in the way could lie."""
+
+    device: int
+    inode: int
+    what: Range
+
+
+def describe_holders(places: Iterable[Place], own: str = "") -> str:
+    """Who holds locks in these places, for people: `python3 (process 4711) holds SHARED`.
+
+    `/proc/locks` knows the process of an ordinary lock; an open-file-description lock has none, and the
+    only ones expected are the applier's own: `own` says what those are for, "" that there are none but the
+    waiting holder's.
+    """
+    try:
+        with open("/proc/locks", encoding="ascii") as file:
+            lines = file.readlines()
+    except OSError:
+        return "a holder that cannot be told without /proc/locks"
+    wanted = {(f"{os.major(p.device):02x}:{os.minor(p.device):02x}:{p.inode}", p.what) for p in places}
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        # 1: POSIX  ADVISORY  READ 4711 00:2d:3 1073741826 1073742335
+        fields = line.split()
+        if len(fields) != 8 or fields[1] not in (("POSIX", "OFDLCK") if own else ("POSIX",)):
+            continue
+        start, end = int(fields[6]), (1 << 63) - 1 if fields[7] == "EOF" else int(fields[7])
+        names = [
+            lock_name(byte)
+            for place, what in wanted
+            if place == fields[5]
+            for byte in range(max(start, what.start), min(end, what.start + what.length - 1) + 1)
+        ]
+        if names:
+            found.setdefault(_holder(fields[1], fields[4], own), []).extend(names)
+    if not found:
+        return "a holder that is not in /proc/locks (another PID namespace?)"
+    return ", ".join(f"{who} holds {'+'.join(dict.fromkeys(names))}" for who, names in sorted(found.items()))
+
+
+def _holder(kind: str, pid: str, own: str) -> str:
+    if kind == "OFDLCK":
+        return own
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return f"{file.read().strip()} (process {pid})"
+    except OSError:
+        return f"process {pid}"

@@ -1,0 +1,215 @@
+"""What the applier does with a database once it holds every lock: one LTX file's pages, through the mount.
+
+The rule is the order. Before the locks: the file is decoded and verified to its end. Under them: side
+files of the past, pages, length, and the WAL index last, for it is what sends readers to the new pages.
+
+A database may go over to a rollback mode while clients have its WAL open. They go on using the WAL's
+locks and hold SHARED for good, so a reader in the new mode and they could not be told apart. So the WAL
+is left with 32 bytes in it: SQLite opens a WAL that has content whatever page 1 says, every client goes
+by the WAL's locks, and the first transaction that finds none of them ends that state.
+"""
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pylitefs.ltx.checksum import lock_pgno
+from pylitefs.ltx.decoder import Decoder
+from pylitefs.ltx.header import Header
+from pylitefs.mount.applier_exclusive import Exclusive
+from pylitefs.mount.applier_files import DATABASE_HEADER_SIZE, DatabaseFiles, pwrite_all, says_wal
+from pylitefs.mount.applier_locks import DATABASE_LOCKS
+
+AT_HAND = 16 << 20
+"""Pages of an LTX file up to this many bytes are kept in memory; a larger one is read twice."""
+WRITE_SIZE = 128 * 1024
+"""Neighbouring pages are written together, up to this: the most that one FUSE write takes."""
+WAL_HEADER_SIZE = 32
+QUICK = 128 * 1024
+"""Changes up to this many bytes are written so quickly that a reader's own retries outlast them."""
+OPENERS_GONE_S = 0.005
+
+Pages = Iterable[tuple[int, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """An LTX file that was read and verified to its end."""
+
+    path: Path
+    header: Header
+    page_one: bytes
+    """The first 100 bytes of the new page 1, or none if the transaction leaves it."""
+    count: int
+    """Pages in the file."""
+    at_hand: list[tuple[int, bytes]] | None
+    """The pages, or None where they are too many to be kept."""
+
+    @classmethod
+    def load(cls, path: Path) -> "Transaction":
+        """Read and verify an LTX file. Raises LtxError or one of its kinds, and OSError."""
+        with open(path, "rb", buffering=0) as file:
+            decoder = Decoder(file.read)
+            header = decoder.header
+            kept: list[tuple[int, bytes]] | None = []
+            most = AT_HAND // header.page_size
+            count, page_one = 0, b""
+            for pgno, page in decoder.pages():
+                count += 1
+                if pgno == 1:
+                    page_one = page[:DATABASE_HEADER_SIZE]
+                if kept is not None:
+                    kept.append((pgno, page))
+                    if count > most:
+                        kept = None
+        return cls(path, header, page_one, count, kept)
+
+    def pages(self) -> Iterator[tuple[int, bytes]]:
+        """The pages, ascending."""
+        if self.at_hand is not None:
+            yield from self.at_hand
+            return
+        with open(self.path, "rb", buffering=0) as file:
+            yield from Decoder(file.read).pages()
+
+    @property
+    def is_quick(self) -> bool:
+        return self.count * self.header.page_size <= QUICK
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing of the database before is left after it."""
+        commit = self.header.commit
+        return self.count == commit - (commit >= lock_pgno(self.header.page_size))
+
+
+def runs(pages: Pages, page_size: int) -> Iterator[tuple[int, bytes]]:
+    """Neighbouring pages joined: (offset in the database, bytes), at most WRITE_SIZE (or one page) each."""
+    most = max(1, WRITE_SIZE // page_size)
+    run: list[bytes] = []
+    start = 0
+    for pgno, page in pages:
+        if run and (pgno != start + len(run) or len(run) == most):
+            yield (start - 1) * page_size, b"".join(run)
+            run.clear()
+        if not run:
+            start = pgno
+        run.append(page)
+    if run:
+        yield (start - 1) * page_size, b"".join(run)
+
+
+def write_transaction(locks: Exclusive, tx: Transaction, *, remove_wal: bool = False) -> None:
+    """Change the database as the transaction says. All locks are held; they are still held afterwards.
+
+    A WAL with content is copied into the database first, or dropped where nothing of it would be left
+    (a whole database) or wanted (`remove_wal`).
+    """
+    files, header = locks.files, tx.header
+    files.remove_journal()
+    to_wal = says_wal(tx.page_one or files.header())
+    if locks.in_wal:
+        _write_in_wal_mode(locks, tx, to_wal, remove_wal)
+        return
+    _write_pages(files, tx.pages(), header)
+    if to_wal:
+        files.adopt_wal()
+    if to_wal or locks.replica:
+        files.open_shm()
+        files.publish_index(files.index_prefix(), header.page_size, header.commit)
+
+
+def _write_in_wal_mode(locks: Exclusive, tx: Transaction, to_wal: bool, remove_wal: bool) -> None:
+    files, header = locks.files, tx.header
+    wal_size = files.wal_size()
+    locks.left_wal = not to_wal and files.db.try_lock(DATABASE_LOCKS, exclusive=True)
+    if wal_size or not tx.is_quick:
+        locks.shut_gate()
+    if wal_size > WAL_HEADER_SIZE and not (remove_wal or tx.is_whole):
+        copy_wal(files)
+    if to_wal or locks.left_wal:
+        if wal_size > WAL_HEADER_SIZE:
+            files.set_wal(b"")
+        _write_pages(files, tx.pages(), header)
+    elif 0 < wal_size <= WAL_HEADER_SIZE:
+        _write_pages(files, tx.pages(), header)
+    else:
+        _write_beside_wal_clients(files, tx)
+    locks.publish(header.page_size, header.commit)
+    if locks.left_wal:
+        files.remove_wal()
+    elif to_wal and wal_size:
+        files.set_wal(b"")
+
+
+def _write_pages(files: DatabaseFiles, pages: Pages, header: Header) -> None:
+    """Pages first, then the length."""
+    fd = files.db.fd
+    for offset, data in runs(pages, header.page_size):
+        pwrite_all(fd, data, offset)
+        files.grew_to(offset + len(data))
+    files.cut_to(header.commit * header.page_size)
+
+
+def _write_beside_wal_clients(files: DatabaseFiles, tx: Transaction) -> None:
+    """The new page 1 says rollback mode, and clients have the WAL open.
+
+    A client that is just opening looks for a WAL and then at page 1. Page 1 comes last, and a moment
+    after the WAL: one that saw no WAL sees the old page 1, and so opens it, or finds every page new.
+    """
+    from pylitefs.sqlite.wal import WalHeader
+
+    salt = int.from_bytes(os.urandom(4), "big")
+    files.set_wal(WalHeader(tx.header.page_size, 0, salt, salt ^ 1).pack())
+    time.sleep(OPENERS_GONE_S)
+    last: list[tuple[int, bytes]] = []
+
+    def page_one_last() -> Iterator[tuple[int, bytes]]:
+        for pgno, page in tx.pages():
+            if pgno == 1:
+                last.append((pgno, page))
+            else:
+                yield pgno, page
+        yield from last
+
+    _write_pages(files, page_one_last(), tx.header)
+
+
+def copy_wal(files: DatabaseFiles) -> None:
+    """What a checkpoint does: every committed page of the WAL into the database. All locks are held."""
+    from pylitefs.errors import SqliteFormatError
+    from pylitefs.sqlite.wal import FRAME_HEADER_SIZE, WalHeader, committed, frame_offset, scan
+
+    fd = files.open_file("-wal", os.O_RDONLY)
+    try:
+        try:
+            header = WalHeader.parse(os.pread(fd, 32, 0))
+        except SqliteFormatError:
+            return
+
+        def read_at(offset: int, size: int) -> bytes:
+            return os.pread(fd, size, offset)
+
+        page_size = header.page_size
+        wal = committed(scan(read_at, os.fstat(fd).st_size, header), header)
+        if not wal.last_index:
+            return
+        newest = (
+            (pgno, read_at(frame_offset(index, page_size) + FRAME_HEADER_SIZE, page_size))
+            for pgno, index in sorted(wal.frames.items())
+        )
+        for offset, data in runs(newest, page_size):
+            pwrite_all(files.db.fd, data, offset)
+            files.grew_to(offset + len(data))
+        files.cut_to(wal.commit * page_size)
+    finally:
+        os.close(fd)
+
+
+def drop(files: DatabaseFiles) -> None:
+    """Remove a database and what belongs to it. The database goes first: who comes now finds none."""
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        files.unlink(suffix)
+    files.close()
