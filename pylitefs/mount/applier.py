@@ -276,6 +276,10 @@ class Applier:
         """Have SQLite itself open and read the database, which rolls a hot journal back."""
         self._ask({"op": "rollback_journal", "db": database, "timeout": timeout})
 
+    def unlink(self, database: str) -> None:
+        """Remove a database file that is in no transaction, through the mount."""
+        self._ask({"op": "unlink", "db": database})
+
     def wal_index(self, database: str) -> bytes:
         """The first 136 bytes of the `-shm` as clients see them now, both index headers and the checkpoint
         info; b"" if there is none. (The data file lags behind what clients have mapped.)"""

@@ -74,6 +74,7 @@ class Calls:
             "unlock": self._unlock,
             "rollback_journal": self._rollback_journal,
             "index": self._index,
+            "unlink": self._unlink,
         }
 
     def attach(self, mount_dir: str) -> None:
@@ -103,6 +104,13 @@ class Calls:
         end = time.monotonic() + timeout
         while self._writing and time.monotonic() < end:
             time.sleep(POLL_S)
+
+    def _unlink(self, channel: Channel, message: Message) -> Message:
+        """Remove a database file that is in no transaction: what a broken copy left."""
+        del channel
+        with suppress(FileNotFoundError):
+            os.unlink(text_of(message, "db"), dir_fd=self._root_fd)
+        return {}
 
     # A replica's transactions.
 

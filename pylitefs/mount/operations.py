@@ -77,8 +77,10 @@ class MountOperations:
     # None: fcntl locks are the kernel's. A mount with observed locks defines it in a subclass.
     lock = None
 
-    def __init__(self, store: "Store") -> None:
+    def __init__(self, store: "Store", is_applier_thread: Callable[[int], bool] = lambda tid: False) -> None:
+        """`is_applier_thread` says whether a thread's id (what FUSE names) belongs to the applier."""
         self.store = store
+        self.is_applier_thread = is_applier_thread
         self.caller_tid: Callable[[], int] = lambda: 0
         """The thread whose call is being served; the session sets it to libfuse's answer."""
         self._tracer = store.tracer
@@ -342,8 +344,7 @@ class MountOperations:
         return SpecialFile(special, status, database)
 
     def _by_applier(self) -> bool:
-        applier = self.store.applier
-        return applier is not None and applier.is_applier_thread(self.caller_tid())
+        return self.is_applier_thread(self.caller_tid())
 
     def _note_caller(self) -> None:
         if self._tracer.active:

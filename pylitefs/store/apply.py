@@ -94,8 +94,6 @@ def receive(database: Database, applier: Applier, chunks: Iterable[bytes]) -> Re
     with state.apply_lock:
         # SQLite's readers may make this wait, so the state's lock is not held.
         applier.apply(state.name, state.ltx.path(header.min_txid, header.max_txid))
-        if tracer.active:
-            tracer.emit("page.apply", state.name, header.max_txid, pages=len(changes), commit=header.commit)
         with state.lock:
             sums.update(changes, header.commit)
             state.sums = sums

@@ -25,8 +25,10 @@ Progress = Callable[[int], None]
 _CHUNK = 1 << 20
 
 
-def spool(source: BinaryIO, out: Path, progress: Progress | None = None) -> None:
-    """Copy a stream to a file in constant memory."""
+def spool(
+    source: BinaryIO, out: Path, size: int | None = None, progress: Progress | None = None
+) -> None:
+    """Copy a stream to a file in constant memory; SqliteFormatError if it is not `size` bytes long."""
     done = 0
     with open(out, "wb") as file:
         while chunk := source.read(_CHUNK):
@@ -34,6 +36,8 @@ def spool(source: BinaryIO, out: Path, progress: Progress | None = None) -> None
             done += len(chunk)
             if progress:
                 progress(done)
+    if size is not None and done != size:
+        raise SqliteFormatError(f"only {done} of {size} bytes arrived: nothing was imported, send it again")
 
 
 def check_whole(path: Path, name: str) -> tuple[int, int]:

@@ -150,7 +150,8 @@ def _contradiction(state: DatabaseState, header: Header, path: Path, found: int,
     return (
         f"{state.name}: {path} has checksum {found:016x}, but the newest LTX file, {header.filename} "
         f"(TXID {header.max_txid}), says {wanted:016x}, and the LTX files kept do not lead there: "
-        f"it was changed while no node was running. On a replica remove {state.directory} to take a snapshot. "
+        "it was changed while no node was running. "
+        f"On a replica remove {state.directory} to take a snapshot. "
         f"On the primary move {path} away, then either start with {state.directory} removed and bring the "
         f"file back with `pylitefs import -name {state.name} FILE`, or restore an export of a replica so"
     )

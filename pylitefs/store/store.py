@@ -227,6 +227,15 @@ class Store:
                 log.error("%s: what was written without a journal is not captured yet: %s", name, error)
                 self._stopping.wait(1.0)
 
+    def finish_captures(self, timeout: float) -> bool:
+        """Wait for what was written without a journal to be captured; False if that took too long."""
+        deadline = time.monotonic() + timeout
+        while any(database.rollback.unjournaled for database in self.databases()):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.005)
+        return True
+
     def _remove_later(self, name: str) -> None:
         try:
             self.applier.unlink(name)
@@ -268,17 +277,24 @@ class Store:
         """Take in a transaction from the primary; see `apply.receive`."""
         return receive(self.create(name), self.applier, chunks)
 
-    def import_database(self, name: str, source: BinaryIO, progress: Progress | None = None) -> Pos:
+    def import_database(
+        self,
+        name: str,
+        source: BinaryIO,
+        size: int | None = None,
+        progress: Progress | None = None,
+    ) -> Pos:
         """Replace (or make) a database by the one read from `source`, as one transaction.
 
-        Raises ReadOnlyReplicaError on a replica, SqliteFormatError if the bytes are no whole database.
+        `size` is how many bytes there should be, where that is known. Raises ReadOnlyReplicaError on a
+        replica, SqliteFormatError if the bytes are no whole database.
         """
         check_name(name)
         if not self.status.is_primary:
             raise ReadOnlyReplicaError(f"cannot import {name} on a replica: give -url the primary's address")
         path = self.temp_path(".import")
         try:
-            spool(source, path, progress)
+            spool(source, path, size, progress)
             return import_file(self.create(name), self.applier, path)
         finally:
             path.unlink(missing_ok=True)

@@ -1,0 +1,166 @@
+"""One node: config in, running parts out. The only place where the parts are wired together.
+
+    config --> Store (recovered) --> Applier (child process) --> MountSession (FUSE, a thread)
+                                 `-> HttpServer (asyncio, a thread) --> streams to replicas
+                                 `-> Replica (a thread), where the lease names another node
+
+The rule is the order. Going up: the applier is started before the mount, so that it does not inherit
+/dev/fuse, and nothing is served before every database is whole. Going down: no new transaction once the
+mount is gone, and the data directory is let go last.
+"""
+
+import logging
+import threading
+from pathlib import Path
+
+from pylitefs import control
+from pylitefs.config import Config
+from pylitefs.http.app import Api
+from pylitefs.http.server import HttpServer
+from pylitefs.lease.static import StaticLease
+from pylitefs.mount.applier import Applier
+from pylitefs.mount.operations import MountOperations
+from pylitefs.mount.session import MountSession
+from pylitefs.replication.replica import Replica
+from pylitefs.store.status import Status
+from pylitefs.store.store import Store
+from pylitefs.trace import Tracer
+
+log = logging.getLogger("pylitefs")
+
+
+class Node:
+    """A node from its config. `start()`, then `wait()` until it ends; `stop()` from any thread."""
+
+    def __init__(self, config: Config, *, tracer: Tracer | None = None, skip_unmount: bool = False) -> None:
+        self.config = config
+        lease = config.lease
+        self.lease = StaticLease(lease.candidate, lease.shown_hostname, lease.advertise_url)
+        self.tracer = tracer or Tracer(self.lease.hostname)
+        self.status = Status(candidate=lease.candidate)
+        self.store = Store(
+            config.data.dir,
+            tracer=self.tracer,
+            status=self.status,
+            compress=config.data.compress,
+            retention_s=config.data.retention,
+            monitor_interval_s=config.data.retention_monitor_interval,
+        )
+        self.skip_unmount = skip_unmount
+        self.applier: Applier | None = None
+        self.mount: MountSession | None = None
+        self.api: Api | None = None
+        self.server: HttpServer | None = None
+        self.replica: Replica | None = None
+        self._ended = threading.Event()
+        self._stop_lock = threading.Lock()
+        self._exit_code = 0
+
+    @property
+    def mount_dir(self) -> Path:
+        return self.config.fuse.dir
+
+    def start(self) -> None:
+        """Bring everything up. Raises PylitefsError, with everything taken down again, if a part cannot."""
+        control.serve_from_environment(self.tracer)
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self) -> None:
+        self.status.is_primary = self.status.ready = self.lease.is_primary
+        self.store.open(self.mount_dir.absolute())
+        if self.status.is_primary:
+            if self.store.cluster_id is None:
+                self.store.make_cluster_id()
+            self.tracer.emit("lease.acquire", hostname=self.lease.hostname)
+        self._start_mount()
+        self._start_server()
+        if not self.status.is_primary:
+            self._start_replica()
+        log.info(
+            "%s %s on %s, data in %s, API on %s",
+            "primary" if self.status.is_primary else "replica",
+            self.store.node_id_text,
+            self.mount_dir,
+            self.config.data.dir,
+            self.config.http.addr,
+        )
+
+    def _start_mount(self) -> None:
+        self.applier = Applier(tracer=self.tracer)
+        self.applier.start()
+        self.store.applier = self.applier
+        self.mount = MountSession(
+            MountOperations(self.store),
+            self.mount_dir,
+            allow_other=self.config.fuse.allow_other,
+            debug=self.config.fuse.debug,
+            on_unmounted=self._unmounted_from_outside,
+        )
+        self.mount.start()
+        self.applier.attach(self.mount_dir.absolute())
+        if not self.status.is_primary:
+            for name in self.store.names():
+                self.applier.hold(name)
+
+    def _start_server(self) -> None:
+        self.api = Api(
+            self.store,
+            self.lease,
+            latencies=lambda: self.replica.latencies if self.replica else {},
+        )
+        self.server = HttpServer(self.api, self.config.http.host_port)
+        self.server.start()
+
+    def _start_replica(self) -> None:
+        self.replica = Replica(
+            self.store,
+            self.lease.primary,
+            databases=self.config.lease.databases,
+            reconnect_delay=self.config.lease.reconnect_delay,
+            on_fatal=self._fail,
+            on_change=self.api.primary_changed if self.api else lambda: None,
+        )
+        self.replica.start()
+
+    def _fail(self, error: Exception) -> None:
+        log.error("this replica cannot go on: %s", error)
+        self._end(1)
+
+    def _unmounted_from_outside(self) -> None:
+        log.error("%s was unmounted from outside: this node ends; start it again to mount it", self.mount_dir)
+        self._end(1)
+
+    def _end(self, code: int) -> None:
+        self._exit_code = self._exit_code or code
+        threading.Thread(target=self.stop, name="stop").start()
+
+    def wait(self) -> int:
+        """Block until the node has ended; its exit code, 0 after `stop()`."""
+        self._ended.wait()
+        return self._exit_code
+
+    def stop(self) -> None:
+        """Take everything down: streams end, the mount goes, the data directory is let go."""
+        with self._stop_lock:
+            if self._ended.is_set():
+                return
+            try:
+                self._take_down()
+            finally:
+                self._ended.set()
+
+    def _take_down(self) -> None:
+        if self.replica:
+            self.replica.stop()
+        if self.server:
+            self.server.stop()
+        self.store.finish_captures(1.0)
+        if self.mount and not self.skip_unmount:
+            self.mount.stop()
+        if self.applier:
+            self.applier.stop()
+        self.store.close()
