@@ -1,0 +1,1 @@
+"""The HTTP API: its server, its client, and what they show."""

@@ -1,0 +1,301 @@
+"""The API of a node: which request gets which answer.
+
+The rules: every answer but those of `/metrics` and `/debug/*` says which node gave it (`Litefs-Id`,
+`Litefs-Cluster-Id`); an error is `text/plain`, the message and a newline, with LiteFS's own status and
+words; a database name is checked before it is used; and nothing that may wait (for SQLite's locks, for
+the disk) runs in the event loop. `HttpServer` (server.py) listens and calls `Api.app`.
+"""
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pylitefs.errors import (
+    BusyError,
+    DatabaseNotFoundError,
+    InvalidNameError,
+    PylitefsError,
+    ReadOnlyReplicaError,
+    ReplicationError,
+    SqliteFormatError,
+)
+from pylitefs.http import debug
+from pylitefs.http.events import EventHub
+from pylitefs.http.metrics import CONTENT_TYPE, Metrics
+from pylitefs.http.push import PushResponse, Write, file_response, request_file
+from pylitefs.lease.static import StaticLease
+from pylitefs.replication.frames import MAX_POSITION_MAP_BYTES, decode_positions
+from pylitefs.replication.primary import PrimaryStream, StreamRequest
+from pylitefs.replication.threads import in_thread
+from pylitefs.store.names import check_name
+from pylitefs.store.store import Store
+
+log = logging.getLogger("pylitefs")
+
+LEASE_EXPIRED = "lease expired"
+_STATUS: Mapping[type[PylitefsError], int] = {
+    InvalidNameError: 400,
+    ReplicationError: 400,
+    SqliteFormatError: 400,
+    DatabaseNotFoundError: 404,
+    ReadOnlyReplicaError: 503,
+    BusyError: 503,
+}
+
+
+class Api:
+    """The requests of one node. `latencies` are the replica's, in seconds by database."""
+
+    def __init__(
+        self,
+        store: Store,
+        lease: StaticLease,
+        *,
+        latencies: Callable[[], Mapping[str, float]] = dict,
+    ) -> None:
+        self._store = store
+        self._lease = lease
+        self._latencies = latencies
+        self._streams: set[PrimaryStream] = set()
+        self._ending = False
+        self._events = EventHub(store)
+        self._metrics = Metrics(
+            store,
+            streams=lambda: len(self._streams),
+            subscribers=lambda: len(self._streams) + self._events.readers,
+            latencies=latencies,
+        )
+        self.app: ASGIApp = _NodeHeaders(self._application(), store)
+
+    def primary_changed(self) -> None:
+        """The store's status changed: `/events` says so. In any thread."""
+        self._events.primary_changed()
+
+    def end_streams(self) -> None:
+        """Say End to every replica and let every reader of events go. In the event loop."""
+        self._ending = True
+        self._events.close()
+        for stream in tuple(self._streams):
+            stream.end()
+
+    def _application(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/stream", self._stream, methods=["POST"]),
+                Route("/events", self._get_events, methods=["GET"]),
+                Route("/info", self._info, methods=["GET"]),
+                Route("/export", self._export, methods=["GET"]),
+                Route("/import", self._import, methods=["POST"]),
+                Route("/promote", self._promote, methods=["POST"]),
+                Route("/handoff", self._handoff, methods=["POST"]),
+                Route("/halt", self._halt, methods=["POST", "DELETE"]),
+                Route("/tx", self._tx, methods=["POST"]),
+                Route("/metrics", self._get_metrics, methods=["GET"]),
+                Route("/debug/vars", self._debug_vars, methods=["GET"]),
+                Route("/debug/pprof/", self._debug_index, methods=["GET"]),
+                Route("/debug/pprof/goroutine", self._debug_threads, methods=["GET"]),
+            ],
+            exception_handlers={
+                HTTPException: _http_error,
+                PylitefsError: _pylitefs_error,
+                ClientDisconnect: _client_gone,
+                Exception: _internal_error,
+            },
+        )
+
+    # Replication
+
+    async def _stream(self, request: Request) -> Response:
+        if not request.scope["http_version"].startswith("2"):
+            raise HTTPException(426, "Upgrade to HTTP/2 required")
+        node_id = request.headers.get("litefs-id", "")
+        if node_id.upper() == self._store.node_id_text:
+            raise HTTPException(400, "cannot connect to self")
+        self._require_primary()
+        names = request.query_params.get("filter", "")
+        wanted = frozenset(check_name(name) for name in names.split(",") if name)
+        positions = decode_positions(await _read_limited(request, MAX_POSITION_MAP_BYTES))
+        stream = PrimaryStream(
+            self._store,
+            StreamRequest(node_id or "without an id", positions, wanted or None),
+            self._metrics.count_frame,
+        )
+
+        async def produce(write: Write) -> None:
+            self._streams.add(stream)
+            if self._ending:
+                stream.end()
+            try:
+                await stream.run(write)
+            finally:
+                self._streams.discard(stream)
+
+        return PushResponse(produce)
+
+    async def _get_events(self, _request: Request) -> Response:
+        return PushResponse(self._events.serve, media_type="application/json")
+
+    # Databases
+
+    async def _export(self, request: Request) -> Response:
+        database = self._store.get(_database_name(request))
+        if database is None:
+            raise HTTPException(404, "database not found")
+        path = self._store.temp_path(".export")
+        try:
+            file = await in_thread(lambda: _made_file(path, database.export))
+        except DatabaseNotFoundError:
+            raise HTTPException(404, "database not found") from None
+        return file_response(file, os.fstat(file.fileno()).st_size)
+
+    async def _import(self, request: Request) -> Response:
+        name = _database_name(request)
+        self._require_primary()
+        source = request_file(request)
+        await in_thread(lambda: self._store.import_database(name, source))
+        return Response()
+
+    # The node
+
+    async def _info(self, _request: Request) -> Response:
+        status = self._store.status
+        hostname = self._lease.primary().hostname if status.is_primary else status.primary_hostname
+        facts: dict[str, object] = {
+            "clusterID": self._store.cluster_id,
+            "isPrimary": status.is_primary,
+            "candidate": status.candidate,
+            "path": str(self._store.data_dir),
+            "primary": {"hostname": hostname} if hostname is not None else None,
+        }
+        known = {key: value for key, value in facts.items() if value is not None}
+        return Response(json.dumps(known, indent=2, ensure_ascii=False) + "\n", media_type="application/json")
+
+    async def _promote(self, _request: Request) -> Response:
+        status = self._store.status
+        if not status.candidate:
+            raise HTTPException(409, "node is not a candidate")
+        if status.is_primary:
+            return Response()
+        raise HTTPException(501, f"a {self._lease.type} lease cannot be promoted: set lease.candidate")
+
+    async def _handoff(self, request: Request) -> Response:
+        text = request.query_params.get("nodeID", "")
+        try:
+            int(text, 16)
+        except ValueError:
+            raise HTTPException(400, f"invalid node id: {text!r}") from None
+        self._require_primary()
+        raise HTTPException(500, f"a {self._lease.type} lease cannot be handed off")
+
+    async def _halt(self, request: Request) -> Response:
+        _database_name(request)
+        raise HTTPException(501, "the HALT lock is not supported yet: write on the primary")
+
+    async def _tx(self, request: Request) -> Response:
+        _database_name(request)
+        raise HTTPException(501, "transactions of a replica are not supported yet: write on the primary")
+
+    async def _get_metrics(self, _request: Request) -> Response:
+        return Response(await asyncio.to_thread(self._metrics.text), media_type=CONTENT_TYPE)
+
+    async def _debug_vars(self, _request: Request) -> Response:
+        text = await asyncio.to_thread(debug.variables, self._store, tuple(self._streams), self._latencies())
+        return Response(text, media_type="application/json")
+
+    async def _debug_index(self, _request: Request) -> Response:
+        return PlainTextResponse(debug.INDEX)
+
+    async def _debug_threads(self, _request: Request) -> Response:
+        return PlainTextResponse(await asyncio.to_thread(debug.thread_dump))
+
+    def _require_primary(self) -> None:
+        if not self._store.status.is_primary:
+            raise HTTPException(503, LEASE_EXPIRED)
+
+
+class _NodeHeaders:
+    """Adds `Litefs-Id` and, once known, `Litefs-Cluster-Id` to the answers of an application."""
+
+    def __init__(self, app: ASGIApp, store: Store) -> None:
+        self._app = app
+        self._store = store
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if scope["type"] != "http" or path == "/metrics" or path.startswith("/debug/"):
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_ids(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [*message.get("headers", ()), (b"litefs-id", self._store.node_id_text.encode())]
+                if self._store.cluster_id:
+                    headers.append((b"litefs-cluster-id", self._store.cluster_id.encode()))
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self._app(scope, receive, send_with_ids)
+
+
+def _database_name(request: Request) -> str:
+    name = request.query_params.get("name", "")
+    if not name:
+        raise HTTPException(400, "name required")
+    return check_name(name)
+
+
+async def _read_limited(request: Request, limit: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise HTTPException(413, f"a position map is no longer than {limit} bytes")
+    return bytes(body)
+
+
+def _made_file(path: Path, make: Callable[[Path], object]) -> BinaryIO:
+    """The file that `make` writes to `path`, open, and already without its name."""
+    try:
+        make(path)
+        return path.open("rb")
+    finally:
+        path.unlink(missing_ok=True)
+
+
+# Errors: the message and a newline
+
+
+def _error(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
+    return PlainTextResponse(f"{text}\n", status, headers)
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    text = {"Not Found": "404 page not found", "Method Not Allowed": "method not allowed"}
+    return _error(error.status_code, text.get(error.detail, error.detail), error.headers)
+
+
+async def _pylitefs_error(request: Request, error: Exception) -> Response:
+    status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 500)
+    text = LEASE_EXPIRED if isinstance(error, ReadOnlyReplicaError) else str(error)
+    log.warning("%s %s: %s", request.method, request.url.path, error)
+    return _error(status, text)
+
+
+async def _client_gone(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=499)
+
+
+async def _internal_error(_request: Request, error: Exception) -> Response:
+    return _error(500, f"internal error: {error}; the node's log says more")

@@ -1,0 +1,175 @@
+"""Asking a node over HTTP, for the command line: plain functions that block.
+
+The rule: whatever goes wrong is a RemoteError whose text names the node and what to look at. Databases
+are streamed in blocks, so their size does not matter.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import httpx
+
+from pylitefs.errors import RemoteError
+from pylitefs.ltx.position import Pos
+
+BLOCK = 256 * 1024
+DEFAULT_URL = "http://localhost:20202"
+
+Progress = Callable[[int, int | None], None]
+"""progress(bytes so far, bytes in all; None if not known)."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInfo:
+    """`GET /info`, and the node's id from the answer's headers."""
+
+    node_id: str
+    cluster_id: str | None
+    is_primary: bool
+    candidate: bool
+    path: str
+    primary_hostname: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseFacts:
+    """One database of a node. A real LiteFS node tells its TXID alone: then the checksum is 0."""
+
+    pos: Pos
+    page_size: int = 0
+    pages: int = 0
+    exists: bool = True
+    timestamp_ms: int = 0
+    ltx_files: int = 0
+    lag_seconds: float = 0.0
+
+
+def info(url: str = DEFAULT_URL) -> NodeInfo:
+    """Who the node at `url` is."""
+    with _client(url) as client:
+        response = _checked(client.get("/info"), url)
+        facts = _json_object(response.text, url)
+    primary = facts.get("primary")
+    cluster_id = facts.get("clusterID")
+    return NodeInfo(
+        node_id=response.headers.get("Litefs-Id", ""),
+        cluster_id=str(cluster_id) if cluster_id else None,
+        is_primary=bool(facts.get("isPrimary")),
+        candidate=bool(facts.get("candidate")),
+        path=str(facts.get("path", "")),
+        primary_hostname=str(primary.get("hostname", "")) if isinstance(primary, dict) else None,
+    )
+
+
+def export(url: str, name: str, out: BinaryIO, progress: Progress = lambda done, size: None) -> int:
+    """Write the database `name` of the node to `out`; its size in bytes."""
+    with _client(url) as client, client.stream("GET", "/export", params={"name": name}) as response:
+        _checked(response, url)
+        size = int(response.headers["content-length"]) if "content-length" in response.headers else None
+        done = 0
+        for block in response.iter_raw(BLOCK):
+            out.write(block)
+            done += len(block)
+            progress(done, size)
+    if size is not None and done != size:
+        raise RemoteError(f"{url} sent {done} of the {size} bytes of {name}: try again")
+    return done
+
+
+def import_(
+    url: str,
+    name: str,
+    src: BinaryIO,
+    progress: Progress = lambda done, size: None,
+    *,
+    size: int | None = None,
+) -> None:
+    """Replace the database `name` by the bytes of `src`, as one transaction; `url` is the primary's."""
+
+    def body() -> Iterator[bytes]:
+        done = 0
+        while block := src.read(BLOCK):
+            yield block
+            done += len(block)
+            progress(done, size)
+
+    headers = {"Content-Length": str(size)} if size is not None else {}
+    with _client(url) as client:
+        response = client.post("/import", params={"name": name}, content=body(), headers=headers)
+        _checked(response, url)
+
+
+def events(url: str = DEFAULT_URL) -> Iterator[dict[str, object]]:
+    """The node's events, beginning with `init`, until it disconnects."""
+    with _client(url) as client, client.stream("GET", "/events") as response:
+        _checked(response, url)
+        for line in response.iter_lines():
+            yield _json_object(line, url)
+
+
+def databases(url: str = DEFAULT_URL) -> dict[str, DatabaseFacts]:
+    """Each database of the node and where it is, from `/debug/vars`; of real LiteFS from `/metrics`."""
+    with _client(url) as client:
+        response = client.get("/debug/vars")
+        found = _json_object(response.text, url).get("databases") if response.is_success else None
+        if not isinstance(found, dict):
+            return _databases_of_metrics(_checked(client.get("/metrics"), url).text)
+    return {
+        name: DatabaseFacts(
+            pos=Pos.parse(facts["pos"]),
+            page_size=facts["pageSize"],
+            pages=facts["pages"],
+            exists=facts["exists"],
+            timestamp_ms=facts["timestampMs"],
+            ltx_files=facts["ltxFiles"],
+            lag_seconds=facts["lagSeconds"],
+        )
+        for name, facts in found.items()
+    }
+
+
+def _databases_of_metrics(text: str) -> dict[str, DatabaseFacts]:
+    head = 'litefs_db_txid{db="'
+    found: dict[str, DatabaseFacts] = {}
+    for line in text.splitlines():
+        if line.startswith(head):
+            name, _, value = line.removeprefix(head).rpartition('"}')
+            found[name] = DatabaseFacts(Pos(int(float(value))))
+    return found
+
+
+@contextmanager
+def _client(url: str) -> Iterator[httpx.Client]:
+    try:
+        with httpx.Client(
+            base_url=url, trust_env=False, timeout=httpx.Timeout(None, connect=5.0)
+        ) as client:
+            yield client
+    except httpx.ConnectError as error:
+        raise RemoteError(f"cannot reach {url}: {error}; is a node running there?") from None
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        raise RemoteError(f"{url!r} is not a node's URL: {error}; write http://HOST:20202") from None
+    except httpx.TransportError as error:
+        raise RemoteError(f"lost the connection to {url}: {error or type(error).__name__}") from None
+
+
+def _checked(response: httpx.Response, url: str) -> httpx.Response:
+    if response.is_success:
+        return response
+    text = response.read().decode("utf-8", "replace").strip()
+    if response.status_code == httpx.codes.SERVICE_UNAVAILABLE and text == "lease expired":
+        text = "it is not the primary; give --url of the node that is"
+    raise RemoteError(f"{url}: {text or response.reason_phrase} ({response.status_code})")
+
+
+def _json_object(text: str, url: str) -> dict[str, object]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise RemoteError(f"{url} answers with something that is no JSON object: is it a LiteFS node?")
+    return value

@@ -1,0 +1,71 @@
+"""`/debug/*`: what a node looks like from inside, for people and for `pylitefs status`."""
+
+import json
+import sys
+import threading
+import traceback
+from collections.abc import Iterable, Mapping
+
+from pylitefs.ltx.header import format_txid
+from pylitefs.replication.primary import PrimaryStream
+from pylitefs.store.store import Store
+
+INDEX = """\
+/debug/vars             positions, streams, threads, as JSON
+/debug/pprof/goroutine  what each thread is doing
+/metrics                Prometheus metrics
+"""
+
+
+def variables(store: Store, streams: Iterable[PrimaryStream], latencies: Mapping[str, float]) -> str:
+    """The node's internals as JSON; `databases` is what `pylitefs status` shows of a remote node."""
+    status = store.status
+    databases: dict[str, object] = {}
+    for name, pos in sorted(store.positions().items()):
+        database = store.get(name)
+        if database is None:
+            continue
+        databases[name] = {
+            "pos": str(pos),
+            "txID": format_txid(pos.txid),
+            "checksum": f"{pos.checksum:016x}",
+            "exists": database.exists,
+            "pageSize": database.page_size,
+            "pages": database.page_count,
+            "timestampMs": database.timestamp_ms,
+            "ltxFiles": len(database.ltx_files()),
+            "lagSeconds": latencies.get(name, 0.0),
+            "counts": dict(database.state.counts),
+        }
+    values = {
+        "cmdline": sys.argv,
+        "nodeID": store.node_id_text,
+        "clusterID": store.cluster_id,
+        "dataDir": str(store.data_dir),
+        "isPrimary": status.is_primary,
+        "ready": status.ready,
+        "primary": status.primary_hostname,
+        "primaryURL": status.primary_url,
+        "lagMs": status.lag_ms(),
+        "databases": databases,
+        "streams": [
+            {
+                "nodeID": stream.request.node_id,
+                "databases": sorted(stream.request.databases) if stream.request.databases else None,
+                "positions": {name: str(pos) for name, pos in sorted(stream.positions.items())},
+            }
+            for stream in streams
+        ],
+        "threads": threading.active_count(),
+    }
+    return json.dumps(values, indent=2) + "\n"
+
+
+def thread_dump() -> str:
+    """Every thread's stack, as `/debug/pprof/goroutine` gives it for a Go program."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    parts = []
+    for ident, frame in sys._current_frames().items():
+        stack = "".join(traceback.format_stack(frame))
+        parts.append(f"thread {names.get(ident, '?')} ({ident}):\n{stack}")
+    return "\n".join(parts)

@@ -1,0 +1,105 @@
+"""A response without a known end, written as things happen: streams, events, files.
+
+The rule: the writer is cancelled as soon as the client is gone, and waits while the client does not read.
+"""
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, BinaryIO
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+Write = Callable[[bytes], Awaitable[None]]
+
+BLOCK = 256 * 1024
+"""Bytes of a file held in memory at a time."""
+
+
+class PushResponse(Response):
+    """Sends the head at once, then whatever `produce(write)` writes until it returns."""
+
+    def __init__(
+        self,
+        produce: Callable[[Write], Awaitable[None]],
+        headers: Mapping[str, str] | None = None,
+        media_type: str = "application/octet-stream",
+    ) -> None:
+        super().__init__(headers=headers, media_type=media_type)
+        if headers is None or "content-length" not in headers:
+            del self.headers["content-length"]
+        self._produce = produce
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def write(data: bytes) -> None:
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        producing = asyncio.ensure_future(self._produce(write))
+        leaving = asyncio.ensure_future(_disconnect(receive))
+        try:
+            await asyncio.wait({producing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if producing.done():
+                producing.result()
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            leaving.cancel()
+            producing.cancel()
+            await asyncio.gather(producing, leaving, return_exceptions=True)
+
+
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class _RequestFile(io.RawIOBase):
+    """A request's body as a file, for a thread that is not the event loop's."""
+
+    def __init__(self, request: Request) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._chunks = request.stream()
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        """Raises ClientDisconnect if the client is gone before its end."""
+        if not self._left:
+            self._left = asyncio.run_coroutine_threadsafe(self._read(), self._loop).result()
+        with memoryview(buffer) as view:
+            size = min(len(view), len(self._left))
+            view[:size] = self._left[:size]
+        self._left = self._left[size:]
+        return size
+
+    async def _read(self) -> bytes:
+        """A block, so that not every small chunk costs a change of threads; b"" at the end."""
+        block = bytearray()
+        async for chunk in self._chunks:
+            block += chunk
+            if len(block) >= BLOCK:
+                break
+        return bytes(block)
+
+
+def request_file(request: Request) -> BinaryIO:
+    """The body of a request, to be read in another thread while it arrives."""
+    return io.BufferedReader(_RequestFile(request), BLOCK)
+
+
+def file_response(file: BinaryIO, size: int) -> PushResponse:
+    """`size` bytes from an open file, a block at a time; the file is closed at the end."""
+
+    async def produce(write: Write) -> None:
+        with file:
+            while block := await asyncio.to_thread(file.read, BLOCK):
+                await write(block)
+
+    return PushResponse(produce, {"content-length": str(size)})

@@ -1,0 +1,90 @@
+"""What a replica gets: nothing, LTX files, or a snapshot, and why.
+
+One pure function. The primary acts on the value it returns, and the log, the tests and the lecture page
+show that same value's `reason`. The rule is LiteFS's own (`docs/architecture.md`):
+
+    primary at TXID 0                        nothing
+    replica at TXID 0                        snapshot
+    replica ahead of the primary             snapshot
+    same TXID, same checksum                 nothing
+    same TXID, another checksum              snapshot
+    the next LTX file is gone                snapshot
+    the next LTX file's pre-apply checksum
+      is not the replica's checksum          snapshot
+    otherwise                                the LTX files, in order
+"""
+
+from dataclasses import dataclass
+
+from pylitefs.ltx.header import format_txid
+from pylitefs.ltx.position import Pos
+
+
+@dataclass(frozen=True, slots=True)
+class NextFile:
+    """The primary's LTX file that begins one past the replica's TXID, as far as the decision needs it."""
+
+    min_txid: int
+    max_txid: int
+    pre_apply_checksum: int
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The replica needs nothing now."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The replica gets the LTX files from TXID `first` to TXID `last`, one after the other."""
+
+    reason: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The replica gets the whole database, which replaces all it has."""
+
+    reason: str
+
+
+Decision = Nothing | Files | Snapshot
+
+
+def decide(replica: Pos, primary: Pos, next_file: NextFile | None) -> Decision:
+    """What a replica at position `replica` gets from a primary whose database is at `primary`.
+
+    `next_file` is the primary's LTX file with min TXID `replica.txid + 1`, None if it has none.
+    """
+    at, ours = format_txid(replica.txid), format_txid(primary.txid)
+    if primary.txid == 0:
+        return Nothing("the primary's database has no transaction yet")
+    if replica.txid == 0:
+        return Snapshot("the replica has no transaction of this database yet")
+    if replica.txid > primary.txid:
+        return Snapshot(
+            f"the replica is ahead: it is at TXID {at}, the primary at {ours}; "
+            "it has transactions that never reached this primary, which are given up"
+        )
+    if replica.txid == primary.txid:
+        if replica.checksum == primary.checksum:
+            return Nothing(f"the replica is up to date at TXID {at}")
+        return Snapshot(
+            f"both are at TXID {at}, but the replica's checksum is {replica.checksum:016x} and the primary's "
+            f"{primary.checksum:016x}: their histories differ"
+        )
+    wanted = replica.txid + 1
+    if next_file is None or next_file.min_txid != wanted:
+        return Snapshot(f"the LTX file that begins at TXID {format_txid(wanted)} is no longer kept")
+    if next_file.pre_apply_checksum != replica.checksum:
+        return Snapshot(
+            f"the LTX file of TXID {format_txid(wanted)} continues checksum "
+            f"{next_file.pre_apply_checksum:016x}, but the replica's is {replica.checksum:016x}: "
+            "their histories differ"
+        )
+    files = f"LTX file {ours}" if wanted == primary.txid else f"LTX files {format_txid(wanted)} to {ours}"
+    return Files(f"the replica is at TXID {at}, which {files} continues", wanted, primary.txid)

@@ -1,0 +1,328 @@
+"""The primary's end of a stream: whatever a replica lacks goes out as frames, for as long as it listens.
+
+    commit --store.subscribe--> wakes the stream --catchup.decide--> an LTX file, or a snapshot --> send
+
+The rules: a replica is always sent the next thing that continues its position, one database after the
+other; the event loop never waits for a disk, a lock or a gate, so Heartbeats go on while a snapshot is
+made or a tracepoint is held; and a snapshot's temporary file has lost its name before its first byte is
+sent, so that nothing is left behind whatever happens.
+"""
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from pylitefs.errors import PylitefsError
+from pylitefs.ltx.header import TRAILER_SIZE, Header, Trailer
+from pylitefs.ltx.position import Pos
+from pylitefs.replication import catchup
+from pylitefs.replication.frames import (
+    DropDb,
+    End,
+    Heartbeat,
+    HighWaterMark,
+    LtxBegin,
+    LtxEnd,
+    Ready,
+    pack_ltx_body,
+)
+from pylitefs.replication.threads import in_thread
+from pylitefs.store.database import Database
+from pylitefs.store.status import now_ms
+from pylitefs.store.store import Store
+
+HEARTBEAT_S = 1.0
+"""Seconds without traffic after which a Heartbeat is sent."""
+BLOCK = 128 * 1024
+"""Bytes of an LTX file read at a time; a file that is no longer is sent in one piece."""
+
+log = logging.getLogger("pylitefs")
+
+T = TypeVar("T")
+Send = Callable[[bytes], Awaitable[None]]
+"""Writes bytes to the replica; waits while the connection takes no more."""
+CountFrame = Callable[[str, str], None]
+"""Called with database and frame type (`ltx`, `ltx:snapshot`, ...) for each frame sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRequest:
+    """What a replica asked for: where it is, and which databases it wants (None: all of them)."""
+
+    node_id: str
+    positions: Mapping[str, Pos]
+    databases: frozenset[str] | None = None
+
+    def wants(self, name: str) -> bool:
+        return self.databases is None or name in self.databases
+
+
+class _Ended(Exception):
+    """Raised out of a wait when the stream is to end."""
+
+
+class PrimaryStream:
+    """One replica's stream. Made, run and ended in the server's event loop."""
+
+    def __init__(self, store: Store, request: StreamRequest, count_frame: CountFrame | None = None) -> None:
+        self.request = request
+        self.positions: dict[str, Pos] = dict(request.positions)
+        """Where the replica will be once it has what was sent."""
+        self._store = store
+        self._count_frame = count_frame
+        self._lock = threading.Lock()
+        self._pending: dict[str, Header | None] = {}
+        self._woken = False
+        self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._in_body = False
+        self._ready = False
+        self._last_sent = self._loop.time()
+        self._caught_up_ms = 0
+
+    async def run(self, send: Send) -> None:
+        """Stream until `end`, until the store is no primary's any more, or until cancelled."""
+        self._send_bytes = send
+        unsubscribe = self._store.subscribe(self._notify)
+        reason = "the replica disconnected"
+        log.info("stream to replica %s begins", self.request.node_id)
+        try:
+            await self._trace("stream.connect", peer=self.request.node_id)
+            await self._stream()
+            reason = "this node stops, or is the primary no longer"
+        except (PylitefsError, OSError) as error:
+            reason = str(error)
+        finally:
+            unsubscribe()
+            log.info("stream to replica %s ended: %s", self.request.node_id, reason)
+            self._trace_aside("stream.end", peer=self.request.node_id, reason=reason)
+
+    def end(self) -> None:
+        """Send End and finish; an LTX file that is being sent is cut off."""
+        if not self._ended.done():
+            self._ended.set_result(None)
+        self._wake.set()
+
+    async def _stream(self) -> None:
+        try:
+            await self._drop_dbs()
+            while not self._over():
+                await self._catch_up_all()
+                await self._idle()
+        except _Ended:
+            pass
+        if not self._in_body:
+            self._trace_aside("stream.send", frame="end", peer=self.request.node_id)
+            await self._send_raw(End().pack())
+
+    async def _drop_dbs(self) -> None:
+        """Name the databases of the request that are not here; all that are here are to be looked at."""
+        for name in self.request.positions:
+            if self.request.wants(name) and self._store.get(name) is None:
+                await self._send(DropDb(name).pack(), "drop-db", name)
+        with self._lock:
+            for name in self._store.positions():
+                if self.request.wants(name):
+                    self._pending.setdefault(name, None)
+
+    def _over(self) -> bool:
+        return self._ended.done() or not self._store.status.is_primary
+
+    # Waking up
+
+    def _notify(self, name: str, _pos: Pos, header: Header | None) -> None:
+        """Called by the store, in any thread, after a position moved."""
+        if not self.request.wants(name):
+            return
+        with self._lock:
+            self._pending[name] = header
+            if self._woken:
+                return
+            self._woken = True
+        try:
+            self._loop.call_soon_threadsafe(self._wake.set)
+        except RuntimeError:
+            pass  # the loop is closed: the server has stopped
+
+    async def _idle(self) -> None:
+        """Ready, if it was not said yet; then wait for a transaction, sending Heartbeats meanwhile."""
+        if not self._ready and not self._over():
+            self._ready = True
+            await self._send(Ready().pack() + Heartbeat(now_ms()).pack(), "ready")
+        while not self._wake.is_set():
+            try:
+                async with asyncio.timeout_at(self._last_sent + HEARTBEAT_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                if self._over():
+                    return
+                self._caught_up_ms = now_ms()
+                await self._heartbeat()
+
+    # Catching up
+
+    async def _catch_up_all(self) -> None:
+        self._wake.clear()
+        while not self._over():
+            started = now_ms()
+            with self._lock:
+                self._woken = False
+                name = next(iter(self._pending), None)
+                header = self._pending.pop(name) if name is not None else None
+            if name is None:
+                self._caught_up_ms = started
+                return
+            await self._catch_up(name, header)
+
+    async def _catch_up(self, name: str, header: Header | None) -> None:
+        """Send what continues the replica's position, until nothing does. `header`: the newest LTX file's."""
+        database = self._store.get(name)
+        previous: catchup.Decision | None = None
+        while database is not None and not self._over():
+            replica = self.positions.get(name, Pos())
+            file = _next_file(database, replica.txid, header)
+            header = None
+            decision = catchup.decide(replica, database.pos, file)
+            if previous is None or type(decision) not in (type(previous), catchup.Nothing):
+                await self._trace_decision(name, database.pos, decision)
+            previous = decision
+            if isinstance(decision, catchup.Nothing):
+                return
+            if isinstance(decision, catchup.Snapshot):
+                log.info("replica %s gets a snapshot of %s: %s", self.request.node_id, name, decision.reason)
+                self.positions[name] = await self._send_snapshot(name, database)
+            elif file is not None:
+                self.positions[name] = await self._send_file(name, database, file) or replica
+
+    async def _send_file(self, name: str, database: Database, file: catchup.NextFile) -> Pos | None:
+        """Send one LTX file and its high-water mark; None if it was reaped just now."""
+        data: bytes | BinaryIO | None = database.read_ltx(file.min_txid, file.max_txid)
+        if data is None:
+            path = database.ltx_path(file.min_txid, file.max_txid)
+            try:
+                data = await self._beating(in_thread(lambda: _read_or_open(path)))
+            except FileNotFoundError:
+                return None
+        await self._send_ltx(name, file.max_txid, "ltx", data, HighWaterMark(0, name).pack())
+        if isinstance(data, bytes):
+            trailer = data[-TRAILER_SIZE:]
+        else:
+            with data:
+                end = os.fstat(data.fileno()).st_size
+                trailer = os.pread(data.fileno(), TRAILER_SIZE, end - TRAILER_SIZE)
+        return Pos(file.max_txid, Trailer.unpack(trailer).post_apply_checksum)
+
+    async def _send_snapshot(self, name: str, database: Database) -> Pos:
+        path = self._store.temp_path(".ltx")
+        file, pos = await self._beating(in_thread(lambda: _take_snapshot(database, path)))
+        with file:
+            await self._send_ltx(name, pos.txid, "ltx:snapshot", file, b"")
+        return pos
+
+    # Sending
+
+    async def _send_ltx(self, name: str, txid: int, kind: str, data: bytes | BinaryIO, after: bytes) -> None:
+        begin = LtxBegin(name).pack()
+        end = LtxEnd().pack() + after
+        if isinstance(data, bytes):
+            await self._send(b"".join((begin, pack_ltx_body(data), end)), kind, name, txid, len(data))
+            return
+        await self._send(begin, kind, name, txid, os.fstat(data.fileno()).st_size)
+        self._in_body = True
+        while block := await asyncio.to_thread(data.read, BLOCK):
+            if self._over():
+                raise _Ended
+            await self._send_raw(pack_ltx_body(block))
+        self._in_body = False
+        await self._send_raw(end)
+
+    async def _send(self, data: bytes, kind: str, database: str = "", txid: int = 0, size: int = 0) -> None:
+        await self._trace("stream.send", database, txid, frame=kind, size=size or len(data))
+        if self._count_frame is not None:
+            self._count_frame(database, kind)
+        await self._send_raw(data)
+
+    async def _heartbeat(self) -> None:
+        """No tracepoint: a lecture that holds this stream's tracepoints must not lose the connection."""
+        if self._count_frame is not None:
+            self._count_frame("", "heartbeat")
+        await self._send_raw(Heartbeat(self._caught_up_ms).pack())
+
+    async def _send_raw(self, data: bytes) -> None:
+        await self._send_bytes(data)
+        self._last_sent = self._loop.time()
+
+    async def _beating(self, work: Coroutine[None, None, T]) -> T:
+        """The result of work in another thread. Meanwhile Heartbeats say since when the replica is behind."""
+        task = asyncio.ensure_future(work)
+        either: tuple[asyncio.Future[T], asyncio.Future[None]] = (task, self._ended)
+        try:
+            while not task.done():
+                quiet = self._last_sent + HEARTBEAT_S - self._loop.time()
+                if quiet <= 0:
+                    await self._heartbeat()
+                else:
+                    await asyncio.wait(either, timeout=quiet, return_when=asyncio.FIRST_COMPLETED)
+                if self._ended.done():
+                    raise _Ended
+            return task.result()
+        finally:
+            task.cancel()
+
+    # Tracepoints
+
+    async def _trace(self, name: str, database: str = "", txid: int = 0, **payload: object) -> None:
+        """Emit in another thread: a gate there is awaited, and every other stream goes on."""
+        tracer = self._store.tracer
+        if tracer.active:
+            await self._beating(in_thread(lambda: tracer.emit(name, database, txid, **payload)))
+
+    def _trace_aside(self, name: str, **payload: object) -> None:
+        """Emit without waiting: this stream is over."""
+        tracer = self._store.tracer
+        if tracer.active:
+            threading.Thread(target=tracer.emit, args=(name,), kwargs=payload, daemon=True).start()
+
+    async def _trace_decision(self, name: str, pos: Pos, decision: catchup.Decision) -> None:
+        await self._trace(
+            "catchup.decide",
+            name,
+            pos.txid,
+            peer=self.request.node_id,
+            decision=type(decision).__name__.lower(),
+            reason=decision.reason,
+        )
+
+
+def _next_file(database: Database, txid: int, header: Header | None) -> catchup.NextFile | None:
+    """The LTX file after `txid`. After a commit its header came along: then the disk is not looked at."""
+    if header is None or header.min_txid != txid + 1:
+        found = database.ltx_next(txid) if txid else None
+        header = database.ltx_header(*found) if found is not None else None
+    if header is None:
+        return None
+    return catchup.NextFile(header.min_txid, header.max_txid, header.pre_apply_checksum)
+
+
+def _read_or_open(path: Path) -> bytes | BinaryIO:
+    """The contents of a short file, or an open long one, which keeps its bytes even when it is reaped."""
+    file = path.open("rb")
+    if os.fstat(file.fileno()).st_size > BLOCK:
+        return file
+    with file:
+        return file.read()
+
+
+def _take_snapshot(database: Database, path: Path) -> tuple[BinaryIO, Pos]:
+    """Make a snapshot and open it; its name is gone when this returns, also by an exception."""
+    try:
+        pos = database.snapshot(path).pos
+        return path.open("rb"), pos
+    finally:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,330 @@
+"""The replica's end of a stream: a thread that follows the primary, transaction by transaction.
+
+    connect --> POST /stream with our positions --> frames --> store.receive_ltx (blocks: verify, store,
+    apply) --> the next frame ... --> whatever ends the connection --> wait --> connect
+
+The rules: one transaction at a time, in the order in which they come; every end of a connection has a
+reason, which is logged once; and what cannot be mended by asking the primary again (an LTX file that
+does not fit although the primary was told our position) stops the replica loudly, through `on_fatal`.
+"""
+
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import h2.exceptions
+import httpx
+
+from pylitefs.errors import (
+    LtxError,
+    PositionMismatchError,
+    PylitefsError,
+    RecoveryError,
+    ReplicationError,
+)
+from pylitefs.lease.static import PrimaryInfo
+from pylitefs.ltx.header import HEADER_SIZE, Header, format_txid
+from pylitefs.replication.frames import (
+    Decoder,
+    DropDb,
+    End,
+    Frame,
+    Handoff,
+    Heartbeat,
+    LtxBegin,
+    LtxChunk,
+    LtxEnd,
+    Ready,
+    encode_positions,
+)
+from pylitefs.store.status import now_ms
+from pylitefs.store.store import Store
+
+SILENCE_S = 5.0
+"""Seconds without a byte after which the primary is taken for gone; Heartbeats come every second."""
+CONNECT_S = 5.0
+MISMATCHES = 2
+"""An LTX file that does not continue our position is fatal when it comes again after a reconnect."""
+REFUSALS = 3
+"""An LTX file that fails its checks is fatal when it failed as many times in a row: it is not the wire."""
+
+log = logging.getLogger("pylitefs")
+
+
+class _FatalError(Exception):
+    """Going on cannot help; the cause is what the person gets to read."""
+
+
+class Replica:
+    """Follows the primary that `primary()` names, until `stop`.
+
+    `databases` are the only ones to replicate (empty: all). `on_fatal` is called in the replica's thread
+    when it gives up; `on_change` after it connected or disconnected.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        primary: Callable[[], PrimaryInfo | None],
+        *,
+        databases: Sequence[str] = (),
+        reconnect_delay: float = 1.0,
+        on_fatal: Callable[[Exception], None],
+        on_change: Callable[[], None] = lambda: None,
+        silence: float = SILENCE_S,
+    ) -> None:
+        self.latencies: dict[str, float] = {}
+        """Seconds from a transaction's timestamp to its end here, by database, of the newest one."""
+        self._store = store
+        self._primary = primary
+        self._databases = tuple(databases)
+        self._reconnect_delay = reconnect_delay
+        self._on_fatal = on_fatal
+        self._on_change = on_change
+        self._silence = silence
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._failure: tuple[str, int, int] | None = None
+        self._logged = ""
+        self._thread = threading.Thread(target=self._run, name="replica", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout: float = 5.0) -> bool:
+        """Disconnect and end the thread; False if it still applies a transaction after `timeout` seconds.
+
+        A thread that is still waiting for a TCP connection is left to end by itself.
+        """
+        self._stopped.set()
+        with self._lock:
+            connected = self._socket
+            if connected is not None:
+                _hang_up(connected)
+        if self._thread is threading.current_thread() or not self._thread.is_alive():
+            return True
+        self._thread.join(timeout if connected is not None else 0.1)
+        return not self._thread.is_alive()
+
+    # The thread
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                reason = self._follow()
+            except _FatalError as error:
+                log.error("replication stops: %s", error.__cause__)
+                if isinstance(error.__cause__, Exception):
+                    self._on_fatal(error.__cause__)
+                return
+            except Exception as error:
+                log.exception("replication stops: an error of pylitefs itself")
+                self._on_fatal(error)
+                return
+            if not self._stopped.is_set():
+                self._log_once(f"{reason}; trying again every {self._reconnect_delay:g} s")
+                self._stopped.wait(self._reconnect_delay)
+
+    def _follow(self) -> str:
+        """Connect and follow until the connection ends; the reason why it did."""
+        primary = self._primary()
+        if primary is None:
+            return "no primary is known"
+        url = primary.advertise_url
+        try:
+            with httpx.Client(
+                http1=False,
+                http2=True,
+                trust_env=False,
+                timeout=httpx.Timeout(self._silence, connect=CONNECT_S),
+            ) as client:
+                return self._stream(client, primary)
+        except httpx.ReadTimeout:
+            return f"primary {url} sent nothing for {self._silence:g} s"
+        except httpx.ConnectError as error:
+            return f"cannot reach the primary at {url}: {error}"
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            return f"lost the connection to primary {url}: {error or type(error).__name__}"
+        except (PylitefsError, OSError) as error:
+            return f"disconnected from primary {url}: {error}"
+        finally:
+            with self._lock:
+                self._socket = None
+            self._set_connected(None)
+
+    def _stream(self, client: httpx.Client, primary: PrimaryInfo) -> str:
+        with client.stream(
+            "POST",
+            f"{primary.advertise_url}/stream",
+            params={"filter": ",".join(self._databases)} if self._databases else None,
+            headers={"Litefs-Id": self._store.node_id_text},
+            content=encode_positions(self._store.positions()),
+            extensions={"trace": self._watch_connection},
+        ) as response:
+            if response.status_code != httpx.codes.OK:
+                text = response.read().decode("utf-8", "replace").strip()
+                return f"primary {primary.advertise_url} refuses: {response.status_code} {text}"
+            self._check_cluster(primary, response.headers.get("Litefs-Cluster-Id"))
+            self._set_connected(primary)
+            frames = self._frames(response)
+            for frame in frames:
+                if isinstance(frame, End):
+                    return f"primary {primary.advertise_url} ended the stream"
+                self._take(frame, frames)
+            return f"primary {primary.advertise_url} closed the stream without End"
+
+    def _watch_connection(self, event: str, info: Mapping[str, object]) -> None:
+        """httpcore's trace: keeps the socket from the moment it is connected, for `stop` to shut it."""
+        if event != "connection.connect_tcp.complete":
+            return
+        stream = info["return_value"]
+        sock = getattr(stream, "get_extra_info", lambda _: None)("socket")
+        with self._lock:
+            if isinstance(sock, socket.socket):
+                self._socket = sock
+                if self._stopped.is_set():
+                    _hang_up(sock)
+
+    def _check_cluster(self, primary: PrimaryInfo, theirs: str | None) -> None:
+        ours = self._store.cluster_id
+        if theirs and not ours:
+            self._store.set_cluster_id(theirs)
+        elif theirs and theirs != ours:
+            raise ReplicationError(
+                f"it belongs to cluster {theirs} and this node to {ours}: point lease.advertise-url at this "
+                "node's own cluster, or start this node with an empty data directory"
+            )
+
+    def _set_connected(self, primary: PrimaryInfo | None) -> None:
+        status = self._store.status
+        changed = (status.primary_hostname is None) != (primary is None)
+        status.primary_hostname = primary.hostname if primary else None
+        status.primary_url = primary.advertise_url if primary else None
+        if changed:
+            if primary is not None:
+                self._logged = ""
+                log.info("following primary %s at %s", primary.hostname, primary.advertise_url)
+            self._on_change()
+
+    def _log_once(self, reason: str) -> None:
+        """A primary that stays away is worth one line, not one every second."""
+        if reason != self._logged:
+            self._logged = reason
+            log.warning("%s", reason)
+
+    # Frames
+
+    @staticmethod
+    def _frames(response: httpx.Response) -> Iterator[Frame]:
+        decoder = Decoder()
+        try:
+            for data in response.iter_raw():
+                yield from decoder.feed(data)
+        except h2.exceptions.H2Error as error:
+            raise ReplicationError(f"what it sent is not HTTP/2: {error or type(error).__name__}") from error
+        decoder.finish()
+
+    def _take(self, frame: Frame, frames: Iterator[Frame]) -> None:
+        status = self._store.status
+        match frame:
+            case Heartbeat(timestamp_ms):
+                if timestamp_ms > 0:
+                    status.heard_ms = timestamp_ms
+            case LtxBegin(name):
+                self._receive(name, frames)
+            case Ready():
+                self._trace("", 0, "ready")
+                status.ready = True
+            case DropDb(name):
+                self._trace(name, 0, "drop-db")
+                log.info("the primary has no database %s, which this node holds", name)
+            case Handoff():
+                self._trace("", 0, "handoff")
+                log.warning("the primary hands its lease to this node, which has a static lease: ignored")
+            case _:
+                pass  # a high-water mark: without a backup it is 0 and keeps nothing
+
+    def _receive(self, name: str, frames: Iterator[Frame]) -> None:
+        body = _Body(frames, lambda header: self._trace(name, header.max_txid, "ltx"))
+        try:
+            received = self._store.receive_ltx(name, iter(body))
+            body.drain()
+        except PositionMismatchError as error:
+            self._failed(name, body, error, MISMATCHES)
+        except LtxError as error:
+            self._failed(name, body, error, REFUSALS)
+        except RecoveryError as error:
+            raise _FatalError from error
+        else:
+            self._failure = None
+            status = self._store.status
+            self.latencies[name] = max(now_ms() - received.header.timestamp_ms, 0) / 1000
+            if status.ready:
+                status.heard_ms = max(status.heard_ms or 0, received.header.timestamp_ms)
+
+    def _failed(self, name: str, body: "_Body", error: PylitefsError, limit: int) -> None:
+        """An LTX file was refused: disconnect and ask again, but not for ever for the same one."""
+        txid = body.txid()
+        times = 1
+        if self._failure is not None and self._failure[:2] == (name, txid):
+            times += self._failure[2]
+        self._failure = (name, txid, times)
+        if times >= limit:
+            raise _FatalError from error
+        raise ReplicationError(f"LTX file {format_txid(txid)} of {name} is refused: {error}") from error
+
+    def _trace(self, database: str, txid: int, frame: str) -> None:
+        tracer = self._store.tracer
+        if tracer.active:
+            tracer.emit("stream.receive", database, txid, frame=frame)
+
+
+class _Body:
+    """The bytes of one LTX file, read on from the stream as the store asks for them."""
+
+    def __init__(self, frames: Iterator[Frame], on_header: Callable[[Header], None]) -> None:
+        self._frames = frames
+        self._on_header = on_header
+        self._head = b""
+        self._done = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        while not self._done:
+            frame = next(self._frames, None)
+            if isinstance(frame, LtxChunk):
+                self._note_head(frame.data)
+                yield frame.data
+            elif isinstance(frame, LtxEnd):
+                self._done = True
+            else:
+                raise ReplicationError(f"{frame} in the middle of an LTX file")
+
+    def drain(self) -> None:
+        """Read what the store left unread."""
+        for _ in self:
+            pass
+
+    def txid(self) -> int:
+        """The file's max TXID; 0 if its header did not come, or is none."""
+        try:
+            return Header.unpack(self._head).max_txid
+        except LtxError:
+            return 0
+
+    def _note_head(self, data: bytes) -> None:
+        if len(self._head) < HEADER_SIZE:
+            self._head += data[: HEADER_SIZE - len(self._head)]
+            if len(self._head) == HEADER_SIZE:
+                try:
+                    self._on_header(Header.unpack(self._head))
+                except LtxError:
+                    pass  # the store says so, with the file's name
+
+
+def _hang_up(sock: socket.socket) -> None:
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # it is closed already
