@@ -45,13 +45,15 @@ def verify(files: tuple[Path, ...]) -> None:
 def list_files(files: tuple[Path, ...], as_json: bool) -> None:
     """Show the headers and trailers of LTX files, one line a file."""
     rows = []
-    for one in _each(files):
-        if as_json:
-            click.echo(json.dumps(_facts(one.path, one.header, one.trailer)))
-        else:
-            rows.append(_row(one))
-    if rows:
-        print_table(_COLUMNS, rows)
+    try:
+        for one in _each(files):
+            if as_json:
+                click.echo(json.dumps(_facts(one.path, one.header, one.trailer)))
+            else:
+                rows.append(_row(one))
+    finally:  # Also when a bad one among them ends this with exit 1.
+        if rows:
+            print_table(_COLUMNS, rows)
 
 
 @ltx.command()

@@ -243,8 +243,8 @@ class _Lz4Block:
         """LZ4's library would pass over other kinds of frames in silence."""
         self._checked_magic = True
         magic = self._source.peek(4)
-        if magic != LZ4_FRAME_MAGIC[: len(magic)] or not magic:
-            raise LtxError(f"no LZ4 frame follows the LTX header but {magic.hex() or 'nothing'}")
+        if magic != LZ4_FRAME_MAGIC[: len(magic)]:
+            raise LtxError(f"no LZ4 frame follows the LTX header but {magic.hex()}")
 
 
 def _looks_like_v3(start: bytes, header: Header) -> bool:
