@@ -22,11 +22,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import httpx
 import yaml
 
-from pylitefs.errors import PylitefsError
+from pylitefs.control import CONTROL_FD, Control
+from pylitefs.errors import PylitefsError, RemoteError
 from pylitefs.mount import mountinfo
 from pylitefs.mount.session import detach
 
@@ -83,6 +85,16 @@ def unmount(path: Path) -> None:
         detach(path)
 
 
+def node_facts(url: str, seconds: float = 5.0) -> dict[str, Any]:
+    """A node's `/debug/vars`: `ready`, `lagMs`, `databases` and more. Raises RemoteError; never hangs."""
+    try:
+        answer = httpx.get(f"{url}/debug/vars", timeout=seconds, trust_env=False)
+        facts = answer.raise_for_status().json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise RemoteError(f"{url}: {error or type(error).__name__}") from None
+    return facts if isinstance(facts, dict) else {}
+
+
 @dataclass
 class ClusterNode:
     """One node: where its files are, and its process while it runs."""
@@ -91,6 +103,9 @@ class ClusterNode:
     dir: Path
     port: int
     is_primary: bool
+    controlled: bool = False
+    """Whether the node gets a control channel: then `control.gate(…)` holds it at a tracepoint."""
+    control: Control | None = field(default=None, repr=False)
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -125,6 +140,12 @@ class ClusterNode:
     def start(self, arguments: Sequence[str] = ()) -> None:
         """Start the process; `wait_ready` tells when it serves. `arguments` go to `pylitefs mount`."""
         command = [sys.executable, "-m", "pylitefs", "mount", "-config", str(self.config), "--until-eof"]
+        self._close()
+        environment, inherited = dict(os.environ), []
+        if self.controlled:
+            self.control = Control()
+            environment[CONTROL_FD] = str(self.control.fd_for_node)
+            inherited.append(self.control.fd_for_node)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, *arguments],
@@ -132,22 +153,32 @@ class ClusterNode:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.dir,
+                env=environment,
+                pass_fds=inherited,
                 process_group=0,
             )
+        if self.control:
+            self.control.close_child()
+
+    def _close(self) -> None:
+        """Close our ends of the node's channels; a control channel that closes opens every gate."""
+        if self.control:
+            self.control.close()
+            self.control = None
+        if self.process and self.process.stdin:
+            self.process.stdin.close()
 
     def is_ready(self) -> bool:
-        """Mounted, answering, and (a replica) connected to its primary. Raises ClusterError if it ended."""
+        """Mounted, answering, and (a replica) caught up once. Raises ClusterError if it ended."""
         if not self.pid:
             code = self.process.returncode if self.process else None
             raise ClusterError(f"node {self.name} ended with exit code {code}:\n{self.log_tail()}")
         if not is_mounted(self.mount):
             return False
         try:
-            answer = httpx.get(f"{self.url}/info", timeout=5, trust_env=False)
-            info = answer.raise_for_status().json()
-        except (httpx.HTTPError, ValueError):
+            return bool(node_facts(self.url).get("ready"))
+        except RemoteError:
             return False
-        return bool(info.get("isPrimary") or info.get("primary"))
 
     def wait_ready(self, seconds: float = START_SECONDS) -> None:
         """Wait until the node serves. Raises ClusterError with the end of its log if it does not."""
@@ -170,12 +201,11 @@ class ClusterNode:
     def stop(self, seconds: float = STOP_SECONDS) -> int | None:
         """SIGTERM, then SIGKILL; nothing is mounted afterwards. The exit code (negative: the signal)."""
         self.signal(signal.SIGTERM)
+        self._close()
         code = self.wait(seconds)
         if code is None:
             self.kill9()
             code = self.wait(seconds)
-        if self.process and self.process.stdin:
-            self.process.stdin.close()
         unmount(self.mount)
         return code
 
@@ -200,7 +230,8 @@ class Cluster:
     """A primary `n1` and `replicas` replicas under `base_dir`, with a static lease.
 
     `settings` are merged over every node's litefs.yml, `node_settings` over those of the node named.
-    Ports are free ones from `first_port` on. As a context manager it starts and stops them all.
+    Ports are free ones from `first_port` on. `controlled` gives every node a control channel. As a
+    context manager it starts and stops them all.
     """
 
     def __init__(
@@ -211,12 +242,13 @@ class Cluster:
         settings: Settings | None = None,
         node_settings: Mapping[str, Settings] | None = None,
         first_port: int | None = None,
+        controlled: bool = False,
     ) -> None:
         self.base_dir = base_dir.resolve()
         self._settings = settings or {}
         self._node_settings = node_settings or {}
         self.nodes = [
-            ClusterNode(f"n{n}", self.base_dir / f"n{n}", port, is_primary=n == 1)
+            ClusterNode(f"n{n}", self.base_dir / f"n{n}", port, is_primary=n == 1, controlled=controlled)
             for n, port in enumerate(free_ports(replicas + 1, first_port), start=1)
         ]
 

@@ -21,7 +21,7 @@ FLOORS = (
     {"lease"},
     {"replication"},
     {"http"},
-    {"node", "cluster"},
+    {"node", "cluster", "control"},
     {"compare", "lecture"},
     {"cli", "__main__"},
 )
