@@ -94,7 +94,7 @@ class Node:
         self.applier.start()
         self.store.applier = self.applier
         self.mount = MountSession(
-            MountOperations(self.store),
+            MountOperations(self.store, self.applier.is_applier_thread),
             self.mount_dir,
             allow_other=self.config.fuse.allow_other,
             debug=self.config.fuse.debug,
