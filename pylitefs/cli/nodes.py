@@ -1,0 +1,98 @@
+"""Which nodes a command is about, and what each of them says of itself.
+
+The rule: a node that does not answer is a row too, with the reason; nothing here waits longer than a
+few seconds for one.
+"""
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pylitefs.cluster import node_facts
+from pylitefs.config import load_config
+from pylitefs.errors import ConfigError, PylitefsError, RemoteError
+from pylitefs.http import client
+
+LAG_NEVER_SYNCED = 2147483647
+
+
+@dataclass(frozen=True)
+class NodeReport:
+    """What one node said, or why it said nothing (`error`)."""
+
+    name: str
+    url: str
+    error: str = ""
+    is_primary: bool = False
+    primary_hostname: str | None = None
+    lag_ms: int | None = None
+    """None where the node does not tell."""
+    databases: Mapping[str, client.DatabaseFacts] = field(default_factory=dict)
+
+    @property
+    def role(self) -> str:
+        if self.error:
+            return "unreachable"
+        return "primary" if self.is_primary else "replica"
+
+    @property
+    def lag(self) -> str:
+        """For people: empty on the primary."""
+        if self.error or self.is_primary:
+            return ""
+        if self.lag_ms is None:
+            return "unknown"
+        return "never synced" if self.lag_ms >= LAG_NEVER_SYNCED else f"{self.lag_ms:,} ms"
+
+
+def ask(name: str, url: str) -> NodeReport:
+    """Ask one node."""
+    try:
+        facts = node_facts(url)
+        info = client.info(url)
+        databases = client.databases(url)
+    except RemoteError as error:
+        return NodeReport(name, url, error=str(error))
+    lag = facts.get("lagMs")
+    return NodeReport(
+        name,
+        url,
+        is_primary=info.is_primary,
+        primary_hostname=info.primary_hostname,
+        lag_ms=lag if isinstance(lag, int) else None,
+        databases=databases,
+    )
+
+
+def ask_all(nodes: Mapping[str, str]) -> list[NodeReport]:
+    """Ask every node of `nodes` (name → URL), at once."""
+    with ThreadPoolExecutor(max_workers=max(len(nodes), 1)) as pool:
+        return list(pool.map(ask, nodes.keys(), nodes.values()))
+
+
+def nodes_of_cluster(directory: Path) -> dict[str, str]:
+    """Name → URL of the nodes of a running demo. Raises PylitefsError if there is none."""
+    path = directory / "cluster.json"
+    try:
+        nodes = json.loads(path.read_text())["nodes"]
+        return {str(node["name"]): str(node["url"]) for node in nodes}
+    except FileNotFoundError:
+        raise PylitefsError(f"no demo in {directory}: start one, or name nodes with --url") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PylitefsError(f"{path} cannot be read: {error}") from None
+
+
+def nodes_of_config(path: Path) -> dict[str, str]:
+    """The node that runs with this config, and the primary that it names."""
+    config = load_config(path).config
+    host, port = config.http.host_port
+    own = f"http://{'127.0.0.1' if host in {'', '0.0.0.0', '::'} else host}:{port}"
+    nodes = {"this node": own}
+    lease = config.lease
+    if lease.type == "static" and not lease.candidate:
+        if not lease.advertise_url:
+            raise ConfigError(f"{path}: lease.advertise-url: required with candidate: false")
+        nodes[lease.shown_hostname or "primary"] = lease.advertise_url.rstrip("/")
+    return nodes

@@ -1,0 +1,92 @@
+"""`pylitefs status`: every node's role, databases, positions and lag, in one table.
+
+The rule: it asks the nodes' HTTP API and touches no mount, so a node that is held at a tracepoint, or
+dead, hangs nothing.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from pylitefs.cli.demo import default_dir
+from pylitefs.cli.nodes import NodeReport, ask_all, nodes_of_cluster, nodes_of_config
+from pylitefs.config import find_config
+from pylitefs.errors import ConfigError, PylitefsError
+
+WATCH_SECONDS = 1.0
+
+
+@click.command(short_help="Show every node's role, databases, positions and lag.")
+@click.option("--url", "-url", "urls", multiple=True, help="A node's URL, http://HOST:20202; repeatable.")
+@click.option(
+    "--config", "-config", "config_path", type=click.Path(path_type=Path), help="The node of this file."
+)
+@click.option("--dir", "directory", type=click.Path(path_type=Path), help="The demo in this folder.")
+@click.option("--watch", is_flag=True, help="Show it again every second, until Ctrl-C.")
+def status(
+    urls: tuple[str, ...], config_path: Path | None, directory: Path | None, *, watch: bool
+) -> int:
+    """Show every node's role, databases, positions and lag in one table.
+
+    Without an option: the nodes of the running demo, or else the node of ./litefs.yml, ~/litefs.yml or
+    /etc/litefs.yml and its primary. The exit code is 1 if a node did not answer.
+    """
+    nodes = _choose(urls, config_path, directory)
+    console = Console()
+    if watch:
+        _watch(console, lambda: table(ask_all(nodes)))
+        return 0
+    reports = ask_all(nodes)
+    console.print(table(reports))
+    for report in reports:
+        if report.error:
+            click.echo(f"{report.name}: {report.error}", err=True)
+    return int(any(report.error for report in reports))
+
+
+def _choose(urls: Sequence[str], config_path: Path | None, directory: Path | None) -> Mapping[str, str]:
+    if urls:
+        return {url.removeprefix("http://"): url.rstrip("/") for url in urls}
+    if config_path:
+        return nodes_of_config(config_path)
+    if directory or (default_dir() / "cluster.json").exists():
+        return nodes_of_cluster(directory or default_dir())
+    try:
+        return nodes_of_config(find_config())
+    except ConfigError as error:
+        raise PylitefsError(f"no demo is running, and {error}, or a node with --url") from None
+
+
+def _watch(console: Console, make: Callable[[], Table]) -> None:
+    with Live(make(), console=console, auto_refresh=False, screen=console.is_terminal) as live:
+        while True:
+            time.sleep(WATCH_SECONDS)
+            live.update(make(), refresh=True)
+
+
+def table(reports: Sequence[NodeReport]) -> Table:
+    """A row for each database of each node; what is behind the primary is marked."""
+    newest: dict[str, int] = {}
+    for report in reports:
+        for name, facts in report.databases.items():
+            newest[name] = max(newest.get(name, 0), facts.pos.txid)
+    found = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("node", "role", "lag", "database"):
+        found.add_column(column, no_wrap=True)
+    for column in ("pages", "position (TXID/checksum)", "behind"):
+        found.add_column(column, no_wrap=True, justify="left" if "/" in column else "right")
+    for report in reports:
+        lead = (report.name, report.role, report.lag)
+        for name, facts in sorted(report.databases.items()):
+            behind = newest[name] - facts.pos.txid
+            pages = f"{facts.pages:,}" if facts.exists else "dropped"
+            found.add_row(*lead, name, pages, str(facts.pos), f"{behind:,}" if behind else "")
+            lead = ("", "", "")
+        if not report.databases:
+            found.add_row(*lead, "" if report.error else "(none)", "", "", "")
+    return found
