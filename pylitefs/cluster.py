@@ -29,6 +29,8 @@ import yaml
 
 from pylitefs.control import CONTROL_FD, Control
 from pylitefs.errors import PylitefsError, RemoteError
+from pylitefs.http import client
+from pylitefs.ltx.position import Pos
 from pylitefs.mount import mountinfo
 from pylitefs.mount.session import detach
 
@@ -185,6 +187,10 @@ class ClusterNode:
         if not wait_until(self.is_ready, seconds):
             raise ClusterError(f"node {self.name} is not ready after {seconds:.0f} s:\n{self.log_tail()}")
 
+    def positions(self) -> dict[str, Pos]:
+        """Each database's position, as the node's API tells it. Raises RemoteError."""
+        return {name: facts.pos for name, facts in client.databases(self.url).items()}
+
     def signal(self, number: int) -> None:
         if self.pid and self.process:
             self.process.send_signal(number)
@@ -286,6 +292,15 @@ class Cluster:
         for node in self.nodes:
             node.signal(signal.SIGTERM)
         return {node.name: node.stop(seconds) for node in self.nodes}
+
+    def wait_synced(self, seconds: float = 10.0) -> None:
+        """Wait until every replica has the primary's positions. Raises ClusterError saying who has what."""
+        wanted = self.primary.positions()
+        if not wait_until(lambda: all(node.positions() == wanted for node in self.replicas), seconds):
+            lines = [
+                f"{node.name}: {', '.join(f'{k} {v}' for k, v in node.positions().items())}" for node in self
+            ]
+            raise ClusterError("the replicas do not reach the primary:\n" + "\n".join(lines))
 
     def config_of(self, node: ClusterNode) -> dict[str, object]:
         """What goes into the node's litefs.yml."""

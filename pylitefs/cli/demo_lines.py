@@ -74,7 +74,7 @@ class Teller:
 
     def _line(self, transaction: Transaction) -> str:
         pages, size = ltx_facts(self._primary.data, transaction)
-        columns = [transaction.database, f"TXID {transaction.txid:016x}", f"{pages:>10}", f"{size:>18}"]
+        columns = [f"{transaction.database:<10} TXID {transaction.txid:016x}", f"{pages:>10}", f"{size:>21}"]
         for replica in self._arrivals.replicas:
             delay = transaction.delay_ms(replica)
             columns.append(f"{replica} {'not yet' if delay is None else f'+{delay:.1f} ms':>10}")

@@ -19,6 +19,8 @@ from pylitefs.config import find_config
 from pylitefs.errors import ConfigError, PylitefsError
 
 WATCH_SECONDS = 1.0
+WIDTH_IN_FILES = 240
+"""Columns where nobody's terminal says how many there are: nothing is cut off in a pipe."""
 
 
 @click.command(short_help="Show every node's role, databases, positions and lag.")
@@ -28,9 +30,7 @@ WATCH_SECONDS = 1.0
 )
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="The demo in this folder.")
 @click.option("--watch", is_flag=True, help="Show it again every second, until Ctrl-C.")
-def status(
-    urls: tuple[str, ...], config_path: Path | None, directory: Path | None, *, watch: bool
-) -> int:
+def status(urls: tuple[str, ...], config_path: Path | None, directory: Path | None, *, watch: bool) -> int:
     """Show every node's role, databases, positions and lag in one table.
 
     Without an option: the nodes of the running demo, or else the node of ./litefs.yml, ~/litefs.yml or
@@ -38,6 +38,8 @@ def status(
     """
     nodes = _choose(urls, config_path, directory)
     console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH_IN_FILES
     if watch:
         _watch(console, lambda: table(ask_all(nodes)))
         return 0
@@ -75,18 +77,20 @@ def table(reports: Sequence[NodeReport]) -> Table:
     for report in reports:
         for name, facts in report.databases.items():
             newest[name] = max(newest.get(name, 0), facts.pos.txid)
+    late = any(newest[name] > facts.pos.txid for one in reports for name, facts in one.databases.items())
     found = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("node", "role", "lag", "database"):
-        found.add_column(column, no_wrap=True)
-    for column in ("pages", "position (TXID/checksum)", "behind"):
-        found.add_column(column, no_wrap=True, justify="left" if "/" in column else "right")
+    for column in ("node", "role", "lag", "database", "pages", "position (TXID/checksum)"):
+        found.add_column(column, no_wrap=True, justify="right" if column == "pages" else "left")
+    if late:
+        found.add_column("TXIDs behind", no_wrap=True, justify="right", style="bold red")
     for report in reports:
         lead = (report.name, report.role, report.lag)
         for name, facts in sorted(report.databases.items()):
             behind = newest[name] - facts.pos.txid
             pages = f"{facts.pages:,}" if facts.exists else "dropped"
-            found.add_row(*lead, name, pages, str(facts.pos), f"{behind:,}" if behind else "")
+            row = (*lead, name, pages, str(facts.pos))
+            found.add_row(*row, *([f"{behind:,}"] if behind else []))
             lead = ("", "", "")
         if not report.databases:
-            found.add_row(*lead, "" if report.error else "(none)", "", "", "")
+            found.add_row(*lead, "" if report.error else "(none)")
     return found

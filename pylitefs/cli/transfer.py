@@ -71,7 +71,7 @@ def _check(path: Path, start: bytes) -> None:
         if beside.exists() and beside.stat().st_size:
             raise SqliteFormatError(
                 f"{beside} holds what {path} alone does not: close the database's users, "
-                f"or import a copy made with sqlite3 {path} \".backup COPY\""
+                f'or import a copy made with sqlite3 {path} ".backup COPY"'
             )
 
 
