@@ -61,11 +61,11 @@ class PassthroughDatabase:
 class PassthroughStore:
     """The mount-facing half of `Store`."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, status: Status, tracer: Tracer) -> None:
+        data_dir.mkdir(parents=True, exist_ok=True)
         self.data_dir = data_dir
-        self.status = Status(is_primary=True)
-        self.tracer = Tracer()
-        self.applier = None
+        self.status = status
+        self.tracer = tracer
         self.databases: dict[str, PassthroughDatabase] = {}
         self.refusals: list[tuple[str, str, str, str]] = []
 
@@ -86,3 +86,6 @@ class PassthroughStore:
 
     def log_refusal(self, database: str, what: str, why: str, remedy: str) -> None:
         self.refusals.append((database, what, why, remedy))
+
+    def sync_directories(self) -> None:
+        pass
