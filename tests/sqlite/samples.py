@@ -19,7 +19,9 @@ def make_database(
     database.execute(f"PRAGMA page_size={page_size}")
     database.execute(f"PRAGMA journal_mode={mode}")
     database.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, a)")
+    database.execute("BEGIN")
     database.executemany("INSERT INTO t VALUES (?, randomblob(1500))", ((one,) for one in range(rows)))
+    database.execute("COMMIT")
     return database
 
 
