@@ -42,35 +42,29 @@ _MASK = 0xFFFFFFFF
 
 def wal_checksum(data: Buffer, s1: int, s2: int, big_endian: bool) -> tuple[int, int]:
     """The WAL checksum of `data` (a multiple of 8 bytes), running on from (s1, s2); (0, 0) at first."""
-    words = np.frombuffer(data, dtype=">u4" if big_endian else "<u4")
+    words = np.frombuffer(data, _BIG_ENDIAN if big_endian else _LITTLE_ENDIAN)
     if len(words) % 2:
         raise ValueError(f"a WAL checksum takes whole pairs of 32-bit words, not {len(data)} bytes")
-    weights1, weights2, f0, f1, f2 = _fibonacci(len(words))
+    weights, f0, f1, f2 = _fibonacci(len(words))
     if big_endian:
         words = words.astype(np.uint32)
-    return (
-        (int(weights1.dot(words)) + s1 * f0 + s2 * f1) & _MASK,
-        (int(weights2.dot(words)) + s1 * f1 + s2 * f2) & _MASK,
-    )
+    sum1, sum2 = weights.dot(words).tolist()
+    return (sum1 + s1 * f0 + s2 * f1) & _MASK, (sum2 + s1 * f1 + s2 * f2) & _MASK
 
 
-Weights = npt.NDArray[np.uint32]
+_BIG_ENDIAN = np.dtype(">u4")
+_LITTLE_ENDIAN = np.dtype("<u4")
 
 
 @cache
-def _fibonacci(count: int) -> tuple[Weights, Weights, int, int, int]:
-    """The weight of each of `count` words in s1 and in s2, then F(count-1), F(count), F(count+1)."""
+def _fibonacci(count: int) -> tuple[npt.NDArray[np.uint32], int, int, int]:
+    """The weight of each of `count` words in s1 (row 0) and s2 (row 1); F(count-1), F(count), F(count+1)."""
     row = [1, 0]  # F(-1), F(0)
     for _ in range(count + 1):
         row.append((row[-1] + row[-2]) & _MASK)
-    numbers = np.array(row[1:], dtype=np.uint32)  # F(0) ... F(count + 1)
-    return (
-        np.ascontiguousarray(numbers[count - 1 :: -1] if count else numbers[:0]),
-        np.ascontiguousarray(numbers[count:0:-1]),
-        row[count],
-        row[count + 1],
-        row[count + 2],
-    )
+    numbers = row[1:]  # F(0) ... F(count + 1)
+    weights = np.array([numbers[:count][::-1], numbers[1 : count + 1][::-1]], dtype=np.uint32)
+    return weights, row[count], row[count + 1], row[count + 2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,7 +178,7 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     ]
 
 
-@pytest.mark.parametrize("seed", range(90))
+@pytest.mark.parametrize("seed", range(150))
 def test_a_journal_damaged_anywhere_is_rolled_back_alike(
     seed: int, crashed: list[Path], tmp_path: Path
 ) -> None:
