@@ -73,6 +73,7 @@ def test_readers_that_overlap_without_end_keep_nobody_out(
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_long_read_transaction_delays_the_apply_and_no_other_reader(
+    *,
     applier: Applier,
     mount_dir: Path,
     tmp_path: Path,
