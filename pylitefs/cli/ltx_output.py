@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from pylitefs.errors import PylitefsError
 from pylitefs.ltx.anatomy import Part, anatomy
@@ -34,8 +35,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     if console.is_terminal and sum(widths) + 3 * len(widths) + 1 <= console.width:
         table = Table(*columns)
         for row in rows:
-            table.add_row(*row)
-        console.print(table, markup=False, highlight=False)
+            table.add_row(*map(Text, row))  # Text, for a path may hold what looks like markup.
+        console.print(table)
         return
     for row in (columns, *rows):
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
