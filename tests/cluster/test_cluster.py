@@ -117,6 +117,7 @@ def test_a_controlled_node_is_held_and_released(tmp_path: Path) -> None:
         gate.release()
         gate.close()
         assert writer.wait(10) == 0
+        assert cluster.stop() == {"n1": 0}
 
 
 def test_settings_are_merged_over_every_node_s_config(tmp_path: Path) -> None:
