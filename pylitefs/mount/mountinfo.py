@@ -38,8 +38,7 @@ class Mount:
 
 def find(mount_dir: Path) -> Mount | None:
     """The topmost mount on `mount_dir` itself, None if nothing is mounted there."""
-    # Resolve the parent only: resolving the directory would call into the mount.
-    wanted = str(mount_dir.parent.resolve() / mount_dir.name)
+    wanted = str(real_path(mount_dir))
     found = None
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
         for line in lines:
@@ -47,6 +46,18 @@ def find(mount_dir: Path) -> Mount | None:
             if mount.mount_dir == wanted:
                 found = mount
     return found
+
+
+def real_path(mount_dir: Path) -> Path:
+    """Where `mount_dir` lies without symbolic links; `Path.resolve` would ask the mount itself."""
+    path = mount_dir.parent.resolve() / mount_dir.name
+    for _ in range(40):
+        try:
+            target = path.parent / os.readlink(path)
+        except OSError:
+            break
+        path = target.parent.resolve() / target.name
+    return path
 
 
 def _parse(line: str) -> Mount:

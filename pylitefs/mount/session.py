@@ -105,7 +105,8 @@ class MountSession:
             thread = self._thread
             if thread is None:
                 return
-            if thread.is_alive() and not self._end_loop(thread, timeout):
+            ends_itself = thread is threading.current_thread()  # stop() called by on_unmounted
+            if not ends_itself and not self._end_loop(thread, timeout):
                 self._detach()
                 raise MountError(
                     f"{self.mount_dir}: a client's call is still being served {timeout:g} s after the end "
@@ -142,17 +143,15 @@ class MountSession:
             "debug": self.debug,
         }
         try:
-            Fuse(self.operations, str(self.mount_dir), self._on_init, **options)
+            Fuse(self.operations, str(mountinfo.real_path(self.mount_dir)), self._on_init, **options)
         except RuntimeError as error:
             log.debug("libfuse ended with status %s", error)
         finally:
             self._session = None
             self._ended.set()
             self.operations.close_handles()
-        if not self._stopping and self._initialized.is_set():
-            log.warning("%s was unmounted from outside", self.mount_dir)
-            if self.on_unmounted is not None:
-                self.on_unmounted()
+        if not self._stopping and self._initialized.is_set() and self.on_unmounted is not None:
+            self.on_unmounted()
 
     def _on_init(self, session: int) -> None:
         self._session = session
@@ -193,7 +192,8 @@ def prepare_mount_dir(mount_dir: Path) -> None:
 def detach(mount_dir: Path) -> None:
     """Unmount lazily: the name is free at once, whoever has files open there. Raises MountError."""
     program = shutil.which("fusermount") or shutil.which("fusermount3")
-    command = [program, "-u", "-z", str(mount_dir)] if program else ["umount", "-l", str(mount_dir)]
+    path = str(mountinfo.real_path(mount_dir))
+    command = [program, "-u", "-z", path] if program else ["umount", "-l", path]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0 and mountinfo.find(mount_dir) is not None:
         raise MountError(f"{mount_dir} cannot be unmounted: {done.stderr.strip()}; try: {' '.join(command)}")

@@ -75,8 +75,12 @@ class NodeProcess:
             self.operations = CountingOperations(cast(Store, store))
         self.events: list[Event] = []
         self.session = MountSession(
-            self.operations, mount_dir, allow_other=allow_other, on_unmounted=lambda: say({"unmounted": True})
+            self.operations, mount_dir, allow_other=allow_other, on_unmounted=self.on_unmounted
         )
+
+    def on_unmounted(self) -> None:
+        self.session.stop()
+        say({"unmounted": True})
 
     def start(self) -> dict[str, object]:
         self.session.start()
