@@ -36,6 +36,7 @@ from pylitefs.mount.session import detach
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
+ABORT_SECONDS = 2.0
 LOG_TAIL_LINES = 15
 
 #: Sections of litefs.yml, merged over what the cluster writes: {"data": {"compress": False}}.
@@ -143,7 +144,7 @@ class ClusterNode:
         """Start the process; `wait_ready` tells when it serves. `arguments` go to `pylitefs mount`."""
         command = [sys.executable, "-m", "pylitefs", "mount", "-config", str(self.config), "--until-eof"]
         self._close()
-        environment, inherited = dict(os.environ), []
+        environment, inherited = {**os.environ, "PYTHONFAULTHANDLER": "1"}, []
         if self.controlled:
             self.control = Control()
             environment[CONTROL_FD] = str(self.control.fd_for_node)
@@ -205,10 +206,16 @@ class ClusterNode:
             return None
 
     def stop(self, seconds: float = STOP_SECONDS) -> int | None:
-        """SIGTERM, then SIGKILL; nothing is mounted afterwards. The exit code (negative: the signal)."""
+        """End it, by force if need be; nothing is mounted afterwards. The exit code (negative: the signal).
+
+        A node that does not end by itself leaves every thread's stack in its log.
+        """
         self.signal(signal.SIGTERM)
         self._close()
         code = self.wait(seconds)
+        if code is None:
+            self.signal(signal.SIGABRT)
+            code = self.wait(ABORT_SECONDS)
         if code is None:
             self.kill9()
             code = self.wait(seconds)

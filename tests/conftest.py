@@ -1,6 +1,7 @@
 """What every test may use: clusters of real nodes, and the switches of `tests/run`."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -57,7 +58,9 @@ def cluster_factory(tmp_path: Path) -> Iterator[ClusterFactory]:
 
     yield make
     for cluster in clusters:
-        cluster.stop()
+        codes = cluster.stop()
+        for node in cluster:
+            assert codes[node.name] != -signal.SIGABRT, f"{node.name} did not stop:\n{node.log_tail(200)}"
         # A later clean-up of the folder must never walk into a mount: it would drop the databases.
         assert not any(is_mounted(node.mount) for node in cluster)
 

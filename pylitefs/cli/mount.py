@@ -7,6 +7,7 @@ one path, `Node.stop()`, which unmounts.
 import contextlib
 import logging
 import os
+import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -21,6 +22,10 @@ from pylitefs.errors import ConfigError, PylitefsError
 from pylitefs.trace import Tracer
 
 log = logging.getLogger("pylitefs")
+
+#: Gets an item when the node is to end. A handler may interrupt another, and of the things to wait for only
+#: this one may be used in it: a second signal inside `threading.Event.set()` waits for itself, for good.
+Ending = queue.SimpleQueue[None]
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -85,10 +90,10 @@ def _serve(config: Config, tracer: Tracer, *, skip_unmount: bool, until_eof: boo
     # Here and not above: a wrong config file is told without loading (or missing) libfuse.
     from pylitefs.node import Node
 
-    ending = threading.Event()
+    ending = Ending()
     with _signals(ending):
         if until_eof:
-            threading.Thread(target=_end_with_stdin, name="until-eof", daemon=True).start()
+            threading.Thread(target=_end_with_stdin, args=(ending,), name="until-eof", daemon=True).start()
         node = Node(config, tracer=tracer, skip_unmount=skip_unmount)
         try:
             node.start()
@@ -96,7 +101,7 @@ def _serve(config: Config, tracer: Tracer, *, skip_unmount: bool, until_eof: boo
             if config.exit_on_error:
                 raise
             log.error("%s; staying up, as exit-on-error is false", error)
-            ending.wait()
+            ending.get()
             return 1
         # A signal handler may interrupt anything, so the stopping itself is a thread's work.
         stopper = threading.Thread(target=_stop_at_end, args=(ending, node.stop), name="stop")
@@ -104,31 +109,31 @@ def _serve(config: Config, tracer: Tracer, *, skip_unmount: bool, until_eof: boo
         try:
             return node.wait()
         finally:
-            ending.set()
+            ending.put(None)
             stopper.join()
 
 
-def _stop_at_end(ending: threading.Event, stop: Callable[[], None]) -> None:
-    ending.wait()
+def _stop_at_end(ending: Ending, stop: Callable[[], None]) -> None:
+    ending.get()
     try:
         stop()
     except PylitefsError as error:
         log.error("%s", error)
 
 
-def _end_with_stdin() -> None:
+def _end_with_stdin(ending: Ending) -> None:
     while os.read(0, 4096):
         pass
-    os.kill(os.getpid(), signal.SIGTERM)
+    ending.put(None)
 
 
 @contextlib.contextmanager
-def _signals(ending: threading.Event) -> Iterator[None]:
-    """Have the ending signals set `ending`; handlers of Python's, or libfuse would install its own."""
+def _signals(ending: Ending) -> Iterator[None]:
+    """Have the ending signals put into `ending`; handlers of Python's, or libfuse would install its own."""
 
     def end(number: int, frame: FrameType | None) -> None:
         del number, frame
-        ending.set()
+        ending.put(None)
 
     before = {number: signal.signal(number, end) for number in _ENDING}
     try:

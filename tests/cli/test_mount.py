@@ -25,6 +25,7 @@ class FakeNode:
     made: ClassVar[list["FakeNode"]] = []
     fail: ClassVar[str] = ""
     signal_itself: ClassVar[int] = 0
+    signals: ClassVar[int] = 1
     exit_code: ClassVar[int] = 0
 
     def __init__(self, config: Config, *, tracer: Tracer, skip_unmount: bool = False) -> None:
@@ -40,9 +41,15 @@ class FakeNode:
 
     def wait(self) -> int:
         if self.signal_itself:
-            os.kill(os.getpid(), self.signal_itself)
+            shower = threading.Thread(target=self._shower)
+            shower.start()
             assert self.stopped.wait(10)
+            shower.join()  # or the last of them would meet no handler
         return self.exit_code
+
+    def _shower(self) -> None:
+        for _ in range(self.signals):
+            os.kill(os.getpid(), self.signal_itself)
 
     def stop(self) -> None:
         self.stopped.set()
@@ -53,7 +60,7 @@ def node(monkeypatch: pytest.MonkeyPatch) -> type[FakeNode]:
     module = ModuleType("pylitefs.node")
     module.Node = FakeNode  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pylitefs.node", module)
-    for name, value in {"made": [], "fail": "", "signal_itself": 0, "exit_code": 0}.items():
+    for name, value in {"made": [], "fail": "", "signal_itself": 0, "signals": 1, "exit_code": 0}.items():
         monkeypatch.setattr(FakeNode, name, value)
     return FakeNode
 
@@ -96,6 +103,13 @@ def test_a_signal_stops_the_node_cleanly(node: type[FakeNode], config: Path, num
     assert run(["mount", "-config", str(config)]) == 0
     assert node.made[-1].stopped.is_set()
     assert signal.getsignal(number) == before
+
+
+def test_signals_in_a_shower_stop_it_too(node: type[FakeNode], config: Path) -> None:
+    """One handler interrupts the other; a lock taken in one would be waited for in the next, for good."""
+    node.signal_itself, node.signals = signal.SIGTERM, 2000
+    assert run(["mount", "-config", str(config)]) == 0
+    assert node.made[-1].stopped.is_set()
 
 
 def test_the_exit_code_is_the_node_s(node: type[FakeNode], config: Path) -> None:
