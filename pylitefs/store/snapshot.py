@@ -1,12 +1,18 @@
 """A consistent copy of a database, and a snapshot LTX file made from it.
 
-The rule: SQLite's locks are held only while the bytes are copied inside this machine, and are gone before
-the first byte is sent: a slow replica must not keep the writer out. In WAL mode the copy is the database
-file overlaid with the captured frames; the locks keep checkpoints and a restart of the WAL away.
+The rule: nobody is kept out for longer than the bytes are copied inside this machine: a slow replica must
+not keep the writer out. In WAL mode the copy is the database file overlaid with the captured frames.
+
+A small database is copied between two writes of SQLite's, which wait for it in the mount: no lock is taken,
+so that a writer without a busy timeout, perhaps of a database made a moment ago, gets no "database is
+locked". A large one is copied under a reader's locks; in WAL mode they keep checkpoints and a restart of
+the WAL away.
 """
 
 import errno
 import os
+import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +36,9 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 10
 _COPY = 64 << 20
+_SMALL = 32 << 20
+"""A database up to so many bytes is copied while SQLite's writes wait: some tens of milliseconds."""
+_QUIET_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +120,11 @@ def _encode(database: "Database", copy: _Copy, source: Path, out: Path) -> Snaps
 
 
 def _copy(database: "Database", applier: Applier, out: Path, timeout: float | None) -> _Copy:
-    """Copy the committed bytes under a reader's locks."""
+    """Copy the committed bytes, with or without a reader's locks."""
     if database.pos.txid == 0:
         raise DatabaseNotFoundError(f"{database.name} has no transaction yet")
+    if copy := _copy_between_writes(database, out):
+        return copy
     for _ in range(_ATTEMPTS):
         if not database.exists:
             with database.state.lock:
@@ -129,6 +140,21 @@ def _copy(database: "Database", applier: Applier, out: Path, timeout: float | No
             # Its writer was killed in the middle: SQLite rolls back whenever someone reads.
             applier.rollback_hot_journal(database.name)
     raise BusyError(f"{database.name} changes its journal mode all the time: try again later")
+
+
+def _copy_between_writes(database: "Database", out: Path) -> _Copy | None:
+    """The copy of a small database, in a moment without a transaction; None if it is large, or none comes."""
+    state = database.state
+    deadline = time.monotonic() + _QUIET_S
+    while True:
+        with state.apply_lock, state.lock:
+            if database.page_count * database.page_size > _SMALL or not database.exists:
+                return None
+            if not database.rollback.dirty:
+                return _copy_as_is(database, out)
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(0.001)
 
 
 def _facts(database: "Database") -> _Copy:
@@ -153,15 +179,29 @@ def _copy_locked(database: "Database", out: Path) -> _Copy | None:
         copy = _facts(database)
         frames = dict(database.wal.tracker.pages)
         source = state.fd(FileKind.DATABASE)
-        read_frame = database.wal.page_of_frame
+    _copy_pages(database, copy, source, frames, out)
+    return copy
+
+
+def _copy_as_is(database: "Database", out: Path) -> _Copy:
+    """The copy itself, while the state's lock is held."""
+    copy = _facts(database)
+    _copy_pages(database, copy, database.state.fd(FileKind.DATABASE), database.wal.tracker.pages, out)
+    return copy
+
+
+def _copy_pages(
+    database: "Database", copy: _Copy, source: int, frames: Mapping[int, int], out: Path
+) -> None:
+    """The database file's pages, and over them the newest frame (by page number) where the WAL has one."""
     size = copy.page_count * copy.page_size
     with open(out, "wb") as target:
         _copy_bytes(source, target.fileno(), size)
         target.truncate(size)
         for pgno, frame in frames.items():
             if pgno <= copy.page_count:
-                pwrite_all(target.fileno(), read_frame(frame), (pgno - 1) * copy.page_size)
-    return copy
+                page = database.wal.page_of_frame(frame)
+                pwrite_all(target.fileno(), page, (pgno - 1) * copy.page_size)
 
 
 def _copy_bytes(source: int, target: int, size: int) -> None:
