@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import ClassVar
 
 import pytest
@@ -19,13 +19,26 @@ from pylitefs.trace import Tracer
 GOOD = "fuse: {{dir: {0}/mnt}}\ndata: {{dir: {0}/data}}\nlease: {{type: static}}\n"
 
 
+class SignalAgain:
+    """A trace function: sends the signal again at the first lines of all that runs, a few times over."""
+
+    def __init__(self, number: int) -> None:
+        self.number, self.left = number, 40
+
+    def __call__(self, frame: FrameType, event: str, arg: object) -> "SignalAgain":
+        if event == "line" and self.left:
+            self.left -= 1
+            signal.raise_signal(self.number)
+        return self
+
+
 class FakeNode:
     """Stands in for a node: remembers what it was made from, and runs until it is stopped."""
 
     made: ClassVar[list["FakeNode"]] = []
     fail: ClassVar[str] = ""
     signal_itself: ClassVar[int] = 0
-    signals: ClassVar[int] = 1
+    again_at_every_line: ClassVar[bool] = False
     exit_code: ClassVar[int] = 0
 
     def __init__(self, config: Config, *, tracer: Tracer, skip_unmount: bool = False) -> None:
@@ -41,15 +54,12 @@ class FakeNode:
 
     def wait(self) -> int:
         if self.signal_itself:
-            shower = threading.Thread(target=self._shower)
-            shower.start()
+            if self.again_at_every_line:
+                sys.settrace(SignalAgain(self.signal_itself))
+            signal.raise_signal(self.signal_itself)
+            sys.settrace(None)
             assert self.stopped.wait(10)
-            shower.join()  # or the last of them would meet no handler
         return self.exit_code
-
-    def _shower(self) -> None:
-        for _ in range(self.signals):
-            os.kill(os.getpid(), self.signal_itself)
 
     def stop(self) -> None:
         self.stopped.set()
@@ -60,7 +70,13 @@ def node(monkeypatch: pytest.MonkeyPatch) -> type[FakeNode]:
     module = ModuleType("pylitefs.node")
     module.Node = FakeNode  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pylitefs.node", module)
-    for name, value in {"made": [], "fail": "", "signal_itself": 0, "signals": 1, "exit_code": 0}.items():
+    for name, value in {
+        "made": [],
+        "fail": "",
+        "signal_itself": 0,
+        "again_at_every_line": False,
+        "exit_code": 0,
+    }.items():
         monkeypatch.setattr(FakeNode, name, value)
     return FakeNode
 
@@ -105,9 +121,9 @@ def test_a_signal_stops_the_node_cleanly(node: type[FakeNode], config: Path, num
     assert signal.getsignal(number) == before
 
 
-def test_signals_in_a_shower_stop_it_too(node: type[FakeNode], config: Path) -> None:
-    """One handler interrupts the other; a lock taken in one would be waited for in the next, for good."""
-    node.signal_itself, node.signals = signal.SIGTERM, 2000
+def test_a_signal_inside_the_handler_of_another_stops_it_too(node: type[FakeNode], config: Path) -> None:
+    """A lock that the first handler holds would be waited for in the second, for good."""
+    node.signal_itself, node.again_at_every_line = signal.SIGTERM, True
     assert run(["mount", "-config", str(config)]) == 0
     assert node.made[-1].stopped.is_set()
 
