@@ -11,6 +11,7 @@ leaves half written is handed to the next one at once.
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from pylitefs.trace import Tracer
 
 log = logging.getLogger("pylitefs")
 
+SHORT_LIFE_S = 0.5
 ATTEMPTS = 4
 """So often a call is made of a new applier before it is given up: each one died of it."""
 
@@ -35,15 +37,19 @@ class WriteLock:
         self._channel = channel
         self._database = database
 
-    def apply(self, ltx_path: Path, *, remove_wal: bool = True) -> None:
+    def apply(self, ltx_path: Path, *, remove_wal: bool = True, verified: bool = False) -> None:
         """Write one LTX file's pages; a journal is removed and the WAL emptied, with `remove_wal` unseen.
 
         Raises ApplierError if the applier died meanwhile: the locks are lost and the database may be half
         written. Hand the file to `Applier.apply`.
         """
         request: Message = {
-            "op": "apply_locked", "db": self._database, "path": str(ltx_path), "remove_wal": remove_wal
-        }  # fmt: skip
+            "op": "apply_locked",
+            "db": self._database,
+            "path": str(ltx_path),
+            "remove_wal": remove_wal,
+            "verified": verified,
+        }
         self._applier.trace_apply(self._database, _held_call(self._channel, request, self._database))
 
     def check(self) -> None:
@@ -125,7 +131,10 @@ class Applier:
         return child
 
     def _watch(self, child: Child) -> None:
+        started = time.monotonic()
         child.process.wait()
+        if time.monotonic() - started < SHORT_LIFE_S:
+            time.sleep(SHORT_LIFE_S)  # One that cannot run at all is not started again without a rest.
         with suppress(ApplierError, Died):
             self._replace(child)
 
@@ -208,19 +217,27 @@ class Applier:
             raise
         child.give_back(channel)
 
-    def apply(self, database: str, ltx_path: Path, *, remove_wal: bool = False) -> None:
+    def apply(
+        self, database: str, ltx_path: Path, *, remove_wal: bool = False, verified: bool = False
+    ) -> None:
         """Write one LTX file to a database that this node follows. Waits for the locks as long as it takes.
 
         Commit 0 drops the database. A WAL with content (of a node that was the primary) is copied into the
-        database first, or with `remove_wal` dropped.
+        database first, or with `remove_wal` dropped. A file too large for memory is read to its end before
+        anything is locked, and then again, unless it is known to be whole: `verified`.
         """
+        request: Message = {
+            "op": "apply",
+            "db": database,
+            "path": str(ltx_path),
+            "remove_wal": remove_wal,
+            "verified": verified,
+        }
         with self._lock:
             self._applying[database] = self._applying.get(database, 0) + 1
             self._followed.add(database)
         try:
-            answer = self._ask(
-                {"op": "apply", "db": database, "path": str(ltx_path), "remove_wal": remove_wal}
-            )
+            answer = self._ask(request)
         finally:
             with self._lock:
                 self._applying[database] -= 1

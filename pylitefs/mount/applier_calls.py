@@ -33,7 +33,7 @@ class Channel(Protocol):
         """From now on it waits; `holders()` tells for whom."""
 
     def pause(self, seconds: float) -> None:
-        """Sleep; raises BusyError after the timeout, and ends the call when the node is gone."""
+        """Sleep (0: let others run). BusyError after the timeout; the call ends when the node is gone."""
 
 
 class ReplicaDatabase:
@@ -73,8 +73,8 @@ class Calls:
             "read_lock": self._read_lock,
             "unlock": self._unlock,
             "rollback_journal": self._rollback_journal,
-            "index": self._index,
             "unlink": self._unlink,
+            "index": self._index,
         }
 
     def attach(self, mount_dir: str) -> None:
@@ -105,13 +105,6 @@ class Calls:
         while self._writing and time.monotonic() < end:
             time.sleep(POLL_S)
 
-    def _unlink(self, channel: Channel, message: Message) -> Message:
-        """Remove a database file that is in no transaction: what a broken copy left."""
-        del channel
-        with suppress(FileNotFoundError):
-            os.unlink(text_of(message, "db"), dir_fd=self._root_fd)
-        return {}
-
     # A replica's transactions.
 
     def _replica(self, name: str) -> ReplicaDatabase:
@@ -121,7 +114,7 @@ class Calls:
             return self._replicas[name]
 
     def _apply(self, channel: Channel, message: Message) -> Message:
-        tx = Transaction.load(Path(text_of(message, "path")))
+        tx = _load(message)
         replica = self._replica(text_of(message, "db"))
         with replica.mutex:
             files = replica.files
@@ -183,7 +176,7 @@ class Calls:
         holding = self._held.get(channel)
         if holding is None or holding.exclusive is None:
             raise ApplierError("no write lock is held on this channel")
-        tx = Transaction.load(Path(text_of(message, "path")))
+        tx = _load(message)
         if tx.header.commit == 0:
             drop(holding.files)
             holding.exclusive.forget()
@@ -282,6 +275,13 @@ class Calls:
             finally:
                 connection.close()
 
+    def _unlink(self, channel: Channel, message: Message) -> Message:
+        """Remove a database file that is in no transaction: what a broken copy left."""
+        self._release(channel, message)
+        with suppress(FileNotFoundError):
+            os.unlink(text_of(message, "db"), dir_fd=self._root_fd)
+        return {}
+
     def _index(self, _: Channel, message: Message) -> Message:
         files = self._files(message)
         try:
@@ -312,6 +312,10 @@ class Calls:
             with self._lock:
                 self._writing -= 1
         return _facts(tx)
+
+
+def _load(message: Message) -> Transaction:
+    return Transaction.load(Path(text_of(message, "path")), verified=bool(message.get("verified")))
 
 
 def _facts(tx: Transaction) -> Message:

@@ -35,11 +35,13 @@ from pylitefs.mount.applier_locks import (
     Range,
 )
 
-PLAIN_S = 0.005
+AT_ONCE_S = 0.001
+PLAIN_S = 0.004
 GATED_S = 0.025
 OPEN_S = 0.100
-POLL_S = 0.0002
-OPEN_POLL_S = 0.010
+POLL_S = 0.0001
+OPEN_POLL_S = 0.001
+"""Trying for all of it at once takes nothing from anyone as long as it fails."""
 
 
 class Exclusive:
@@ -72,6 +74,8 @@ class Exclusive:
 
     def acquire(self, pause: Callable[[float], None]) -> None:
         """Wait for all locks. `pause(seconds)` sleeps, and raises when waiting is to end."""
+        if self._poll(AT_ONCE_S, 0.0, pause, self._try_all):
+            return
         while not (
             self._poll(PLAIN_S, POLL_S, pause, self._try_all)
             or self._try_gated(pause)

@@ -76,7 +76,10 @@ class SocketChannel(Channel):
             if not self._noted and now - self._started >= 1.0:
                 self._noted = True
                 self.send({"waiting": self._holders(), "seconds": round(now - self._started, 1)})
-        time.sleep(seconds)
+        if seconds:
+            time.sleep(seconds)
+        else:
+            os.sched_yield()
 
     def _is_closed(self) -> bool:
         try:

@@ -34,55 +34,62 @@ OPENERS_GONE_S = 0.005
 Pages = Iterable[tuple[int, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Transaction:
-    """An LTX file that was read and verified to its end."""
+    """An LTX file that was read and verified to its end, here or by who hands it in."""
 
     path: Path
     header: Header
     page_one: bytes
     """The first 100 bytes of the new page 1, or none if the transaction leaves it."""
     count: int
-    """Pages in the file."""
+    """Pages in the file; 0 while it is not known: a large file that was not read here."""
     at_hand: list[tuple[int, bytes]] | None
     """The pages, or None where they are too many to be kept."""
 
     @classmethod
-    def load(cls, path: Path) -> "Transaction":
-        """Read and verify an LTX file. Raises LtxError or one of its kinds, and OSError."""
+    def load(cls, path: Path, *, verified: bool = False) -> "Transaction":
+        """Read and verify an LTX file, or, where that was done (`verified`), only as much as fits in memory.
+
+        Raises LtxError or one of its kinds, and OSError.
+        """
         with open(path, "rb", buffering=0) as file:
             decoder = Decoder(file.read)
             header = decoder.header
-            kept: list[tuple[int, bytes]] | None = []
             most = AT_HAND // header.page_size
+            kept: list[tuple[int, bytes]] = []
             count, page_one = 0, b""
             for pgno, page in decoder.pages():
                 count += 1
                 if pgno == 1:
                     page_one = page[:DATABASE_HEADER_SIZE]
-                if kept is not None:
+                if count <= most:
                     kept.append((pgno, page))
-                    if count > most:
-                        kept = None
-        return cls(path, header, page_one, count, kept)
+                elif verified:
+                    return cls(path, header, page_one, 0, None)
+        return cls(path, header, page_one, count, kept if count <= most else None)
 
     def pages(self) -> Iterator[tuple[int, bytes]]:
         """The pages, ascending."""
         if self.at_hand is not None:
             yield from self.at_hand
             return
+        self.count = 0
         with open(self.path, "rb", buffering=0) as file:
-            yield from Decoder(file.read).pages()
+            for page in Decoder(file.read).pages():
+                self.count += 1
+                yield page
 
     @property
     def is_quick(self) -> bool:
-        return self.count * self.header.page_size <= QUICK
+        return self.at_hand is not None and self.count * self.header.page_size <= QUICK
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing of the database before is left after it."""
+        """Whether nothing of the database before is left after it, as far as that is known."""
         commit = self.header.commit
-        return self.count == commit - (commit >= lock_pgno(self.header.page_size))
+        lock_pages = int(commit >= lock_pgno(self.header.page_size))
+        return self.header.is_snapshot or self.count == commit - lock_pages
 
 
 def runs(pages: Pages, page_size: int) -> Iterator[tuple[int, bytes]]:

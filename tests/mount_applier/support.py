@@ -5,7 +5,6 @@ transaction's state, whole, and never an older one than before.
 """
 
 import json
-import os
 import sqlite3
 import subprocess
 import sys
@@ -156,8 +155,8 @@ class Reader:
 
 
 def pid_alive(pid: int) -> bool:
+    """Whether the process runs; one that ended and was not waited for does not."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    return True

@@ -166,15 +166,25 @@ def test_a_damaged_ltx_file_changes_nothing(applier: Applier, mount_dir: Path, t
 
 
 def test_a_large_snapshot_is_streamed(
-    applier: Applier, mount_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    applier: Applier, mount_dir: Path, tmp_path: Path
 ) -> None:
     source = Source(tmp_path / "source")
     make_rows(source)
     source.db.execute("CREATE TABLE large (x BLOB)")
     source.db.executemany("INSERT INTO large VALUES (randomblob(?))", [(1 << 20,)] * 20)
     path = source.capture(snapshot=True)
-    applier.apply("a.db", path)
-    assert (mount_dir / "a.db").read_bytes() == source.content()
+    for verified in (False, True):
+        applier.apply("a.db", path, verified=verified)
+        assert (mount_dir / "a.db").read_bytes() == source.content()
+        applier.unlink("a.db")
+        assert not (mount_dir / "a.db").exists()
+    applier.unlink("a.db")
+    damaged = bytearray(path.read_bytes())
+    damaged[-20] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(LtxError):
+        applier.apply("a.db", path)
+    assert not (mount_dir / "a.db").exists()
 
 
 def test_a_former_primary_s_wal_is_copied_into_the_database_first(

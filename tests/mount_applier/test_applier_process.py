@@ -277,3 +277,46 @@ with applier.write_lock("a.db"):
     db.close()
     node.stdin.close()
     node.stdout.close()
+
+
+@pytest.mark.fuse
+@pytest.mark.parametrize("mount_dir", ["fuse"], indirect=True)
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_a_mount_that_is_killed_is_an_error_and_no_hang(
+    *, applier: Applier, mount_dir: Path, tmp_path: Path, reader: StartReader, mode: str
+) -> None:
+    source = Source(tmp_path / "source", mode=mode)
+    applier.apply("a.db", make_rows(source))
+    holder = reader(mount_dir / "a.db", manual=True)
+    holder.tell("begin")
+    holder.tell("read")
+    errors: list[str] = []
+
+    def work(path: Path) -> None:
+        try:
+            applier.apply("a.db", path)
+        except ApplierError as error:
+            errors.append(str(error))
+
+    thread = threading.Thread(target=work, args=(bump(source),), daemon=True)
+    thread.start()
+    server = server_of(mount_dir)
+    os.kill(server, signal.SIGKILL)
+    holder.kill()
+    thread.join(5)
+    assert len(errors) == 1 and "the mount says" in errors[0]
+    started = time.monotonic()
+    with pytest.raises(ApplierError), applier.read_lock("a.db"):
+        pass
+    applier.stop()
+    assert time.monotonic() - started < 2
+
+
+def server_of(mount_dir: Path) -> int:
+    """The process that serves the mount: it was started with the mount's path."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if b"tests.mount_applier.mounted" in words and str(mount_dir).encode() in words:
+                return int(entry.name)
+    raise AssertionError("no process serves the mount")
