@@ -13,7 +13,7 @@ ROOT = Path(pylitefs.__file__).parent
 
 #: From the ground up. A name is a module or a folder of the package.
 FLOORS = (
-    {"trace", "errors", "config", "config_expand", "config_model", "config_yaml", "sample"},
+    {"trace", "errors", "config", "config_expand", "config_model", "config_yaml", "control", "sample"},
     {"sqlite"},
     {"ltx"},
     {"store"},
@@ -21,7 +21,7 @@ FLOORS = (
     {"lease"},
     {"replication"},
     {"http"},
-    {"node", "cluster", "control"},
+    {"node", "cluster"},
     {"compare", "lecture"},
     {"cli", "__main__"},
 )

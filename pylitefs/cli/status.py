@@ -4,8 +4,10 @@ The rule: it asks the nodes' HTTP API and touches no mount, so a node that is he
 dead, hangs nothing.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -41,7 +43,8 @@ def status(urls: tuple[str, ...], config_path: Path | None, directory: Path | No
     if not console.is_terminal:
         console.width = WIDTH_IN_FILES
     if watch:
-        _watch(console, lambda: table(ask_all(nodes)))
+        with contextlib.suppress(KeyboardInterrupt):
+            _watch(console, lambda: table(ask_all(nodes)))
         return 0
     reports = ask_all(nodes)
     console.print(table(reports))
@@ -65,10 +68,15 @@ def _choose(urls: Sequence[str], config_path: Path | None, directory: Path | Non
 
 
 def _watch(console: Console, make: Callable[[], Table]) -> None:
-    with Live(make(), console=console, auto_refresh=False, screen=console.is_terminal) as live:
+    """In place on a terminal, one table after the other in a pipe."""
+    with contextlib.ExitStack() as stack:
+        show: Callable[[Table], None] = console.print
+        if console.is_terminal:
+            live = stack.enter_context(Live(console=console, auto_refresh=False, screen=True))
+            show = partial(live.update, refresh=True)
         while True:
+            show(make())
             time.sleep(WATCH_SECONDS)
-            live.update(make(), refresh=True)
 
 
 def table(reports: Sequence[NodeReport]) -> Table:

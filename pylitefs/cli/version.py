@@ -8,7 +8,7 @@ import click
 from pylitefs import __version__
 
 
-@click.command()
+@click.command(short_help="Print versions.")
 def version() -> None:
     """Print the versions of pylitefs, of the LiteFS it matches, of Python and of its SQLite."""
     click.echo(

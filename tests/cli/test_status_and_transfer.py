@@ -1,6 +1,11 @@
 """`pylitefs status`, `export` and `import` against real nodes."""
 
+import os
+import pty
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -44,6 +49,27 @@ def test_status_shows_every_node_and_database(cluster_factory: ClusterFactory, c
     captured = capsys.readouterr()
     assert "n2    unreachable" in captured.out
     assert captured.err.startswith(f"n2: {cluster.replicas[0].url}: ")
+
+
+@pytest.mark.fuse
+@pytest.mark.parametrize("terminal", [False, True])
+def test_status_watches_until_ctrl_c(cluster_factory: ClusterFactory, terminal: bool) -> None:
+    cluster = cluster_factory(replicas=0)
+    reader, writer = pty.openpty() if terminal else os.pipe()
+    command = [sys.executable, "-m", "pylitefs", "status", "--watch", "--dir", str(cluster.base_dir)]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "PYTHONUNBUFFERED": "1"}
+    watching = subprocess.Popen(command, stdout=writer, env=environment, process_group=0)
+    os.close(writer)
+    shown = b""
+    while shown.count(b"primary") < 2:
+        shown += os.read(reader, 4096)
+    assert b"(none)" in shown and b"Traceback" not in shown
+    execute(cluster.primary.database("a.db"), "CREATE TABLE t (x)")
+    while b"0000000000000001/" not in shown:
+        shown += os.read(reader, 4096)
+    watching.send_signal(signal.SIGINT)
+    assert watching.wait(10) == 0
+    os.close(reader)
 
 
 def test_status_marks_what_is_behind() -> None:
