@@ -12,7 +12,7 @@ leaves half written is handed to the next one at once.
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -277,10 +277,19 @@ class Applier:
             yield WriteLock(self, child, channel, database)
 
     @contextmanager
-    def shared_lock(self, database: str, timeout: float | None = None) -> Iterator[None]:
-        """SHARED alone: nobody writes the database file (in a rollback mode)."""
-        with self._holding({"op": "shared_lock", "db": database, "timeout": timeout}):
-            yield
+    def watch_writers(self, database: str) -> Iterator[Callable[[], bool]]:
+        """A function that tells whether someone has the database locked for writing it (in a rollback mode).
+
+        It takes no lock, so it is in nobody's way, and touches no file of the mount, so it may be called
+        while the mount's own callbacks wait for the caller.
+        """
+        with self._holding({"op": "watch_writers", "db": database}) as (_, channel):
+
+            def is_written() -> bool:
+                answer = _held_call(channel, {"op": "is_written", "db": database}, database)
+                return bool(answer["written"])
+
+            yield is_written
 
     @contextmanager
     def read_lock(self, database: str, wal: bool = False, timeout: float | None = None) -> Iterator[None]:

@@ -17,7 +17,7 @@ from typing import Protocol
 from pylitefs.errors import ApplierError, BusyError, DatabaseNotFoundError
 from pylitefs.mount.applier_exclusive import POLL_S, Exclusive
 from pylitefs.mount.applier_files import DatabaseFiles
-from pylitefs.mount.applier_locks import CKPT, CLOSING, READ4, WRITE, describe_holders
+from pylitefs.mount.applier_locks import CKPT, CLOSING, READ4, SHARED, WRITE, describe_holders
 from pylitefs.mount.applier_messages import Message, seconds_of, text_of
 from pylitefs.mount.applier_write import Transaction, drop, write_transaction
 
@@ -69,7 +69,8 @@ class Calls:
             "release": self._release,
             "write_lock": self._write_lock,
             "apply_locked": self._apply_locked,
-            "shared_lock": self._shared_lock,
+            "watch_writers": self._watch_writers,
+            "is_written": self._is_written,
             "read_lock": self._read_lock,
             "unlock": self._unlock,
             "rollback_journal": self._rollback_journal,
@@ -183,10 +184,16 @@ class Calls:
             return _facts(tx)
         return self._write(holding.exclusive, tx, message)
 
-    def _shared_lock(self, channel: Channel, message: Message) -> Message:
-        return self._hold_as_reader(
-            channel, message, "a capture's SHARED lock", lambda files: files.db.try_shared()
-        )
+    def _watch_writers(self, channel: Channel, message: Message) -> Message:
+        """Open the database, so that `is_written` needs nothing of the mount."""
+        files = self._files(message)
+        if not files.open():
+            raise DatabaseNotFoundError(f"no database {files.name} on the mount")
+        self._keep(channel, Holding(files, "a look at its locks"))
+        return {}
+
+    def _is_written(self, channel: Channel, _: Message) -> Message:
+        return {"written": self._held[channel].files.db.is_held_exclusively(SHARED)}
 
     def _read_lock(self, channel: Channel, message: Message) -> Message:
         return self._hold_as_reader(channel, message, "a snapshot's reader locks", self._try_read_locks)

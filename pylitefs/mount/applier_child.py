@@ -75,7 +75,6 @@ class CallChannel:
 _PURPOSES = {
     "apply": "apply a transaction",
     "write_lock": "write-lock it",
-    "shared_lock": "read it",
     "read_lock": "copy it",
 }
 

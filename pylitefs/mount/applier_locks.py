@@ -92,6 +92,12 @@ class LockFile:
             raise
         return True
 
+    def is_held_exclusively(self, what: Range) -> bool:
+        """Whether another holder has exclusively what a reader would want. Takes no lock itself."""
+        question = _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, what.start, what.length, 0)
+        answer = fcntl.fcntl(self.fd, F_OFD_GETLK, question)
+        return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+
     def unlock(self, what: Range) -> None:
         fcntl.fcntl(
             self.fd, F_OFD_SETLK, _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, what.start, what.length, 0)

@@ -6,7 +6,7 @@ database's state lock while waiting for SQLite's locks.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -32,8 +32,8 @@ class Applier(Protocol):
     def write_lock(self, database: str) -> AbstractContextManager[WriteLock]:
         """All write locks, for an import."""
 
-    def shared_lock(self, database: str, timeout: float | None = None) -> AbstractContextManager[None]:
-        """SHARED alone: no writer is half-way while it is held."""
+    def watch_writers(self, database: str) -> AbstractContextManager[Callable[[], bool]]:
+        """A function that tells, without a lock, whether someone holds the database file to write it."""
 
     def read_lock(
         self, database: str, wal: bool, timeout: float | None = None
@@ -76,8 +76,8 @@ class DirectApplier:
         yield _DirectWriteLock(self, database)
 
     @contextmanager
-    def shared_lock(self, database: str, timeout: float | None = None) -> Iterator[None]:
-        yield
+    def watch_writers(self, database: str) -> Iterator[Callable[[], bool]]:
+        yield lambda: False
 
     @contextmanager
     def read_lock(self, database: str, wal: bool, timeout: float | None = None) -> Iterator[None]:

@@ -10,6 +10,7 @@ Raises OSError with the errno that SQLite is to see; each refusal logs one line 
 
 import errno
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn, Protocol
@@ -30,6 +31,7 @@ from pylitefs.store.wal_watch import WalWatch
 _READ_ONLY = "this node is a replica"
 _USE_PRIMARY = "write on the primary"
 _USE_IMPORT = "use `pylitefs import` to replace a database, or `rm` it first"
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.0005, 0.01
 
 
 class Services(Protocol):
@@ -263,10 +265,14 @@ class Database:
                 "SQLite keeps its WAL index in memory then, where other processes cannot see it",
                 "use PRAGMA locking_mode=NORMAL before the first access",
             )
-        self.wal.before_write(offset)
+        self.wal.before_write(offset, data)
         pwrite_all(fd, data, offset)
         self._trace("wal.frame", offset, data)
-        self.wal.after_write(offset, data)
+        try:
+            self.wal.after_write(offset, data)
+        except BaseException:
+            self.wal.spoil(fd, offset, data)
+            raise
 
     def _trace(self, name: str, offset: int, data: "bytes | memoryview", **payload: object) -> None:
         tracer = self.state.node.tracer
@@ -363,6 +369,24 @@ class Database:
             if not self.rollback.unjournaled or self.rollback.journal_live:
                 return None
             return self.rollback.capture()
+
+    def capture_between_writers(self, seconds: float) -> bool:
+        """The same without a lock, once nobody has the database locked to write it; False if that is not
+        within `seconds`. A writer that comes just then waits for the capture in its first write."""
+        generation = self.rollback.generation
+        deadline, pause = time.monotonic() + seconds, _FIRST_PAUSE_S
+        with self._services.applier.watch_writers(self.name) as is_written:
+            while time.monotonic() < deadline:
+                with self.state.lock:
+                    rollback = self.rollback
+                    if rollback.generation != generation or not rollback.unjournaled or rollback.journal_live:
+                        return True
+                    if not is_written():
+                        rollback.capture()
+                        return True
+                time.sleep(pause)
+                pause = min(pause * 1.5, _LAST_PAUSE_S)
+        return False
 
     def _refuse(self, code: int, what: str, why: str, remedy: str) -> NoReturn:
         self.state.node.refuse(self.name, what, why, remedy)

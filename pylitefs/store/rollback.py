@@ -6,8 +6,8 @@ back. So the pages are noted as they are written, and the journal's end is the c
 ends the journal as well, but leaves every page as it was.
 
 The rule: the page count is page 1's, never the file's size, for VACUUM truncates after its journal's end.
-Without a live journal (MEMORY, OFF) nothing marks the end; then a SHARED lock does: whoever holds it knows
-that no writer is half-way.
+Without a live journal (MEMORY, OFF) nothing marks the end; then the writer's lock does: once nobody holds
+the database exclusively, no writer is half-way.
 """
 
 import errno
@@ -32,6 +32,8 @@ class RollbackWatch:
     def __init__(self, state: DatabaseState) -> None:
         self.state = state
         self.unjournaled = False
+        self.generation = 0
+        """Counts what made another file, or another content, of the database: a drop, an import."""
         self._dirty: set[int] = set()
         self._whole = False
         """Pages were written before the page size was known: everything counts as changed."""
@@ -140,4 +142,5 @@ class RollbackWatch:
     def forget(self) -> None:
         """The database is gone, or replaced as a whole."""
         self.clear()
+        self.generation += 1
         self._head = bytes(JOURNAL_HEADER_SIZE)

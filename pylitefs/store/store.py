@@ -20,10 +20,10 @@ from typing import BinaryIO
 
 from pylitefs.errors import (
     ApplierError,
-    BusyError,
     DatabaseNotFoundError,
     DataDirectoryError,
     InvalidNameError,
+    PylitefsError,
     ReadOnlyReplicaError,
 )
 from pylitefs.ltx.header import Header
@@ -217,11 +217,9 @@ class Store:
         database = self.create(name)
         while database.rollback.unjournaled and not self._stopping.is_set():
             try:
-                with self.applier.shared_lock(name, 1.0):
-                    database.capture_unjournaled()
-                if database.rollback.journal_live:
+                if database.capture_between_writers(1.0):
                     return
-            except (ApplierError, BusyError):
+            except PylitefsError:
                 self._stopping.wait(0.01)
             except OSError as error:
                 log.error("%s: what was written without a journal is not captured yet: %s", name, error)

@@ -135,20 +135,21 @@ def test_the_write_lock_says_who_keeps_it_waiting(
         pass
 
 
-def test_shared_lock_keeps_writers_out_and_readers_in(
-    applier: Applier, mount_dir: Path, tmp_path: Path
-) -> None:
+def test_watching_writers_keeps_nobody_out(applier: Applier, mount_dir: Path, tmp_path: Path) -> None:
+    """A writer counts from when it keeps readers out: only then does it write the database file."""
     prepare(applier, tmp_path, "delete")
     db = connect(mount_dir)
-    with applier.shared_lock("a.db", timeout=1), applier.shared_lock("a.db", timeout=1):
-        assert not is_locked(db, "SELECT * FROM t")
-        assert is_locked(db, "UPDATE t SET v = 9")
-    assert not is_locked(db, "UPDATE t SET v = 9")
-    db.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(BusyError, match="holds PENDING"), applier.shared_lock("a.db", timeout=0.1):
-        pass
-    db.execute("COMMIT")
-    with pytest.raises(DatabaseNotFoundError), applier.shared_lock("none.db", timeout=0.1):
+    with applier.watch_writers("a.db") as is_written, applier.watch_writers("a.db") as also:
+        assert not is_written()
+        assert not is_locked(db, "UPDATE t SET v = 9")
+        db.execute("BEGIN IMMEDIATE")
+        assert not is_written() and not also()
+        db.execute("COMMIT")
+        db.execute("BEGIN EXCLUSIVE")
+        assert is_written() and also()
+        db.execute("COMMIT")
+        assert not is_written()
+    with pytest.raises(DatabaseNotFoundError), applier.watch_writers("none.db"):
         pass
     db.close()
 

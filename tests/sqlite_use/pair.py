@@ -169,3 +169,53 @@ def content(path: Path) -> str:
 def trouble(node: ClusterNode) -> list[str]:
     """Lines of a node's log that should not be there."""
     return [line for line in node.log.read_text().splitlines() if any(word in line for word in TROUBLE)]
+
+
+class Client:
+    """A sqlite3 shell in a process of its own that is told one thing at a time, and can be killed."""
+
+    def __init__(self, database: Path) -> None:
+        self._process = subprocess.Popen(
+            [SHELL, str(database)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            bufsize=1,
+        )
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def tell(self, *lines: str) -> str:
+        """What it prints for these lines, errors too; returns once it is through with them."""
+        self.send(*lines, ".print ---")
+        assert self._process.stdout
+        printed = []
+        while (line := self._process.stdout.readline().rstrip("\n")) != "---":
+            assert self._process.poll() is None, printed
+            printed.append(line)
+        return "\n".join(printed)
+
+    def send(self, *lines: str) -> None:
+        """Say something and do not wait for it."""
+        assert self._process.stdin
+        self._process.stdin.write("\n".join(lines) + "\n")
+        self._process.stdin.flush()
+
+    def kill(self) -> None:
+        """As a crash would: nothing is rolled back or closed."""
+        self._process.kill()
+        self.end()
+
+    def end(self) -> None:
+        """End of input; it closes the database. Waits for its end."""
+        with self._process:
+            pass
