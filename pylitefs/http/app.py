@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -76,7 +76,7 @@ class Api:
             subscribers=lambda: len(self._streams) + self._events.readers,
             latencies=latencies,
         )
-        self.app: ASGIApp = _NodeHeaders(self._application(), store)
+        self.app: ASGIApp = _Envelope(self._application(), store)
 
     def primary_changed(self) -> None:
         """The store's status changed: `/events` says so. In any thread."""
@@ -224,28 +224,43 @@ class Api:
             raise HTTPException(503, LEASE_EXPIRED)
 
 
-class _NodeHeaders:
-    """Adds `Litefs-Id` and, once known, `Litefs-Cluster-Id` to the answers of an application."""
+class _Envelope:
+    """What every answer has in common.
+
+    It carries `Litefs-Id` and, once known, `Litefs-Cluster-Id`; and it waits for the request's end, for an
+    answer that overtakes the body costs the connection, and with it perhaps the answer.
+    """
 
     def __init__(self, app: ASGIApp, store: Store) -> None:
         self._app = app
         self._store = store
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "")
-        if scope["type"] != "http" or path == "/metrics" or path.startswith("/debug/"):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        read = False
 
-        async def send_with_ids(message: Message) -> None:
+        async def receive_noting() -> Message:
+            nonlocal read
+            message = await receive()
+            read = read or not message.get("more_body", False)
+            return message
+
+        async def send_enveloped(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = [*message.get("headers", ()), (b"litefs-id", self._store.node_id_text.encode())]
-                if self._store.cluster_id:
-                    headers.append((b"litefs-cluster-id", self._store.cluster_id.encode()))
-                message = {**message, "headers": headers}
+                while not read:
+                    await receive_noting()
+                message = {**message, "headers": [*message.get("headers", ()), *self._ids(scope["path"])]}
             await send(message)
 
-        await self._app(scope, receive, send_with_ids)
+        await self._app(scope, receive_noting, send_enveloped)
+
+    def _ids(self, path: str) -> Iterator[tuple[bytes, bytes]]:
+        if path != "/metrics" and not path.startswith("/debug/"):
+            yield b"litefs-id", self._store.node_id_text.encode()
+            if self._store.cluster_id:
+                yield b"litefs-cluster-id", self._store.cluster_id.encode()
 
 
 def _database_name(request: Request) -> str:
@@ -258,9 +273,9 @@ def _database_name(request: Request) -> str:
 async def _read_limited(request: Request, limit: int) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise HTTPException(413, f"a position map is no longer than {limit} bytes")
+        body += chunk[: limit + 1 - len(body)]
+    if len(body) > limit:
+        raise HTTPException(413, f"a position map is no longer than {limit} bytes")
     return bytes(body)
 
 

@@ -87,7 +87,10 @@ def import_(
     *,
     size: int | None = None,
 ) -> None:
-    """Replace the database `name` by the bytes of `src`, as one transaction; `url` is the primary's."""
+    """Replace the database `name` by the bytes of `src`, as one transaction; `url` is the primary's.
+
+    `size` in bytes, where it is known, is only for `progress` and the request's head.
+    """
 
     def body() -> Iterator[bytes]:
         done = 0
@@ -97,6 +100,10 @@ def import_(
             progress(done, size)
 
     headers = {"Content-Length": str(size)} if size is not None else {}
+    target = info(url)
+    if not target.is_primary:
+        of = f"a replica of {target.primary_hostname}" if target.primary_hostname else "not the primary"
+        raise RemoteError(f"{url} is {of}: give --url of the primary")
     with _client(url) as client:
         response = client.post("/import", params={"name": name}, content=body(), headers=headers)
         _checked(response, url)

@@ -39,14 +39,18 @@ class PushResponse(Response):
         async def write(data: bytes) -> None:
             await send({"type": "http.response.body", "body": data, "more_body": True})
 
+        async def respond() -> None:
+            await self._produce(write)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        producing = asyncio.ensure_future(self._produce(write))
+        # The last send as well: hypercorn lets it wait for ever once the client is gone.
+        producing = asyncio.ensure_future(respond())
         leaving = asyncio.ensure_future(_disconnect(receive))
         try:
             await asyncio.wait({producing, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if producing.done():
                 producing.result()
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             leaving.cancel()
             producing.cancel()

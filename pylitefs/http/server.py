@@ -9,10 +9,11 @@ import asyncio
 import logging
 import socket
 import threading
+import weakref
 from typing import Protocol
 
 from hypercorn.asyncio import serve as hypercorn_serve
-from hypercorn.config import Config
+from hypercorn.config import Config, Sockets
 from starlette.types import ASGIApp
 
 from pylitefs.errors import ConfigError
@@ -31,6 +32,58 @@ class Application(Protocol):
     def end_streams(self) -> None: ...
 
 
+class _Listener(socket.socket):
+    """A listening socket that knows its connections, so that they can be cut off."""
+
+    connections: "weakref.WeakSet[socket.socket]"
+
+    @classmethod
+    def bound(cls, host: str, port: int) -> "_Listener":
+        """Listen on host and port; an empty host is every interface, IPv6 too where there is any."""
+        every = not host and socket.has_dualstack_ipv6()
+        listener = cls(socket.AF_INET6 if every or ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+        listener.connections = weakref.WeakSet()
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if every:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            listener.bind((host, port))
+            listener.listen(BACKLOG)
+            listener.setblocking(False)
+        except BaseException:
+            listener.close()
+            raise
+        return listener
+
+    def accept(self) -> tuple[socket.socket, object]:
+        connection, address = super().accept()
+        self.connections.add(connection)
+        return connection, address
+
+    def cut_off(self) -> None:
+        """Break every connection."""
+        for connection in tuple(self.connections):
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # it is closed already
+
+
+class _Config(Config):
+    """hypercorn's settings for one listening socket."""
+
+    def __init__(self, listener: _Listener) -> None:
+        super().__init__()
+        self._listener = listener
+        self.graceful_timeout = 2 * GRACE_S
+        self.include_server_header = False
+        self.errorlog = logging.getLogger("pylitefs.http")
+        self.errorlog.setLevel(logging.WARNING)
+
+    def create_sockets(self) -> Sockets:
+        return Sockets([], [self._listener], [])
+
+
 class HttpServer:
     """Serves `api` on `bind`, which is host and port: an empty host is every interface, port 0 any port.
 
@@ -41,7 +94,7 @@ class HttpServer:
     def __init__(self, api: Application, bind: tuple[str, int]) -> None:
         self._api = api
         self._bind = bind
-        self._socket: socket.socket | None = None
+        self._listener: _Listener | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = threading.Event()
         self._stop_async: asyncio.Event | None = None
@@ -50,44 +103,44 @@ class HttpServer:
 
     def listen(self) -> None:
         """Take the port. Raises ConfigError if that cannot be done."""
-        if self._socket is not None:
+        if self._listener is not None:
             return
         host, port = self._bind
         try:
-            if not host and socket.has_dualstack_ipv6():
-                self._socket = socket.create_server(
-                    ("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG
-                )
-            else:
-                family = socket.AF_INET6 if ":" in host else socket.AF_INET
-                self._socket = socket.create_server((host, port), family=family, backlog=BACKLOG)
+            self._listener = _Listener.bound(host, port)
         except OSError as error:
             raise ConfigError(
                 f"cannot listen on http.addr {host}:{port}: {error.strerror or error}; "
                 "is another node running here? Choose another port, or stop it"
             ) from None
-        self.port = self._socket.getsockname()[1]
+        self.port = self._listener.getsockname()[1]
 
     async def serve(self) -> None:
         """Answer requests until `shutdown`."""
         self.listen()
-        assert self._socket is not None
+        assert self._listener is not None
         self._loop = asyncio.get_running_loop()
-        self._stop_async = asyncio.Event()
+        self._loop.set_exception_handler(_unless_cancelled)
+        self._stop_async = stop = asyncio.Event()
         if self._stop.is_set():
-            self._stop_async.set()
-        config = Config()
-        config.bind = [f"fd://{self._socket.detach()}"]
-        config.graceful_timeout = GRACE_S
-        config.include_server_header = False
-        config.errorlog = logging.getLogger("pylitefs.http")
-        config.errorlog.setLevel(logging.WARNING)
-        await hypercorn_serve(self._api.app, config, shutdown_trigger=self._until_stopped, mode="asgi")  # type: ignore[arg-type]
-
-    async def _until_stopped(self) -> None:
-        assert self._stop_async is not None
-        await self._stop_async.wait()
+            stop.set()
+        serving = asyncio.ensure_future(
+            hypercorn_serve(
+                self._api.app,  # type: ignore[arg-type]
+                _Config(self._listener),
+                shutdown_trigger=stop.wait,
+                mode="asgi",
+            )
+        )
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not stop.is_set():
+            await serving  # it failed
         self._api.end_streams()
+        await asyncio.wait({serving}, timeout=GRACE_S)
+        self._listener.cut_off()
+        await asyncio.gather(serving, return_exceptions=True)
 
     def shutdown(self) -> None:
         """Have `serve` return. In any thread, also before it began."""
@@ -111,3 +164,9 @@ class HttpServer:
             self._thread.join(timeout)
             return not self._thread.is_alive()
         return True
+
+
+def _unless_cancelled(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """Connections that had to be cut off at the end are no news; Python 3.11 reports them as errors."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)

@@ -86,5 +86,8 @@ def decide(replica: Pos, primary: Pos, next_file: NextFile | None) -> Decision:
             f"{next_file.pre_apply_checksum:016x}, but the replica's is {replica.checksum:016x}: "
             "their histories differ"
         )
-    files = f"LTX file {ours}" if wanted == primary.txid else f"LTX files {format_txid(wanted)} to {ours}"
-    return Files(f"the replica is at TXID {at}, which {files} continues", wanted, primary.txid)
+    if wanted == primary.txid:
+        files = f"LTX file {ours} continues"
+    else:
+        files = f"LTX files {format_txid(wanted)} to {ours} continue"
+    return Files(f"the replica is at TXID {at}, which {files}", wanted, primary.txid)

@@ -4,8 +4,7 @@
 
 The rules: a replica is always sent the next thing that continues its position, one database after the
 other; the event loop never waits for a disk, a lock or a gate, so Heartbeats go on while a snapshot is
-made or a tracepoint is held; and a snapshot's temporary file has lost its name before its first byte is
-sent, so that nothing is left behind whatever happens.
+made or a tracepoint is held; and the decision what is sent is `catchup`'s alone.
 """
 
 import asyncio
@@ -31,6 +30,7 @@ from pylitefs.replication.frames import (
     Ready,
     pack_ltx_body,
 )
+from pylitefs.replication.snapshots import SnapshotPipe
 from pylitefs.replication.threads import in_thread
 from pylitefs.store.database import Database
 from pylitefs.store.status import now_ms
@@ -209,41 +209,45 @@ class PrimaryStream:
                 data = await self._beating(in_thread(lambda: _read_or_open(path)))
             except FileNotFoundError:
                 return None
-        await self._send_ltx(name, file.max_txid, "ltx", data, HighWaterMark(0, name).pack())
+        begin, after = LtxBegin(name).pack(), HighWaterMark(0, name).pack()
         if isinstance(data, bytes):
-            trailer = data[-TRAILER_SIZE:]
-        else:
-            with data:
-                end = os.fstat(data.fileno()).st_size
-                trailer = os.pread(data.fileno(), TRAILER_SIZE, end - TRAILER_SIZE)
-        return Pos(file.max_txid, Trailer.unpack(trailer).post_apply_checksum)
+            whole = b"".join((begin, pack_ltx_body(data), LtxEnd().pack(), after))
+            await self._send(whole, "ltx", name, file.max_txid)
+            return _pos_after(file, data[-TRAILER_SIZE:])
+        with data:
+            await self._send(begin, "ltx", name, file.max_txid)
+            while block := await asyncio.to_thread(data.read, BLOCK):
+                await self._send_body(block)
+            await self._end_body(after)
+            return _pos_after(file, os.pread(data.fileno(), TRAILER_SIZE, data.tell() - TRAILER_SIZE))
 
     async def _send_snapshot(self, name: str, database: Database) -> Pos:
-        path = self._store.temp_path(".ltx")
-        file, pos = await self._beating(in_thread(lambda: _take_snapshot(database, path)))
-        with file:
-            await self._send_ltx(name, pos.txid, "ltx:snapshot", file, b"")
-        return pos
+        async with SnapshotPipe(database, self._store.temp_path(".ltx")) as snapshot:
+            head = await self._beating(snapshot.head())
+            await self._send(LtxBegin(name).pack(), "ltx:snapshot", name, Header.unpack(head).max_txid)
+            await self._send_body(head)
+            while block := await snapshot.read():
+                await self._send_body(block)
+            info = await snapshot.made()
+            await self._end_body(b"")
+        return info.pos
 
     # Sending
 
-    async def _send_ltx(self, name: str, txid: int, kind: str, data: bytes | BinaryIO, after: bytes) -> None:
-        begin = LtxBegin(name).pack()
-        end = LtxEnd().pack() + after
-        if isinstance(data, bytes):
-            await self._send(b"".join((begin, pack_ltx_body(data), end)), kind, name, txid, len(data))
-            return
-        await self._send(begin, kind, name, txid, os.fstat(data.fileno()).st_size)
+    async def _send_body(self, data: bytes) -> None:
+        """The next bytes of an LTX file. Until `_end_body` no other frame can be sent."""
+        if self._over():
+            raise _Ended
         self._in_body = True
-        while block := await asyncio.to_thread(data.read, BLOCK):
-            if self._over():
-                raise _Ended
-            await self._send_raw(pack_ltx_body(block))
-        self._in_body = False
-        await self._send_raw(end)
+        await self._send_raw(pack_ltx_body(data))
 
-    async def _send(self, data: bytes, kind: str, database: str = "", txid: int = 0, size: int = 0) -> None:
-        await self._trace("stream.send", database, txid, frame=kind, size=size or len(data))
+    async def _end_body(self, after: bytes) -> None:
+        self._in_body = False
+        await self._send_raw(LtxEnd().pack() + after)
+
+    async def _send(self, data: bytes, kind: str, database: str = "", txid: int = 0) -> None:
+        """A frame, or of a long LTX file its beginning; `kind` is its name in tracepoints and metrics."""
+        await self._trace("stream.send", database, txid, frame=kind, peer=self.request.node_id)
         if self._count_frame is not None:
             self._count_frame(database, kind)
         await self._send_raw(data)
@@ -310,6 +314,10 @@ def _next_file(database: Database, txid: int, header: Header | None) -> catchup.
     return catchup.NextFile(header.min_txid, header.max_txid, header.pre_apply_checksum)
 
 
+def _pos_after(file: catchup.NextFile, trailer: bytes) -> Pos:
+    return Pos(file.max_txid, Trailer.unpack(trailer).post_apply_checksum)
+
+
 def _read_or_open(path: Path) -> bytes | BinaryIO:
     """The contents of a short file, or an open long one, which keeps its bytes even when it is reaped."""
     file = path.open("rb")
@@ -317,12 +325,3 @@ def _read_or_open(path: Path) -> bytes | BinaryIO:
         return file
     with file:
         return file.read()
-
-
-def _take_snapshot(database: Database, path: Path) -> tuple[BinaryIO, Pos]:
-    """Make a snapshot and open it; its name is gone when this returns, also by an exception."""
-    try:
-        pos = database.snapshot(path).pos
-        return path.open("rb"), pos
-    finally:
-        path.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ does not fit although the primary was told our position) stops the replica loudl
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import h2.exceptions
@@ -42,7 +43,7 @@ from pylitefs.store.status import now_ms
 from pylitefs.store.store import Store
 
 SILENCE_S = 5.0
-"""Seconds without a byte after which the primary is taken for gone; Heartbeats come every second."""
+"""Seconds without a frame after which the primary is taken for gone; Heartbeats come every second."""
 CONNECT_S = 5.0
 MISMATCHES = 2
 """An LTX file that does not continue our position is fatal when it comes again after a reconnect."""
@@ -86,12 +87,15 @@ class Replica:
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
+        self._waiting_since: float | None = None
+        self._silent = False
         self._failure: tuple[str, int, int] | None = None
         self._logged = ""
         self._thread = threading.Thread(target=self._run, name="replica", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+        threading.Thread(target=self._watch, name="replica-watch", daemon=True).start()
 
     def stop(self, timeout: float = 5.0) -> bool:
         """Disconnect and end the thread; False if it still applies a transaction after `timeout` seconds.
@@ -108,6 +112,19 @@ class Replica:
         self._thread.join(timeout if connected is not None else 0.1)
         return not self._thread.is_alive()
 
+    def _watch(self) -> None:
+        """Hang up when the wait for a frame takes too long.
+
+        A timeout of the socket is not enough: after a damaged length HTTP/2 swallows Heartbeats for ever.
+        """
+        while not self._stopped.wait(self._silence / 10):
+            since = self._waiting_since
+            if since is not None and time.monotonic() - since > self._silence:
+                with self._lock:
+                    self._silent = True
+                    if self._socket is not None:
+                        _hang_up(self._socket)
+
     # The thread
 
     def _run(self) -> None:
@@ -115,7 +132,6 @@ class Replica:
             try:
                 reason = self._follow()
             except _FatalError as error:
-                log.error("replication stops: %s", error.__cause__)
                 if isinstance(error.__cause__, Exception):
                     self._on_fatal(error.__cause__)
                 return
@@ -138,20 +154,22 @@ class Replica:
                 http1=False,
                 http2=True,
                 trust_env=False,
-                timeout=httpx.Timeout(self._silence, connect=CONNECT_S),
+                timeout=httpx.Timeout(None, connect=CONNECT_S),
             ) as client:
                 return self._stream(client, primary)
-        except httpx.ReadTimeout:
-            return f"primary {url} sent nothing for {self._silence:g} s"
         except httpx.ConnectError as error:
             return f"cannot reach the primary at {url}: {error}"
-        except (httpx.TransportError, httpx.InvalidURL) as error:
+        except (httpx.TransportError, httpx.InvalidURL, h2.exceptions.H2Error) as error:
+            if self._silent:
+                return f"primary {url} sent nothing for {self._silence:g} s"
             return f"lost the connection to primary {url}: {error or type(error).__name__}"
         except (PylitefsError, OSError) as error:
             return f"disconnected from primary {url}: {error}"
         finally:
             with self._lock:
                 self._socket = None
+                self._waiting_since = None
+                self._silent = False
             self._set_connected(None)
 
     def _stream(self, client: httpx.Client, primary: PrimaryInfo) -> str:
@@ -166,6 +184,7 @@ class Replica:
             if response.status_code != httpx.codes.OK:
                 text = response.read().decode("utf-8", "replace").strip()
                 return f"primary {primary.advertise_url} refuses: {response.status_code} {text}"
+            self._waiting_since = time.monotonic()
             self._check_cluster(primary, response.headers.get("Litefs-Cluster-Id"))
             self._set_connected(primary)
             frames = self._frames(response)
@@ -184,6 +203,7 @@ class Replica:
         with self._lock:
             if isinstance(sock, socket.socket):
                 self._socket = sock
+                self._waiting_since = time.monotonic()
                 if self._stopped.is_set():
                     _hang_up(sock)
 
@@ -216,14 +236,12 @@ class Replica:
 
     # Frames
 
-    @staticmethod
-    def _frames(response: httpx.Response) -> Iterator[Frame]:
+    def _frames(self, response: httpx.Response) -> Iterator[Frame]:
         decoder = Decoder()
-        try:
-            for data in response.iter_raw():
-                yield from decoder.feed(data)
-        except h2.exceptions.H2Error as error:
-            raise ReplicationError(f"what it sent is not HTTP/2: {error or type(error).__name__}") from error
+        for data in response.iter_raw():
+            self._waiting_since = None
+            yield from decoder.feed(data)
+            self._waiting_since = time.monotonic()
         decoder.finish()
 
     def _take(self, frame: Frame, frames: Iterator[Frame]) -> None:

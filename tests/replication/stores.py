@@ -51,6 +51,11 @@ def feed(store: Store, name: str, path: Path) -> Pos:
     return store.receive_ltx(name, iter([path.read_bytes()])).pos
 
 
+def filled(values: Mapping[int, int]) -> dict[int, bytes]:
+    """Pages full of one byte's value each."""
+    return {pgno: bytes([value]) * PAGE for pgno, value in values.items()}
+
+
 class Writer:
     """Makes transactions of a database: pages of PAGE bytes, each full of one byte's value."""
 
@@ -67,18 +72,21 @@ class Writer:
 
     def commit(self, values: Mapping[int, int]) -> Pos:
         """Set pages to byte values, in one transaction; the database grows to hold them."""
-        return self.commit_pages({pgno: bytes([value]) * PAGE for pgno, value in values.items()})
+        return self.commit_pages(filled(values))
 
     def commit_pages(self, pages: Mapping[int, bytes]) -> Pos:
-        data = self.next_file(pages)
+        data = self._file(pages)
         received = self.store.receive_ltx(self.name, iter([data]))
-        self.pages |= pages
+        self.pages.update(pages)
         return received.pos
 
-    def next_file(self, pages: Mapping[int, bytes]) -> bytes:
-        """The LTX file of the transaction that would set these pages."""
+    def next_file(self, values: Mapping[int, int]) -> bytes:
+        """The LTX file of the transaction that would set pages to these byte values."""
+        return self._file(filled(values))
+
+    def _file(self, pages: Mapping[int, bytes]) -> bytes:
         before = self.pos
-        after = self.pages | pages
+        after = {**self.pages, **pages}
         checksum = EMPTY_CHECKSUM
         for pgno, page in after.items():
             checksum ^= page_checksum(pgno, page)
@@ -94,7 +102,14 @@ class Writer:
         )
         return encode(header, sorted(pages.items()), checksum | CHECKSUM_FLAG)
 
-    def bytes(self) -> bytes:
+    def drop(self) -> Pos:
+        """Drop the database: a transaction with commit 0."""
+        before = self.pos
+        header = Header(0, PAGE, 0, before.txid + 1, before.txid + 1, now_ms(), before.checksum, node_id=7)
+        self.pages = {}
+        return self.store.receive_ltx(self.name, iter([encode(header, [], EMPTY_CHECKSUM)])).pos
+
+    def whole(self) -> bytes:
         """The whole database."""
         return b"".join(page for _, page in sorted(self.pages.items()))
 

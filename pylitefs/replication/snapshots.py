@@ -1,0 +1,83 @@
+"""A snapshot, read while it is still being encoded.
+
+`Database.snapshot(path)` copies the database under SQLite's locks, lets them go, and encodes the copy
+into `path`. Here that path is a named pipe: the first pages are on the wire while later ones are
+compressed, and no second file of the database's size is written.
+
+    thread:      copy --> encode --> pipe
+    event loop:                       `--> head(), read() ... made()
+
+The rule: whatever happens, the pipe's name is gone at the end and the thread is not left waiting for it.
+A snapshot is good only once `made` says so; before that its end must not be announced.
+"""
+
+import asyncio
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from pylitefs.ltx.header import HEADER_SIZE
+from pylitefs.replication.threads import in_thread
+from pylitefs.store.database import Database
+from pylitefs.store.snapshot import SnapshotInfo
+
+PIPE_SIZE = 1 << 20
+BLOCK = 128 * 1024
+
+
+class SnapshotPipe:
+    """A snapshot of `database` in the making; `path` is a name for the pipe. Use it with `async with`."""
+
+    def __init__(self, database: Database, path: Path) -> None:
+        self._database = database
+        self._path = path
+        self._reader = asyncio.StreamReader(limit=BLOCK)
+
+    async def __aenter__(self) -> "SnapshotPipe":
+        os.mkfifo(self._path, 0o600)
+        pipe = os.fdopen(os.open(self._path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
+        with suppress(OSError):  # an ordinary user's pipes may be kept smaller
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+        loop = asyncio.get_running_loop()
+        self._transport, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(self._reader), pipe
+        )
+        self._making = asyncio.ensure_future(in_thread(self._make))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # The name goes first: a thread that opens it later makes a file, which `_make` removes.
+        self._path.unlink(missing_ok=True)
+        self._transport.close()
+        self._making.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await self._making
+
+    def _make(self) -> SnapshotInfo:
+        try:
+            return self._database.snapshot(self._path)
+        finally:
+            # The reader sees an end also if the pipe was never opened for writing.
+            with suppress(OSError):
+                os.close(os.open(self._path, os.O_WRONLY | os.O_NONBLOCK))
+            self._path.unlink(missing_ok=True)
+
+    async def head(self) -> bytes:
+        """The LTX header's bytes, once the database is copied; what went wrong before that is raised."""
+        try:
+            return await self._reader.readexactly(HEADER_SIZE)
+        except asyncio.IncompleteReadError:
+            await self.made()
+            raise
+
+    async def read(self) -> bytes:
+        """The next bytes; b"" at the end."""
+        return await self._reader.read(BLOCK)
+
+    async def made(self) -> SnapshotInfo:
+        """After the end: what the snapshot is of. Raises what went wrong in making it."""
+        return await self._making
