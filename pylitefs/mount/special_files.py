@@ -12,12 +12,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pylitefs.ltx.position import Pos
+from pylitefs.store.names import LAG_NAME, LOCK_SUFFIX, POS_SUFFIX, PRIMARY_NAME
 from pylitefs.store.status import Status
-
-POS_SUFFIX = "-pos"
-LOCK_SUFFIX = "-lock"
-PRIMARY_NAME = ".primary"
-LAG_NAME = ".lag"
 
 LAG_SIZE = 11
 """A reader gets 11 bytes, so that `+2147483647` comes without its newline."""

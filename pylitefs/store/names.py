@@ -3,7 +3,7 @@
 The mount is flat. SQLite makes `DB`, `DB-journal`, `DB-wal` and `DB-shm`, and for a transaction over
 several attached databases a super-journal `DB-mjXXXXXXXXX`; the data directory keeps each database's
 files in `dbs/DB/`. The rule: a name from the mount or the network is checked here before it becomes a
-path, so that none ever leaves the data directory.
+path, so that none ever leaves the data directory, or means one file here and another in the mount.
 """
 
 import enum
@@ -14,6 +14,11 @@ from pylitefs.errors import InvalidNameError
 
 MAX_NAME = 240
 """Longest database name in bytes: 255, the limit of ext4, less the longest suffix."""
+
+POS_SUFFIX = "-pos"
+LOCK_SUFFIX = "-lock"
+PRIMARY_NAME = ".primary"
+LAG_NAME = ".lag"
 
 
 class FileKind(enum.Enum):
@@ -49,6 +54,19 @@ def split_name(name: str) -> tuple[str, FileKind]:
         if name.endswith(kind.suffix) and len(name) > len(kind.suffix):
             return check_name(name.removesuffix(kind.suffix)), kind
     return check_name(name), FileKind.DATABASE
+
+
+def check_database_name(name: str) -> str:
+    """The name itself, if a database of that name can be made; InvalidNameError if the mount has another
+    meaning for it: another database's journal, WAL, WAL index or super-journal, or a special file."""
+    special = name in (PRIMARY_NAME, LAG_NAME) or any(
+        name.endswith(suffix) and name != suffix for suffix in (POS_SUFFIX, LOCK_SUFFIX)
+    )
+    if special or is_super_journal(name) or split_name(name)[1] is not FileKind.DATABASE:
+        raise InvalidNameError(
+            f"{name!r} cannot be a database name: in the mount it is not a database's file; use another name"
+        )
+    return name
 
 
 def is_super_journal(name: str) -> tuple[str, str] | None:

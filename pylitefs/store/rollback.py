@@ -25,6 +25,8 @@ from pylitefs.store.state import DatabaseState
 MARKER = "unjournaled"
 """A file in `dbs/DB/`: pages were written without a journal and not captured yet; recovery looks for it."""
 
+NOT_A_DATABASE = "an encrypted database, or another file, cannot be replicated: keep it elsewhere"
+
 
 class RollbackWatch:
     """Follows the database file and the journal of one database; its state's lock is held in every call."""
@@ -87,12 +89,19 @@ class RollbackWatch:
         tracer = self.state.node.tracer
         if tracer.active:
             tracer.emit("journal.invalidate", self.state.name, self.state.pos.txid, live=self.journal_live)
-        pos = self.capture() if self.journal_live else None
+        try:
+            pos = self.capture() if self.journal_live else None
+        except SqliteFormatError as error:
+            self._refuse(str(error), NOT_A_DATABASE)
+            raise OSError(errno.EIO, str(error)) from None
         self._head = bytes(JOURNAL_HEADER_SIZE)
         return pos
 
     def capture(self) -> Pos | None:
-        """Pack the pages written since the last transaction, if they changed anything."""
+        """Pack the pages written since the last transaction, if they changed anything.
+
+        Raises SqliteFormatError for a file that is no database; OSError as `end_journal`.
+        """
         state = self.state
         if not self.dirty:
             return None
@@ -100,20 +109,13 @@ class RollbackWatch:
         head = os.pread(fd, DATABASE_HEADER_SIZE, 0)
         pos = None
         if head:
-            pos = self._capture(fd, self._header(head))
+            pos = self._capture(fd, DatabaseHeader.parse(head))
         elif state.pos.txid and state.sums.page_count:
             self._refuse("its file is empty", "restore it from a replica with `pylitefs export`")
         self.clear()
         if pos is None and state.node.tracer.active:
             state.node.tracer.emit("tx.rollback", state.name, state.pos.txid)
         return pos
-
-    def _header(self, head: bytes) -> DatabaseHeader:
-        try:
-            return DatabaseHeader.parse(head)
-        except SqliteFormatError as error:
-            self._refuse(str(error), "an encrypted database, or another file, cannot be replicated")
-            raise OSError(errno.EIO, str(error)) from None
 
     def _refuse(self, why: str, remedy: str) -> None:
         self.state.node.refuse(self.state.name, "a commit", why, remedy)

@@ -25,6 +25,7 @@ from pylitefs.errors import (
     InvalidNameError,
     PylitefsError,
     ReadOnlyReplicaError,
+    SqliteFormatError,
 )
 from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
@@ -33,9 +34,10 @@ from pylitefs.store.applying import Applier, DirectApplier
 from pylitefs.store.database import Database
 from pylitefs.store.files import DirectoryLock, sync_directory, write_durably
 from pylitefs.store.imports import Progress, import_file, spool
-from pylitefs.store.names import check_name, database_dir, is_super_journal
+from pylitefs.store.names import check_database_name, database_dir, is_super_journal
 from pylitefs.store.recovery import recover
 from pylitefs.store.retention import reap
+from pylitefs.store.rollback import NOT_A_DATABASE
 from pylitefs.store.state import DatabaseState, NodeFacts, Subscriber
 from pylitefs.store.status import Status
 from pylitefs.trace import Tracer
@@ -197,7 +199,7 @@ class Store:
 
     def create(self, name: str) -> Database:
         """The database of that name, made known if it is new. InvalidNameError for what cannot be a name."""
-        check_name(name)
+        check_database_name(name)
         with self._lock:
             database = self._databases.get(name)
             if database is None:
@@ -215,10 +217,17 @@ class Store:
 
     def _capture_later(self, name: str) -> None:
         database = self.create(name)
+        refused = False
         while database.rollback.unjournaled and not self._stopping.is_set():
             try:
                 if database.capture_between_writers(1.0):
                     return
+            except SqliteFormatError as error:
+                # It is tried again: something may write a database in its own order, page 1 last.
+                if not refused:
+                    self.log_refusal(name, "a transaction", str(error), NOT_A_DATABASE)
+                refused = True
+                self._stopping.wait(1.0)
             except PylitefsError:
                 self._stopping.wait(0.01)
             except OSError as error:
@@ -287,7 +296,7 @@ class Store:
         `size` is how many bytes there should be, where that is known. Raises ReadOnlyReplicaError on a
         replica, SqliteFormatError if the bytes are no whole database.
         """
-        check_name(name)
+        check_database_name(name)
         if not self.status.is_primary:
             raise ReadOnlyReplicaError(f"cannot import {name} on a replica: give -url the primary's address")
         path = self.temp_path(".import")
