@@ -164,8 +164,11 @@ class Database:
     def _opened(self, kind: FileKind, fd: int, flags: int, applier: bool, created: bool) -> None:
         self._live[kind].add(fd)
         if kind is FileKind.DATABASE and not applier and flags & os.O_ACCMODE == os.O_WRONLY:
-            fresh = created or (self.pos.txid == 0 and file_size(self.path(kind)) == 0)
-            (self._imports if fresh else self._write_only).add(fd)
+            (self._imports if created or self._is_blank() else self._write_only).add(fd)
+
+    def _is_blank(self) -> bool:
+        """Whether there is nothing to lose: an empty file of a database without a page."""
+        return self.page_count == 0 and file_size(self.path(FileKind.DATABASE)) == 0
 
     def release(self, kind: FileKind, fd: int, applier: bool = False) -> None:
         """The last copy of a descriptor was closed. What `cp` left unfinished is not kept."""
@@ -298,7 +301,7 @@ class Database:
 
     def _before_truncate(self, kind: FileKind, size: int, fd: int | None) -> None:
         if kind is FileKind.DATABASE:
-            if fd is None or fd in self._write_only:
+            if (fd is None and not (size == 0 and self._is_blank())) or fd in self._write_only:
                 self._refuse(errno.EPERM, f"truncating {self.name}", "it is a live database", _USE_IMPORT)
         elif kind is FileKind.JOURNAL and size == 0:
             self.rollback.end_journal()

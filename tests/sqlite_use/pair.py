@@ -50,7 +50,7 @@ class Pair:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.primary, self.replica = cluster.nodes
-        self._http = httpx.Client(timeout=30, trust_env=False)
+        self.http = httpx.Client(timeout=30, trust_env=False)
 
     def path(self, name: str) -> Path:
         """A database on the primary's mount."""
@@ -93,11 +93,11 @@ class Pair:
 
     def api_pos(self, node: ClusterNode, name: str) -> Pos:
         """Where a node says over HTTP that the database is."""
-        facts = self._http.get(f"{node.url}/debug/vars").json()["databases"].get(name)
+        facts = self.http.get(f"{node.url}/debug/vars").json()["databases"].get(name)
         return Pos.parse(facts["pos"]) if facts else Pos()
 
     def export(self, node: ClusterNode, name: str) -> bytes:
-        answer = self._http.get(f"{node.url}/export", params={"name": name})
+        answer = self.http.get(f"{node.url}/export", params={"name": name})
         assert answer.status_code == httpx.codes.OK, answer.text
         return answer.content
 
