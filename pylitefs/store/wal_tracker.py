@@ -9,6 +9,13 @@ pieces, and in an order of SQLite's choosing:
 
 After a cache spill, pages are written over frames of the same transaction and then only the 24-byte
 headers again, since every later checksum changed; so *the last write of a commit can be a header alone*.
+Until then the frames after such a page carry no salts and no checksum, but zeros. (SQLite, 3.40 for one,
+forgets to fill some in after a ROLLBACK TO: it goes by its WAL index and does not notice, though its own
+recovery would end the log there. The chain goes on after such a frame from a checksum of zero.)
+Until then, frames are appended with zeros for salts and checksum. SQLite forgets some of those where a
+savepoint was rolled back after the first page was written over (seen with 3.40): headers are written again
+from that page's frame on, and what lies before it, or the whole transaction if it is shorter now, keeps
+its zeros. SQLite's readers see it all the same, by the WAL index; only SQLite's recovery would not.
 
 The rule: this module decides from bytes and does no I/O of its own (`read_at` is handed in); a commit is
 reported exactly once, at the write that completes it.
@@ -29,6 +36,7 @@ from pylitefs.sqlite.wal import (
     FrameHeader,
     WalHeader,
     frame_checksum,
+    frame_offset,
 )
 
 _BATCH = 1 << 20
@@ -89,6 +97,17 @@ class WalTracker:
         self._headers: dict[int, bytearray] = {}
         self._commit_frames: set[int] = set()
         self._complete = 0
+        self._bases = {0: self._base}
+        self._end = 0
+        """Where the newest write ended: a page that does not begin there is written over an older one."""
+        self._begun = 0
+        """The frame whose header was the newest to be written, until its page is."""
+        self._unsummed: set[int] = set()
+        """Frames past `captured` with zeros for salts and checksum."""
+        self._resum = 0
+        """The first frame written over, from which the commit is to write headers again; 0 if none was."""
+        self.unsummed = False
+        """Whether captured frames have zeros for salts and checksum, so that SQLite's recovery ends there."""
 
     @property
     def frame_size(self) -> int:
@@ -125,19 +144,23 @@ class WalTracker:
         self._start(header, page_count)
 
     def note(self, offset: int, data: "bytes | memoryview") -> None:
-        """Bytes were written past the header. Frames up to `captured` must have been given up before."""
+        """Bytes were written past the header. What lies in captured frames is what was there before."""
         if self.header is None:
             return
         end = offset + len(data)
         size = self.frame_size
-        offset = max(offset, WAL_HEADER_SIZE)
+        goes_on, self._end = offset == self._end, end
+        offset = max(offset, self.frame_offset(self.captured + 1))
         for frame in range(self.frame_at(offset), self.frame_at(end - 1) + 1):
             start = WAL_HEADER_SIZE + (frame - 1) * size
             self._chain.cut(frame - 1 - self.captured)
             if offset < start + FRAME_HEADER_SIZE:
                 self._note_header(frame, start, end - len(data), data)
+            elif not goes_on:
+                self._resum = min(frame, self._resum or frame)
             if end >= start + size:
                 self._complete = max(self._complete, frame)
+                self._begun = 0
 
     def _note_header(self, frame: int, start: int, offset: int, data: "bytes | memoryview") -> None:
         header = self._headers.setdefault(frame, bytearray(FRAME_HEADER_SIZE))
@@ -148,6 +171,19 @@ class WalTracker:
             self._commit_frames.add(frame)
         else:
             self._commit_frames.discard(frame)
+        if low + len(piece) == start + FRAME_HEADER_SIZE:
+            self._begun = frame
+            if any(header[8:]):
+                self._unsummed.discard(frame)
+                self._resum = 0  # SQLite writes salts and checksums only where it owes none.
+            else:
+                self._unsummed.add(frame)
+
+    def _is_last_write_done(self, frame: int) -> bool:
+        """Whether SQLite has written what there is to write for the commit that ends in this frame."""
+        if frame > self._complete:
+            return False
+        return frame not in self._unsummed or (frame < self._resum and frame != self._begun)
 
     def commits(self, read_at: ReadAt) -> Iterator[WalCommit]:
         """The transactions that are complete now; the caller captures each and then calls `capture`."""
@@ -162,7 +198,7 @@ class WalTracker:
     def _verify_to_commit(self, read_at: ReadAt) -> WalCommit | None:
         """Check the chain onwards to the next commit frame; None if it is not whole yet."""
         chain, header = self._chain, self.header
-        last = min(max(self._commit_frames), self._complete)
+        last = max(filter(self._is_last_write_done, self._commit_frames), default=0)
         if header is None or self.captured + len(chain.pgnos) >= last:
             return None
         size = self.frame_size
@@ -172,22 +208,35 @@ class WalTracker:
             for index in range(len(view) // size):
                 raw = view[index * size : (index + 1) * size]
                 frame = FrameHeader.parse(raw[:FRAME_HEADER_SIZE])
-                if not self._verify(frame, raw, header):
+                if not self._verify(at + index, frame, raw, header):
                     return None
                 if frame.commit:
+                    if at + index in self._unsummed:
+                        chain.checksums[-1] = self._stored_checksum(self._resum - 1, read_at, header)
                     return self._found(at + index, frame.commit)
             if len(view) < count * size:
                 return None
         return None
 
-    def _verify(self, frame: FrameHeader, raw: memoryview, header: WalHeader) -> bool:
+    @staticmethod
+    def _stored_checksum(frame: int, read_at: ReadAt, header: WalHeader) -> tuple[int, int]:
+        """The checksum in a frame of the file, be it left by a rollback: SQLite goes on from there."""
+        if frame == 0:
+            return header.checksum1, header.checksum2
+        stored = FrameHeader.parse(read_at(frame_offset(frame, header.page_size), FRAME_HEADER_SIZE))
+        return stored.checksum1, stored.checksum2
+
+    def _verify(self, number: int, frame: FrameHeader, raw: memoryview, header: WalHeader) -> bool:
         chain = self._chain
-        if (frame.salt1, frame.salt2) != (header.salt1, header.salt2) or frame.pgno == 0:
-            return False
-        s1, s2 = chain.checksums[-1] if chain.checksums else self._base
         page = raw[FRAME_HEADER_SIZE:]
-        s1, s2 = frame_checksum(raw, page, s1, s2, header.big_endian)
-        if (s1, s2) != (frame.checksum1, frame.checksum2):
+        if number in self._unsummed:
+            s1, s2 = 0, 0
+        elif (frame.salt1, frame.salt2) == (header.salt1, header.salt2):
+            s1, s2 = chain.checksums[-1] if chain.checksums else self._base
+            s1, s2 = frame_checksum(raw, page, s1, s2, header.big_endian)
+        else:
+            return False
+        if (s1, s2) != (frame.checksum1, frame.checksum2) or frame.pgno == 0:
             return False
         if chain.kept + len(page) <= _KEEP:
             chain.data[len(chain.pgnos)] = page
@@ -210,7 +259,7 @@ class WalTracker:
     def capture(self, commit: WalCommit) -> None:
         """The transaction is in an LTX file (or was found to be none): its frames are done with."""
         chain, count = self._chain, commit.last - self.captured
-        self._base = chain.checksums[count - 1]
+        self._base = self._bases[commit.last] = chain.checksums[count - 1]
         self.pgnos.extend(chain.pgnos[:count])
         self.pages.update(commit.frames)
         self._boundaries.append((commit.last, commit.page_count))
@@ -218,6 +267,9 @@ class WalTracker:
         self._chain = _Chain()
         self._headers = {frame: head for frame, head in self._headers.items() if frame > self.captured}
         self._commit_frames = {frame for frame in self._commit_frames if frame > self.captured}
+        self._resum = 0
+        self.unsummed = self.unsummed or any(frame <= self.captured for frame in self._unsummed)
+        self._unsummed = {frame for frame in self._unsummed if frame > self.captured}
 
     def extend_last(self, commit: WalCommit) -> None:
         """A commit frame came once more (`psow=0` pads to a sector): it belongs to the newest transaction."""
@@ -225,23 +277,23 @@ class WalTracker:
         newest = self._boundaries.pop()
         self._boundaries[-1] = newest
 
-    def lose(self, first: int, read_at: ReadAt) -> tuple[set[int], int]:
-        """Frame `first`, captured already, is being overwritten: its writer never published the commit.
+    def boundary_before(self, frame: int) -> tuple[int, int]:
+        """The last frame of the newest captured transaction that ends before `frame`, and the page count
+        after it; (0, the database file's page count) if there is none."""
+        return next(one for one in reversed(self._boundaries) if one[0] < frame)
 
-        Gives the page numbers of the lost frames and the page count before them, and forgets the frames.
-        """
-        while self._boundaries[-1][0] >= first:
+    def lose(self, kept: int) -> None:
+        """Frames past `kept`, the last of a transaction, are being overwritten: they were never published."""
+        while self._boundaries[-1][0] > kept:
             self._boundaries.pop()
-        kept, page_count = self._boundaries[-1]
-        lost = set(self.pgnos[kept:])
         del self.pgnos[kept:]
         self.pages = {pgno: index + 1 for index, pgno in enumerate(self.pgnos)}
         self.captured = kept
         self._chain, self._headers, self._commit_frames, self._complete = _Chain(), {}, set(), kept
-        if self.header is not None:
-            if kept:
-                before = FrameHeader.parse(read_at(self.frame_offset(kept), FRAME_HEADER_SIZE))
-                self._base = (before.checksum1, before.checksum2)
-            else:
-                self._base = (self.header.checksum1, self.header.checksum2)
-        return lost, page_count
+        self._unsummed, self._resum, self._begun = set(), 0, 0
+        self._base = self._bases[kept]
+
+
+def _is_blank(frame: FrameHeader) -> bool:
+    """Whether salts and checksum were left out, to be filled in before the commit."""
+    return frame.salt1 == frame.salt2 == frame.checksum1 == frame.checksum2 == 0

@@ -6,11 +6,13 @@ next writer then overwrites its frames (or, where the whole WAL is checkpointed,
 rule: from that moment the lost pages, as they now are, form a transaction of their own, so that the
 newest LTX file always says what SQLite's readers see.
 
-Only the newest commit can be lost: whoever wrote the one after it had seen it published.
+Only the newest commit can be lost: whoever wrote the one after it had seen it published. (Of a WAL with
+frames that SQLite left without a checksum, wal_tracker.py, its recovery may lose any number.)
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from pylitefs.errors import SqliteFormatError
 from pylitefs.ltx.checksum import page_checksum
@@ -19,6 +21,7 @@ from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.sqlite.locks import lock_pgno
 from pylitefs.sqlite.wal import FRAME_HEADER_SIZE, WAL_HEADER_SIZE
 from pylitefs.store.capture import Pages, WalPlace, commit_transaction, pages_in_file
+from pylitefs.store.files import pwrite_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.state import DatabaseState
 from pylitefs.store.wal_tracker import WalCommit, WalTracker
@@ -43,15 +46,21 @@ class WalWatch:
             tracker.header is not None and offset == tracker.frame_offset(tracker.captured + 1)
         )
 
-    def before_write(self, offset: int) -> None:
-        """Bytes from `offset` on are about to be written: give up the frames they overwrite."""
+    def before_write(self, offset: int, data: "bytes | memoryview") -> None:
+        """These bytes are about to be written: give up the frames they overwrite with something else.
+
+        (A frame may be captured at its 24-byte header: where the page after it, left by a transaction that
+        was rolled back, is the very same. SQLite then writes that page over itself.)
+        """
         tracker = self.tracker
         if offset < WAL_HEADER_SIZE:
             if tracker.captured:
                 first, last = tracker.last_commit
-                self.check_backfill(tracker.pgnos[first - 1 : last])
-        elif tracker.captured and (frame := tracker.frame_at(offset)) <= tracker.captured:
-            self._lose(frame)
+                self.check_backfill(tracker.pages if tracker.unsummed else tracker.pgnos[first - 1 : last])
+        elif tracker.captured and (room := tracker.frame_offset(tracker.captured + 1) - offset) > 0:
+            there = os.pread(self.state.fd(FileKind.WAL), min(room, len(data)), offset)
+            if there != data[: len(there)]:
+                self._lose(tracker.frame_at(offset))
 
     def after_write(self, offset: int, data: "bytes | memoryview") -> None:
         """The bytes are in the file: capture the transaction that they complete, if they do."""
@@ -64,6 +73,18 @@ class WalWatch:
         tracker.note(offset, data)
         for commit in tracker.commits(self.state.read_at(FileKind.WAL)):
             self._capture(commit)
+
+    def spoil(self, fd: int, offset: int, data: "bytes | memoryview") -> None:
+        """The transaction that this write completes cannot be kept, and SQLite is told that the write failed.
+
+        So the frame must not stand in the WAL as a commit, for SQLite's recovery to find: its newest bytes
+        are turned around. (They are also what the kernel caches no longer, after a write that failed.)
+        """
+        turned = bytes(byte ^ 0xFF for byte in data[:8])
+        with suppress(OSError):
+            pwrite_all(fd, turned, offset)
+        if offset >= WAL_HEADER_SIZE:
+            self.tracker.note(offset, turned)
 
     def gone(self) -> None:
         """The WAL is about to be truncated to 0 or unlinked: what is in the database file counts."""
@@ -130,8 +151,15 @@ class WalWatch:
             data: Buffer | None = commit.data.get(pgno)
             if data is None:
                 frame = commit.frames.get(pgno)
-                data = self.page_of_frame(frame) if frame is not None else bytes(page_size)
+                data = self.page_of_frame(frame) if frame is not None else self._page_now(pgno, page_size)
             yield pgno, data
+
+    def _page_now(self, pgno: int, page_size: int) -> bytes:
+        """A page as SQLite's readers see it: from a captured frame, or the file; zero past its end."""
+        data = self.page(pgno)
+        if data is None:
+            data = os.pread(self.state.fd(FileKind.DATABASE), page_size, (pgno - 1) * page_size)
+        return data.ljust(page_size, b"\0")
 
     def _repeats(self, commit: WalCommit) -> bool:
         """Whether this is the newest commit frame once more, as `psow=0` pads the WAL to a sector."""
@@ -147,10 +175,11 @@ class WalWatch:
 
     def _lose(self, frame: int) -> None:
         state, tracker = self.state, self.tracker
-        lost, page_count = tracker.lose(frame, state.read_at(FileKind.WAL))
-        pgnos = lost.union(range(state.sums.page_count + 1, page_count + 1))
-        place = self._place(tracker.captured + 1, tracker.captured)
-        self._commit_as_is(pgnos, page_count, place)
+        kept, page_count = tracker.boundary_before(frame)
+        frames = {pgno: index for index, pgno in enumerate(tracker.pgnos[:kept], start=1)}
+        pgnos = set(tracker.pgnos[kept:]).union(range(state.sums.page_count + 1, page_count + 1))
+        self._commit_as_is(pgnos, page_count, self._place(kept + 1, kept), frames)
+        tracker.lose(kept)
 
     def check_backfill(self, pgnos: Iterable[int]) -> None:
         """The WAL is about to go: pages of it that the database file does not hold were lost."""
@@ -171,11 +200,12 @@ class WalWatch:
         }
         grown = range(state.sums.page_count + 1, count + 1)
         if lost or count != state.sums.page_count:
-            self.tracker.pages.clear()
-            self._commit_as_is(lost.union(grown), count, WalPlace())
+            self._commit_as_is(lost.union(grown), count, WalPlace(), {})
 
-    def _commit_as_is(self, pgnos: Iterable[int], page_count: int, place: WalPlace) -> None:
-        """Capture pages as SQLite's readers see them now: from the WAL's captured frames, or the file."""
+    def _commit_as_is(
+        self, pgnos: Iterable[int], page_count: int, place: WalPlace, frames: Mapping[int, int]
+    ) -> None:
+        """Capture pages as SQLite's readers will see them: from these WAL frames, or the file."""
         state = self.state
         size = state.page_size
         skip = lock_pgno(size)
@@ -184,6 +214,9 @@ class WalWatch:
 
         def pages() -> Pages:
             for pgno in wanted:
-                yield pgno, self.page(pgno) or os.pread(fd, size, (pgno - 1) * size).ljust(size, b"\0")
+                if pgno in frames:
+                    yield pgno, self.page_of_frame(frames[pgno])
+                else:
+                    yield pgno, os.pread(fd, size, (pgno - 1) * size).ljust(size, b"\0")
 
         commit_transaction(state, size, page_count, pages(), place)
