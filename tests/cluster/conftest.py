@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from pylitefs.cluster import Cluster, is_mounted
 from tests.cluster.clients import Clients
 from tests.conftest import ClusterFactory
 
@@ -17,6 +18,20 @@ def clients(cluster_factory: ClusterFactory) -> Iterator[Clients]:
     made = Clients()
     yield made
     made.discard_all()
+
+
+@pytest.fixture(scope="module")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One cluster for a module's tests, each with a database of its own; its nodes can be held at gates."""
+    with Cluster(tmp_path_factory.mktemp("shared"), replicas=2, controlled=True) as cluster:
+        yield cluster
+    assert not any(is_mounted(node.mount) for node in cluster)
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest) -> str:
+    """A database name for this test alone."""
+    return "".join(letter if letter.isalnum() else "-" for letter in request.node.name)[:80] + ".db"
 
 
 @pytest.fixture

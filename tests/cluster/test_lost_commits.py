@@ -1,0 +1,127 @@
+"""A writer in WAL mode is killed between its commit frame and the WAL index: SQLite loses the transaction.
+
+It is captured by then. Whatever comes next (another writer, a checkpoint alone, another journal mode), all
+nodes must end with what SQLite's own readers see on the primary.
+"""
+
+import pytest
+
+from pylitefs.cluster import Cluster
+from tests.cluster.clients import Client, Clients, assert_all_equal, txid, wait_level
+
+pytestmark = pytest.mark.fuse
+
+ROWS = "SELECT count(*), sum(length(b)), group_concat(x) FROM t"
+
+
+Shared = tuple[Cluster, Clients, str]
+"""The module's cluster, this test's clients and database."""
+
+LOST = {
+    "row": ["INSERT INTO t VALUES ('lost', randomblob(100))"],
+    "grown": ["INSERT INTO t VALUES ('lost', randomblob(200000))"],
+    "shrunk": ["DELETE FROM t", "VACUUM"],
+    "table": ["CREATE TABLE u AS SELECT randomblob(9000) AS lost"],
+}
+"""The last statement is the transaction that gets lost."""
+
+
+@pytest.fixture
+def shared(shared_cluster: Cluster, clients: Clients, database: str) -> Shared:
+    return shared_cluster, clients, database
+
+
+def keep_open(shared: Shared, lost: str, *, checkpointed: bool = False) -> Client:
+    """A database in WAL mode and a connection to it that stays, with a WAL that goes on or begins anew."""
+    cluster, clients, database = shared
+    keeper = clients(cluster.primary, database)
+    keeper.sql(
+        "PRAGMA journal_mode=wal",
+        "CREATE TABLE t (x, b)",
+        "INSERT INTO t VALUES ('kept', randomblob(20000))",
+        "INSERT INTO t VALUES ('kept', randomblob(20000))",
+        *LOST[lost][:-1],
+    )
+    if checkpointed:
+        keeper.sql("PRAGMA wal_checkpoint(RESTART)")
+    return keeper
+
+
+def lose_a_commit(shared: Shared, gate: str, sql: str) -> None:
+    """Have a writer killed while it is held at the gate, its commit frame written, the index not."""
+    cluster, clients, database = shared
+    writer = clients(cluster.primary, database)
+    writer.sql("SELECT count(*) FROM t")
+    assert cluster.primary.control
+    held = cluster.primary.control.gate(gate, database=database, pids=[writer.pid])
+    before = txid(cluster.primary, database)
+    try:
+        writer.tell("sql", sql=[sql])
+        event = held.wait(10)
+        assert event and event["pid"] == writer.pid, event
+        writer.kill9()
+    finally:
+        held.close()
+    writer.process.wait(10)
+    assert txid(cluster.primary, database) == before + 1, "the transaction is captured"
+
+
+def assert_all_see(shared: Shared, rows: list[object]) -> None:
+    """What SQLite's readers see on each node, before any checkpoint could mend it."""
+    cluster, clients, database = shared
+    wait_level(cluster, database)
+    for node in cluster:
+        assert clients(node, database).sql(ROWS) == rows, node.name
+
+
+GATES = ("ltx.commit", "pos.advance")
+FULL = pytest.mark.full
+CASES = [
+    pytest.param(gate, lost, id=f"{lost}-{gate}", marks=() if n % 2 == m % 2 else FULL)
+    for n, lost in enumerate(LOST)
+    for m, gate in enumerate(GATES)
+]
+"""Each loss at one of the gates; with --full at both."""
+
+
+@pytest.mark.parametrize("checkpointed", [False, True], ids=["goes-on", "new-wal"])
+@pytest.mark.parametrize(("gate", "lost"), CASES)
+def test_another_writer_overwrites_it(
+    shared: Shared, gate: str, lost: str, checkpointed: bool
+) -> None:
+    """The next writer's transaction is made of what was published, on every node."""
+    cluster, clients, database = shared
+    keeper = keep_open(shared, lost, checkpointed=checkpointed)
+    lose_a_commit(shared, gate, LOST[lost][-1])
+    clients(cluster.primary, database).sql("INSERT INTO t VALUES ('next', randomblob(5000))")
+    rows = keeper.sql(ROWS)
+    assert "lost" not in str(rows) and "next" in str(rows)
+    assert_all_see(shared, rows)
+    assert_all_equal(cluster, database, clients)
+
+
+@pytest.mark.parametrize(("gate", "lost"), CASES)
+def test_a_checkpoint_alone_drops_it(shared: Shared, gate: str, lost: str) -> None:
+    """A TRUNCATE checkpoint takes the lost frames away, and every node goes back to what was published."""
+    cluster, clients, database = shared
+    keeper = keep_open(shared, lost)
+    rows = keeper.sql(ROWS)
+    lose_a_commit(shared, gate, LOST[lost][-1])
+    assert clients(cluster.primary, database).sql("PRAGMA wal_checkpoint(TRUNCATE)")[0][0] == 0
+    assert keeper.sql(ROWS) == rows
+    assert_all_see(shared, rows)
+    assert_all_equal(cluster, database, clients)
+
+
+@pytest.mark.parametrize(("gate", "lost"), CASES)
+def test_another_journal_mode_drops_it(shared: Shared, gate: str, lost: str) -> None:
+    """The connection that kept the WAL alive leaves WAL mode; every node goes along."""
+    cluster, clients, database = shared
+    keeper = keep_open(shared, lost)
+    lose_a_commit(shared, gate, LOST[lost][-1])
+    assert keeper.sql("PRAGMA journal_mode=delete") == [["delete"]]
+    keeper.sql("INSERT INTO t VALUES ('next', randomblob(5000))")
+    rows = keeper.sql(ROWS)
+    assert "lost" not in str(rows)
+    assert_all_see(shared, rows)
+    assert_all_equal(cluster, database, clients)
