@@ -255,6 +255,7 @@ class Applier:
                 pages=answer["pages"],
                 commit=answer["commit"],
                 page_size=answer["page_size"],
+                waited_ms=answer["waited_ms"],
             )
 
     def hold(self, database: str) -> None:

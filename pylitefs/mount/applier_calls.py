@@ -121,11 +121,17 @@ class Calls:
             files = replica.files
             if tx.header.commit == 0:
                 self._drop(channel, files)
-                return _facts(tx)
-            files.open(create=True)
-            with Exclusive(files, replica=True) as locks:
-                self._wait_exclusive(channel, locks, None)
-                return self._write(locks, tx, message)
+                return _facts(tx, 0.0)
+            started = time.monotonic()
+            while True:
+                files.open(create=True)
+                with Exclusive(files, replica=True) as locks:
+                    self._wait_exclusive(channel, locks, None)
+                    if tx.is_whole or not files.has_hot_journal():
+                        return self._write(locks, tx, message, time.monotonic() - started)
+                # A writer was killed when this node was the primary: what it had changed is undone first.
+                with suppress(BusyError):
+                    self._have_sqlite_read(files.name, 1.0)
 
     def _drop(self, channel: Channel, files: DatabaseFiles) -> None:
         with Exclusive(files, replica=False) as locks:
@@ -181,8 +187,8 @@ class Calls:
         if tx.header.commit == 0:
             drop(holding.files)
             holding.exclusive.forget()
-            return _facts(tx)
-        return self._write(holding.exclusive, tx, message)
+            return _facts(tx, 0.0)
+        return self._write(holding.exclusive, tx, message, 0.0)
 
     def _watch_writers(self, channel: Channel, message: Message) -> Message:
         """Open the database, so that `is_written` needs nothing of the mount."""
@@ -310,7 +316,7 @@ class Calls:
             own = [h.purpose for h in self._held.values() if h.files.name == files.name]
         return describe_holders(files.lock_places(), " and ".join(own))
 
-    def _write(self, locks: Exclusive, tx: Transaction, message: Message) -> Message:
+    def _write(self, locks: Exclusive, tx: Transaction, message: Message, waited: float) -> Message:
         with self._lock:
             self._writing += 1
         try:
@@ -318,18 +324,19 @@ class Calls:
         finally:
             with self._lock:
                 self._writing -= 1
-        return _facts(tx)
+        return _facts(tx, waited)
 
 
 def _load(message: Message) -> Transaction:
     return Transaction.load(Path(text_of(message, "path")), verified=bool(message.get("verified")))
 
 
-def _facts(tx: Transaction) -> Message:
+def _facts(tx: Transaction, waited: float) -> Message:
     header = tx.header
     return {
         "txid": header.max_txid,
         "pages": tx.count,
         "commit": header.commit,
         "page_size": header.page_size,
+        "waited_ms": round(waited * 1000, 3),
     }

@@ -65,6 +65,7 @@ class Exclusive:
         """In WAL mode: the index prefix as it was when the locks were had, or the gate was shut."""
         self._held = ExitStack()
         self._gate_shut = False
+        self._changing = False
 
     def __enter__(self) -> "Exclusive":
         return self
@@ -174,20 +175,30 @@ class Exclusive:
             self.files.write_index_headers(bytes(INDEX_HEADERS_SIZE))
 
     def open_gate(self) -> None:
-        """Restore the index headers exactly as they were, if the gate is shut and nothing was published."""
+        """Restore the index headers exactly as they were, if the gate is shut and nothing was published.
+
+        After a change that came to no end the zeros stay: the next reader makes the index anew.
+        """
         if self._gate_shut:
             self._gate_shut = False
-            self.files.write_index_headers(self.index[:INDEX_HEADERS_SIZE].ljust(INDEX_HEADERS_SIZE, b"\0"))
+            if not self._changing:
+                headers = self.index[:INDEX_HEADERS_SIZE]
+                self.files.write_index_headers(headers.ljust(INDEX_HEADERS_SIZE, b"\0"))
+
+    def begin_change(self) -> None:
+        """The WAL is about to change, or the database for a while: the index that was is true no more."""
+        self.shut_gate()
+        self._changing = True
 
     def publish(self, page_size: int, page_count: int) -> None:
         """Write the index of the changed database, which has no WAL (any more); this opens the gate."""
         self.files.publish_index(self.index, page_size, page_count)
-        self._gate_shut = False
+        self._gate_shut = self._changing = False
 
     def forget(self) -> None:
         """The files were closed, and every lock with them: there is nothing left to release."""
         self._held = ExitStack()
-        self.in_wal = self._gate_shut = self.left_wal = False
+        self.in_wal = self._gate_shut = self._changing = self.left_wal = False
 
     def release(self) -> None:
         """Give the locks back. The order matters: the header first, so that no reader meets a zeroed one."""
@@ -203,4 +214,4 @@ class Exclusive:
             self.files.close()
             raise
         finally:
-            self.in_wal = self._gate_shut = self.left_wal = False
+            self.in_wal = self._gate_shut = self._changing = self.left_wal = False

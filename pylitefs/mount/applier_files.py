@@ -159,6 +159,20 @@ class DatabaseFiles:
         self.unlink("-wal")
         self._wal_size = 0
 
+    def has_hot_journal(self) -> bool:
+        """Whether a journal is left that SQLite would roll back, provided that nobody is writing."""
+        if self._journal_gone and self._is_fresh():
+            return False
+        try:
+            fd = self.open_file("-journal", os.O_RDONLY)
+        except FileNotFoundError:
+            self._journal_gone = True
+            return False
+        try:
+            return os.pread(fd, 1, 0) not in (b"", b"\0")  # As SQLite's own test.
+        finally:
+            os.close(fd)
+
     def remove_journal(self) -> None:
         """Remove a rollback journal that was left. All locks are held."""
         if not (self._journal_gone and self._is_fresh()):

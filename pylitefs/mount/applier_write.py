@@ -133,7 +133,7 @@ def _write_in_wal_mode(locks: Exclusive, tx: Transaction, to_wal: bool, remove_w
     wal_size = files.wal_size()
     locks.left_wal = not to_wal and files.db.try_lock(DATABASE_LOCKS, exclusive=True)
     if wal_size or not tx.is_quick:
-        locks.shut_gate()
+        locks.begin_change()
     if wal_size > WAL_HEADER_SIZE and not (remove_wal or tx.is_whole):
         copy_wal(files)
     if to_wal or locks.left_wal:

@@ -252,3 +252,18 @@ def test_a_journal_left_behind_does_not_undo_a_snapshot(
     applier.apply("a.db", source.capture(snapshot=True))
     assert (mount_dir / "a.db").read_bytes() == source.content()
     assert not (mount_dir / "a.db-journal").exists()
+
+
+def test_a_former_primary_s_hot_journal_is_rolled_back_before_the_next_transaction(
+    applier: Applier, mount_dir: Path, tmp_path: Path, reader: StartReader
+) -> None:
+    source = prepare(applier, tmp_path, "delete")
+    before = (mount_dir / "a.db").read_bytes()
+    client = reader(mount_dir / "a.db", manual=True)
+    client.tell("PRAGMA cache_size=2")
+    client.tell("BEGIN IMMEDIATE")
+    client.tell("UPDATE t SET v = 9, pad = randomblob(1200)")
+    wait_until(lambda: (mount_dir / "a.db").read_bytes() != before, "pages spilled to the database")
+    client.kill()
+    applier.apply("a.db", source.execute("UPDATE t SET v = 3 WHERE id = 0"))
+    assert (mount_dir / "a.db").read_bytes() == source.content()
