@@ -122,11 +122,13 @@ def test_the_write_lock_says_who_keeps_it_waiting(
     holder = reader(mount_dir / "a.db", manual=True)
     holder.tell("begin")
     holder.tell("read")
+    index = applier.wal_index("a.db")
     with (
         pytest.raises(BusyError, match=rf"\(process {holder.process.pid}\) holds READ"),
         applier.write_lock("a.db", timeout=0.3),
     ):
         pass
+    assert applier.wal_index("a.db") == index  # The gate was shut meanwhile; it was restored exactly.
     with applier.read_lock("a.db"), pytest.raises(BusyError, match="snapshot"):
         holder.tell("end")
         with applier.write_lock("a.db", timeout=0.3):
