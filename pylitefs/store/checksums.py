@@ -25,6 +25,10 @@ class PageChecksums:
         self._sums = array("Q", sums)
         self._xor = _xor(self._sums, 0)
 
+    def copy(self) -> "PageChecksums":
+        """The same checksums, to go on from separately."""
+        return PageChecksums(self._sums)
+
     @property
     def page_count(self) -> int:
         return len(self._sums)

@@ -4,7 +4,8 @@
     journal      hot: rolled back as SQLite would (unless its super-journal is gone: then it was committed)
     WAL          cut back to the last LTX file and checkpointed; one with other salts is set aside
     database     its checksum must be the last LTX file's; if not, the LTX files that are kept are replayed
-                 in memory first, and over the file only if that makes it right
+                 in memory first, and over the file only if that makes it right. What was committed and not
+                 captured (by a super-journal, or without a journal) is captured as it is instead
 
 The rule: what was acknowledged is kept; what would be thrown away is named in the log before it goes; and
 where files contradict each other, nothing is touched and RecoveryError says which, and the way out.
@@ -13,6 +14,7 @@ No mount exists yet, so the data files are read and written directly.
 
 import logging
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from pylitefs.errors import LtxError, RecoveryError, SqliteFormatError, TornLtxError
@@ -51,10 +53,18 @@ def recover(state: DatabaseState, mount_dir: Path | None = None) -> None:
     if last is None:
         _adopt(state)
     else:
-        _match(state, *last, uncaptured=committed or marker.exists())
+        _match(state, *last, uncaptured=committed or _written_after(marker, last[0]))
     marker.unlink(missing_ok=True)
     if tracer.active:
         tracer.emit("recovery.end", state.name, state.pos.txid, checksum=state.pos.checksum)
+
+
+def _written_after(marker: Path, last: Header) -> bool:
+    """Whether pages were written without a journal after the last LTX file, which does not hold them then."""
+    try:
+        return int(marker.read_text(), 16) >= last.max_txid
+    except (FileNotFoundError, ValueError):
+        return False  # An empty marker: the crash came before the first page.
 
 
 def _drop_temporaries(state: DatabaseState) -> None:
@@ -70,7 +80,10 @@ def _last_ltx(state: DatabaseState) -> Last | None:
         span = max(ranges, key=lambda span: (span[1], -span[0]))
         path = state.ltx.path(*span)
         try:
-            return verify_file(path)
+            last = verify_file(path)
+            if (last[0].min_txid, last[0].max_txid) != span:
+                raise LtxError(f"{path} holds TXIDs {last[0].min_txid} to {last[0].max_txid}, not its name's")
+            return last
         except LtxError as error:
             if not (isinstance(error, TornLtxError) or _ends_in_zeros(path)):
                 raise RecoveryError(
@@ -124,26 +137,38 @@ def _match(state: DatabaseState, header: Header, trailer: Trailer, *, uncaptured
     pos = Pos(header.max_txid, trailer.post_apply_checksum)
     state.pos, state.page_size, state.timestamp_ms = pos, header.page_size, header.timestamp_ms
     path = state.path(FileKind.DATABASE)
-    if header.commit == 0:
-        path.unlink(missing_ok=True)
-        state.sums = PageChecksums()
+    uncaptured = uncaptured and state.node.status.is_primary and file_size(path) > 0
+    if header.commit == 0 and not uncaptured:
+        _drop(state, path)
         return
     sums = _sums(path, header)
     if sums.value != pos.checksum:
-        replayed = _replayed_sums(state, header, sums)
-        if replayed is not None and replayed.value == pos.checksum:
-            _replay(state, header, sums)
-            sums = replayed
-        elif uncaptured and state.node.status.is_primary:
+        if uncaptured:
             _capture_left(state, path)
             return
-        else:
+        replay = _replayed(state, header, sums)
+        if replay is None or replay.sums.value != pos.checksum:
             raise RecoveryError(_contradiction(state, header, path, sums.value, pos.checksum))
+        _write_replay(state, header, sums, replay)
+        sums = replay.sums
     size = header.commit * header.page_size
     if file_size(path) != size:
         # VACUUM shrinks the file after its commit; a crash in between leaves it too long.
         os.truncate(path, size)
     state.sums = sums
+
+
+def _drop(state: DatabaseState, path: Path) -> None:
+    """The last transaction unlinked the database; a crash may have come before the file was gone."""
+    if size := file_size(path):
+        log.warning(
+            "%s: its last transaction, TXID %d, dropped it: the file that is left (%d bytes) is removed",
+            state.name,
+            state.pos.txid,
+            size,
+        )
+    path.unlink(missing_ok=True)
+    state.sums = PageChecksums()
 
 
 def _contradiction(state: DatabaseState, header: Header, path: Path, found: int, wanted: int) -> str:
@@ -190,11 +215,21 @@ def _chain(state: DatabaseState) -> list[Path]:
     return [state.ltx.path(*span) for span in reversed(chain)]
 
 
-def _replayed_sums(state: DatabaseState, last: Header, sums: PageChecksums) -> PageChecksums | None:
-    """What the database's checksums would be with the kept LTX files replayed; None if one is damaged."""
-    replayed = PageChecksums()
-    replayed.update({pgno: sums.page(pgno) for pgno in range(1, sums.page_count + 1)}, sums.page_count)
-    for path in _chain(state):
+@dataclass
+class _Replay:
+    """What the LTX files that are kept make of the database file: nothing is written yet."""
+
+    files: list[Path]
+    sums: PageChecksums
+    newest: dict[int, int]
+    """For each page that is in a file: the last one, as an index into `files`."""
+
+
+def _replayed(state: DatabaseState, last: Header, sums: PageChecksums) -> _Replay | None:
+    """The kept LTX files over a database with these checksums; None if one is damaged."""
+    replay = _Replay(_chain(state), sums.copy(), {})
+    page_size = last.page_size
+    for index, path in enumerate(replay.files):
         try:
             with open_ltx(path) as decoder:
                 changes = {pgno: page_checksum(pgno, page) for pgno, page in decoder.pages()}
@@ -202,24 +237,25 @@ def _replayed_sums(state: DatabaseState, last: Header, sums: PageChecksums) -> P
         except LtxError as error:
             log.warning("%s: an older LTX file cannot be replayed: %s", state.name, error)
             return None
-        if header.is_snapshot or header.commit == 0 or header.page_size != last.page_size:
-            replayed = PageChecksums()
-        replayed.update(changes, header.commit)
-    return replayed
+        if header.is_snapshot or header.commit == 0 or header.page_size != page_size:
+            replay.sums, replay.newest, page_size = PageChecksums(), {}, header.page_size
+        elif header.commit < replay.sums.page_count:
+            replay.newest = {pgno: at for pgno, at in replay.newest.items() if pgno <= header.commit}
+        replay.sums.update(changes, header.commit)
+        replay.newest.update(dict.fromkeys(changes, index))
+    return replay
 
 
-def _replay(state: DatabaseState, last: Header, sums: PageChecksums) -> None:
-    """Write the kept LTX files' pages over the database file; they were verified just before."""
-    chain = _chain(state)
+def _write_replay(state: DatabaseState, last: Header, sums: PageChecksums, replay: _Replay) -> None:
+    """Write each page from the last file that has it, where the database holds another."""
     written = 0
     fd = os.open(state.path(FileKind.DATABASE), os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        for path in chain:
+        for index, path in enumerate(replay.files):
             with open_ltx(path) as decoder:
-                size = decoder.header.page_size
                 for pgno, page in decoder.pages():
-                    if size != last.page_size or page_checksum(pgno, page) != sums.page(pgno):
-                        pwrite_all(fd, page, (pgno - 1) * size)
+                    if replay.newest.get(pgno) == index and replay.sums.page(pgno) != sums.page(pgno):
+                        pwrite_all(fd, page, (pgno - 1) * last.page_size)
                         written += 1
         os.ftruncate(fd, last.commit * last.page_size)
         os.fsync(fd)
@@ -230,11 +266,13 @@ def _replay(state: DatabaseState, last: Header, sums: PageChecksums) -> None:
         "%s: the database file was not at TXID %d; %d LTX files were replayed, %d pages written",
         state.name,
         last.max_txid,
-        len(chain),
+        len(replay.files),
         written,
     )
     if state.node.tracer.active:
-        state.node.tracer.emit("recovery.ltx", state.name, last.max_txid, files=len(chain), pages=written)
+        state.node.tracer.emit(
+            "recovery.ltx", state.name, last.max_txid, files=len(replay.files), pages=written
+        )
 
 
 def _capture_left(state: DatabaseState, path: Path) -> None:

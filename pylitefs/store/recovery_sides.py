@@ -12,7 +12,14 @@ from pylitefs.errors import SqliteFormatError
 from pylitefs.ltx.header import Header
 from pylitefs.sqlite import ReadAt
 from pylitefs.sqlite.journal import Journal, read_journal
-from pylitefs.sqlite.wal import FRAME_HEADER_SIZE, WAL_HEADER_SIZE, WalHeader, committed, scan
+from pylitefs.sqlite.wal import (
+    FRAME_HEADER_SIZE,
+    WAL_HEADER_SIZE,
+    WalHeader,
+    committed,
+    frame_offset,
+    scan,
+)
 from pylitefs.store.files import file_size, pwrite_all
 from pylitefs.store.names import FileKind, is_super_journal
 from pylitefs.store.state import DatabaseState
@@ -49,7 +56,7 @@ def _super_journal_exists(state: DatabaseState, name: str, mount_dir: Path | Non
     """SQLite's test for a journal that took part in a transaction over several databases."""
     path = Path(name)
     found = is_super_journal(path.name)
-    if found and (mount_dir is None or path.parent == mount_dir):
+    if found and (mount_dir is None or _is_same_directory(path.parent, mount_dir)):
         database, tail = found
         return (state.directory.parent / database / f"mj{tail}").exists()
     log.warning(
@@ -57,9 +64,14 @@ def _super_journal_exists(state: DatabaseState, name: str, mount_dir: Path | Non
         "counts; it %s",
         state.name,
         name,
-        "is there: rolled back" if path.exists() else "is gone: committed",
+        "is there: rolled back" if os.path.exists(path) else "is gone: committed",
     )
-    return path.exists()
+    return os.path.exists(path)
+
+
+def _is_same_directory(one: Path, other: Path) -> bool:
+    """SQLite names a super-journal by its real path, whatever links the client went through."""
+    return one == other or os.path.realpath(one) == os.path.realpath(other)
 
 
 def _play_back(state: DatabaseState, journal: Journal) -> None:
@@ -99,7 +111,7 @@ def checkpoint_wal(state: DatabaseState, last: Header | None) -> None:
         else:
             limit = 0
         done = _checkpoint(state, read_at, header, min(limit, size))
-        ahead = sum(1 for frame in scan(read_at, size, header) if frame.commit) - done
+        ahead = _commits_past(read_at, size, header, done)
         if limit == 0 and ahead:
             _set_aside(state, path)
         elif ahead > 0:
@@ -109,7 +121,7 @@ def checkpoint_wal(state: DatabaseState, last: Header | None) -> None:
                 ahead,
             )
         if state.node.tracer.active:
-            state.node.tracer.emit("recovery.wal", state.name, commits=done, ahead=ahead)
+            state.node.tracer.emit("recovery.wal", state.name, frames=done, ahead=ahead)
     except SqliteFormatError:
         pass  # No valid header, so no frame that counts.
     finally:
@@ -126,18 +138,34 @@ def _set_aside(state: DatabaseState, path: Path) -> None:
 
 
 def _checkpoint(state: DatabaseState, read_at: ReadAt, header: WalHeader, limit: int) -> int:
-    """Write the newest page of each frame up to `limit` bytes into the database; how many commits."""
-    frames = list(scan(read_at, limit, header))
-    whole = committed(frames, header)
+    """Write the newest page of each frame up to `limit` bytes into the database; the last commit's frame."""
+    whole = committed(scan(read_at, limit, header), header)
     if not whole.last_index:
         return 0
     fd = os.open(state.path(FileKind.DATABASE), os.O_RDWR | os.O_CREAT, 0o666)
     try:
         for pgno, index in sorted(whole.frames.items()):
-            offset = WAL_HEADER_SIZE + (index - 1) * header.frame_size + FRAME_HEADER_SIZE
-            pwrite_all(fd, read_at(offset, header.page_size), (pgno - 1) * header.page_size)
+            pwrite_all(fd, _page(read_at, index, header), (pgno - 1) * header.page_size)
         os.ftruncate(fd, whole.commit * header.page_size)
         os.fsync(fd)
     finally:
         os.close(fd)
-    return sum(1 for frame in frames if frame.commit)
+    return whole.last_index
+
+
+def _commits_past(read_at: ReadAt, size: int, header: WalHeader, last: int) -> int:
+    """How many transactions follow frame `last`. A commit frame once more (`psow=0` fills up a sector with
+    it) is none."""
+    count, before = 0, (0, b"")
+    for frame in scan(read_at, size, header):
+        if frame.index < last:
+            continue
+        page = frame.pgno, _page(read_at, frame.index, header)
+        if frame.commit and frame.index > last and page != before:
+            count += 1
+        before = page
+    return count
+
+
+def _page(read_at: ReadAt, frame: int, header: WalHeader) -> bytes:
+    return read_at(frame_offset(frame, header.page_size) + FRAME_HEADER_SIZE, header.page_size)

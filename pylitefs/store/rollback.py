@@ -23,7 +23,8 @@ from pylitefs.store.names import FileKind
 from pylitefs.store.state import DatabaseState
 
 MARKER = "unjournaled"
-"""A file in `dbs/DB/`: pages were written without a journal and not captured yet; recovery looks for it."""
+"""A file in `dbs/DB/`: pages were written without a journal after the TXID in it (16 hex digits), and are not
+captured yet. Recovery looks for it."""
 
 NOT_A_DATABASE = "an encrypted database, or another file, cannot be replicated: keep it elsewhere"
 
@@ -64,8 +65,8 @@ class RollbackWatch:
                 self._dirty.update(range(first, last + 1))
         if self.journal_live or self.unjournaled:
             return False
+        (self.state.directory / MARKER).write_text(f"{self.state.pos.txid:016x}\n")
         self.unjournaled = True
-        (self.state.directory / MARKER).touch()
         return True
 
     def journal_written(self, offset: int, data: "bytes | memoryview") -> bool:

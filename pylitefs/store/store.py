@@ -91,6 +91,7 @@ class Store:
         self._directory_lock.acquire()
         try:
             (self.data_dir / "dbs").mkdir(exist_ok=True)
+            self._drop_temporaries()
             self.cluster_id = self._read_cluster_id()
             for entry in sorted(os.scandir(self.data_dir / "dbs"), key=lambda entry: entry.name):
                 if entry.is_dir():
@@ -103,9 +104,18 @@ class Store:
         if self.monitor_interval_s > 0:
             self._start(self._monitor, "retention")
 
+    def _drop_temporaries(self) -> None:
+        """What was half written when the node before this one ended."""
+        for path in [*self.data_dir.glob("*.tmp"), *(self.data_dir / "tmp").glob("*")]:
+            path.unlink()
+
     def _recover(self, name: str, mount_dir: Path | None) -> None:
         database = self._make(name)
-        recover(database.state, mount_dir)
+        try:
+            recover(database.state, mount_dir)
+        except BaseException:
+            database.state.close()
+            raise
         if database.pos.txid == 0 and not database.exists:
             self._remove_if_empty(database)
         else:
