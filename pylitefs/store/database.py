@@ -10,7 +10,6 @@ Raises OSError with the errno that SQLite is to see; each refusal logs one line 
 
 import errno
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn, Protocol
@@ -31,7 +30,6 @@ from pylitefs.store.wal_watch import WalWatch
 _READ_ONLY = "this node is a replica"
 _USE_PRIMARY = "write on the primary"
 _USE_IMPORT = "use `pylitefs import` to replace a database, or `rm` it first"
-_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.0005, 0.01
 
 
 class Services(Protocol):
@@ -53,7 +51,7 @@ class Database:
         self.wal = WalWatch(state)
         self._services = services
         self._live: dict[FileKind, set[int]] = {kind: set() for kind in FileKind}
-        """Descriptors on the files that now bear the names; others are on files already unlinked."""
+        """Clients' descriptors on the files that now bear the names; others are on files unlinked since."""
         self._imports: set[int] = set()
         """Descriptors opened write-only on a new database, as `cp` does."""
         self._write_only: set[int] = set()
@@ -94,6 +92,11 @@ class Database:
     def exists(self) -> bool:
         """Whether there is a database file: not before the first write, nor after a drop."""
         return self.path(FileKind.DATABASE).exists()
+
+    @property
+    def has_clients(self) -> bool:
+        """Whether anyone but the applier has the database open on this node."""
+        return bool(self._live[FileKind.DATABASE])
 
     def path(self, kind: FileKind) -> Path:
         """Where the file lies in the data directory. Only to look at: it shares no locks with the mount."""
@@ -162,7 +165,8 @@ class Database:
         return fd
 
     def _opened(self, kind: FileKind, fd: int, flags: int, applier: bool, created: bool) -> None:
-        self._live[kind].add(fd)
+        if not applier:
+            self._live[kind].add(fd)
         if kind is FileKind.DATABASE and not applier and flags & os.O_ACCMODE == os.O_WRONLY:
             (self._imports if created or self._is_blank() else self._write_only).add(fd)
 
@@ -372,24 +376,6 @@ class Database:
             if not self.rollback.unjournaled or self.rollback.journal_live:
                 return None
             return self.rollback.capture()
-
-    def capture_between_writers(self, seconds: float) -> bool:
-        """The same without a lock, once nobody has the database locked to write it; False if that is not
-        within `seconds`. A writer that comes just then waits for the capture in its first write."""
-        generation = self.rollback.generation
-        deadline, pause = time.monotonic() + seconds, _FIRST_PAUSE_S
-        with self._services.applier.watch_writers(self.name) as is_written:
-            while time.monotonic() < deadline:
-                with self.state.lock:
-                    rollback = self.rollback
-                    if rollback.generation != generation or not rollback.unjournaled or rollback.journal_live:
-                        return True
-                    if not is_written():
-                        rollback.capture()
-                        return True
-                time.sleep(pause)
-                pause = min(pause * 1.5, _LAST_PAUSE_S)
-        return False
 
     def _refuse(self, code: int, what: str, why: str, remedy: str) -> NoReturn:
         self.state.node.refuse(self.name, what, why, remedy)

@@ -2,8 +2,13 @@
 
 The rule: the source is checked to be a whole database before anything is locked; then, under all of
 SQLite's write locks, the LTX file comes first and the pages after it, so that a crash in between is
-finished by recovery. Bytes 24-27 and 40-43 of page 1 (change counter and schema cookie) are zeroed, so
-that connections that are open read everything anew.
+finished by recovery.
+
+Bytes 24-27 and 40-43 of page 1 (change counter and schema cookie) are zeroed, as LiteFS does, so that open
+connections read everything anew. But zero may be what they know: after an earlier import, or after as many
+changes of the schema as there were before it, a connection would take the old schema for the new one and
+read a "malformed" database. So where someone has the database open, or it has zeros already, these numbers
+go on from its own, as they do when SQLite's backup writes into a live database.
 """
 
 import os
@@ -18,11 +23,14 @@ from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.store.applying import Applier
 from pylitefs.store.capture import Pages, all_pgnos, commit_transaction, pages_in_file
 from pylitefs.store.database import Database
+from pylitefs.store.names import FileKind
 
 Progress = Callable[[int], None]
 """progress(bytes so far)"""
 
 _CHUNK = 1 << 20
+_CHANGE_COUNTER = slice(24, 28)
+_SCHEMA_COOKIE = slice(40, 44)
 
 
 def spool(
@@ -66,7 +74,8 @@ def import_file(database: Database, applier: Applier, path: Path) -> Pos:
     with open(path, "rb") as file, state.apply_lock, applier.write_lock(database.name) as lock:
         with state.lock:
             database.rollback.forget()
-            pages = _anew(pages_in_file(file.fileno(), all_pgnos(count, page_size), page_size))
+            counters = _next_counters(database)
+            pages = _anew(pages_in_file(file.fileno(), all_pgnos(count, page_size), page_size), *counters)
             pos = commit_transaction(state, page_size, count, pages, replace=True)
             assert pos is not None
             database.wal.tracker.reset(count)
@@ -74,13 +83,24 @@ def import_file(database: Database, applier: Applier, path: Path) -> Pos:
     return pos
 
 
-def _anew(pages: Pages) -> Pages:
+def _next_counters(database: Database) -> tuple[int, int]:
+    """The change counter and the schema cookie that the imported page 1 gets."""
+    if database.page_count == 0:
+        return 0, 0
+    page = database.wal.page(1) or os.pread(database.state.fd(FileKind.DATABASE), DATABASE_HEADER_SIZE, 0)
+    live = int.from_bytes(page[_CHANGE_COUNTER], "big"), int.from_bytes(page[_SCHEMA_COOKIE], "big")
+    if all(live) and not database.has_clients:
+        return 0, 0
+    return (live[0] + 1) & 0xFFFFFFFF, (live[1] + 1) & 0xFFFFFFFF
+
+
+def _anew(pages: Pages, change_counter: int, schema_cookie: int) -> Pages:
     for pgno, data in pages:
-        yield pgno, _without_counters(data) if pgno == 1 else data
+        yield pgno, _with_counters(data, change_counter, schema_cookie) if pgno == 1 else data
 
 
-def _without_counters(page: Buffer) -> bytes:
+def _with_counters(page: Buffer, change_counter: int, schema_cookie: int) -> bytes:
     changed = bytearray(page)
-    changed[24:28] = bytes(4)
-    changed[40:44] = bytes(4)
+    changed[_CHANGE_COUNTER] = change_counter.to_bytes(4, "big")
+    changed[_SCHEMA_COOKIE] = schema_cookie.to_bytes(4, "big")
     return bytes(changed)

@@ -12,12 +12,14 @@ the database exclusively, no writer is half-way.
 
 import errno
 import os
+import time
 
 from pylitefs.errors import SqliteFormatError
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.sqlite.journal import JOURNAL_HEADER_SIZE, is_journal_header_valid
 from pylitefs.sqlite.locks import lock_pgno
+from pylitefs.store.applying import Applier
 from pylitefs.store.capture import commit_transaction, commit_whole_file, pages_in_file
 from pylitefs.store.names import FileKind
 from pylitefs.store.state import DatabaseState
@@ -27,6 +29,7 @@ MARKER = "unjournaled"
 captured yet. Recovery looks for it."""
 
 NOT_A_DATABASE = "an encrypted database, or another file, cannot be replicated: keep it elsewhere"
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.0005, 0.01
 
 
 class RollbackWatch:
@@ -147,3 +150,24 @@ class RollbackWatch:
         self.clear()
         self.generation += 1
         self._head = bytes(JOURNAL_HEADER_SIZE)
+
+
+def capture_between_writers(watch: RollbackWatch, applier: Applier, seconds: float) -> bool:
+    """Capture what was written without a journal, once nobody has the database locked to write it; False if
+    that is not within `seconds`. A writer that comes just then waits for the capture in its first write.
+
+    The state's lock is not held by the caller.
+    """
+    generation = watch.generation
+    deadline, pause = time.monotonic() + seconds, _FIRST_PAUSE_S
+    with applier.watch_writers(watch.state.name) as is_written:
+        while time.monotonic() < deadline:
+            with watch.state.lock:
+                if watch.generation != generation or not watch.unjournaled or watch.journal_live:
+                    return True
+                if not is_written():
+                    watch.capture()
+                    return True
+            time.sleep(pause)
+            pause = min(pause * 1.5, _LAST_PAUSE_S)
+    return False

@@ -37,7 +37,7 @@ from pylitefs.store.imports import Progress, import_file, spool
 from pylitefs.store.names import check_database_name, database_dir, is_super_journal
 from pylitefs.store.recovery import recover
 from pylitefs.store.retention import reap
-from pylitefs.store.rollback import NOT_A_DATABASE
+from pylitefs.store.rollback import NOT_A_DATABASE, capture_between_writers
 from pylitefs.store.state import DatabaseState, NodeFacts, Subscriber
 from pylitefs.store.status import Status
 from pylitefs.trace import Tracer
@@ -230,7 +230,7 @@ class Store:
         refused = False
         while database.rollback.unjournaled and not self._stopping.is_set():
             try:
-                if database.capture_between_writers(1.0):
+                if capture_between_writers(database.rollback, self.applier, 1.0):
                     return
             except SqliteFormatError as error:
                 # It is tried again: something may write a database in its own order, page 1 last.

@@ -198,7 +198,7 @@ class Client:
         """What it prints for these lines, errors too; returns once it is through with them."""
         self.send(*lines, ".print ---")
         assert self._process.stdout
-        printed = []
+        printed: list[str] = []
         while (line := self._process.stdout.readline().rstrip("\n")) != "---":
             assert self._process.poll() is None, printed
             printed.append(line)

@@ -39,11 +39,16 @@ def known(pair: Pair) -> list[set[str]]:
 
 @pytest.mark.parametrize(
     "command",
-    ["cp {plain} {new}", "cat {plain} > {new}", "cp -p {plain} {new}", "dd if={plain} of={new} bs=777 status=none"],
+    [
+        "cp {plain} {new}",
+        "cat {plain} > {new}",
+        "cp -p {plain} {new}",
+        "dd if={plain} of={new} bs=777 status=none",
+    ],
 )
 def test_a_copy_onto_a_new_name_is_an_import(pair: Pair, plain: Path, command: str) -> None:
     """One transaction, whole when the command has ended, whatever it wrote in."""
-    name = f"{command.split()[0]}{len(command)}.db"
+    name = f"{command.split(maxsplit=1)[0]}{len(command)}.db"
     run("bash", "-c", command.format(plain=plain, new=pair.path(name)))
     assert pair.check(name).txid == 1
     assert content(pair.copy(name)) == content(plain)
@@ -55,7 +60,9 @@ def test_a_copy_onto_a_new_name_is_an_import(pair: Pair, plain: Path, command: s
 def test_a_copied_database_in_wal_mode_with_another_page_size(pair: Pair, tmp_path: Path, size: int) -> None:
     name = f"wal{size}.db"
     source = tmp_path / name
-    shell(source, f"PRAGMA page_size={size};", "PRAGMA journal_mode=wal;", "CREATE TABLE t(b);", fill(30) + ";")
+    shell(
+        source, f"PRAGMA page_size={size};", "PRAGMA journal_mode=wal;", "CREATE TABLE t(b);", fill(30) + ";"
+    )
     shutil.copyfile(source, pair.path(name))
     pair.check(name)
     shell(pair.path(name), fill(30) + ";")
@@ -206,9 +213,7 @@ def test_a_replica_refuses_every_write_with_one_line(pair: Pair, plain: Path) ->
 def test_names_over_http(pair: Pair, plain: Path, name: str) -> None:
     """Nothing is made or read outside the data directory, nor under a name that means another file."""
     before = [sorted(path for path in node.dir.rglob("*") if path.suffix != ".ltx") for node in pair.cluster]
-    imported = pair.http.post(
-        f"{pair.primary.url}/import", params={"name": name}, content=plain.read_bytes()
-    )
+    imported = pair.http.post(f"{pair.primary.url}/import", params={"name": name}, content=plain.read_bytes())
     assert imported.status_code == httpx.codes.BAD_REQUEST
     assert imported.text.count("\n") == 1
     for node in pair.cluster:
@@ -220,7 +225,15 @@ def test_names_over_http(pair: Pair, plain: Path, name: str) -> None:
 
 def test_strange_but_good_names(pair: Pair, plain: Path) -> None:
     """Blanks, no ending, UTF-8, a dot first, names that contain a suffix, the longest."""
-    for name in ("two words.db", "noending", "dätä ☃.sqlite", ".hidden.db", "a-wal.db", "b-journal-x", "m" * 240):
+    for name in (
+        "two words.db",
+        "noending",
+        "dätä ☃.sqlite",
+        ".hidden.db",
+        "a-wal.db",
+        "b-journal-x",
+        "m" * 240,
+    ):
         shutil.copyfile(plain, pair.path(name))
         shell(pair.path(name), "DELETE FROM t WHERE a>10;")
         assert pair.check(name).txid == 2

@@ -145,7 +145,13 @@ def test_a_hot_journal_of_the_very_first_transaction(pair: Pair, mode: str) -> N
     path = pair.path(name)
     with Client(path) as client:
         mode_set = f"PRAGMA journal_mode={mode};"
-        script = [mode_set, SPILL + ";", "BEGIN;", "CREATE TABLE t(a INTEGER PRIMARY KEY, b);", fill(300) + ";"]
+        script = [
+            mode_set,
+            SPILL + ";",
+            "BEGIN;",
+            "CREATE TABLE t(a INTEGER PRIMARY KEY, b);",
+            fill(300) + ";",
+        ]
         assert client.tell(*script, "SELECT 'in';").endswith("in")
         client.kill()
     assert pair.txid(name) == 0

@@ -93,7 +93,18 @@ def test_mixed_with_the_other_modes(pair: Pair) -> None:
     pair.check(name)
     count = 50
     with connect(path) as db:
-        for mode in ["memory", "delete", "off", "wal", "memory", "wal", "off", "truncate", "memory", "persist"]:
+        for mode in [
+            "memory",
+            "delete",
+            "off",
+            "wal",
+            "memory",
+            "wal",
+            "off",
+            "truncate",
+            "memory",
+            "persist",
+        ]:
             assert db.execute(f"PRAGMA journal_mode={mode}").fetchone() == (mode,)
             db.execute(fill(3))
             db.execute(fill(3))
@@ -126,7 +137,9 @@ def test_vacuum_and_another_page_size_in_memory_mode(pair: Pair) -> None:
     name = "vacuum.db"
     path = pair.make(name, rows=400)
     pair.check(name)
-    shell(path, "PRAGMA journal_mode=memory;", "DELETE FROM t WHERE a>50;", "PRAGMA page_size=1024;", "VACUUM;")
+    shell(
+        path, "PRAGMA journal_mode=memory;", "DELETE FROM t WHERE a>50;", "PRAGMA page_size=1024;", "VACUUM;"
+    )
     settle(pair, name)
     pair.check(name)
     assert shell(pair.copy(name), "PRAGMA page_size") == "1024"

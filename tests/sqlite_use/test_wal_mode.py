@@ -72,7 +72,12 @@ def test_without_sync_and_without_a_checkpoint_at_close(pair: Pair) -> None:
     name = "nosync.db"
     path = pair.make(name, WAL, rows=10)
     for n in range(3):
-        shell(path, "PRAGMA synchronous=OFF;", ".dbconfig no_ckpt_on_close on", f"DELETE FROM t WHERE a={n + 1};")
+        shell(
+            path,
+            "PRAGMA synchronous=OFF;",
+            ".dbconfig no_ckpt_on_close on",
+            f"DELETE FROM t WHERE a={n + 1};",
+        )
         assert wal_size(path) > 0
         pair.check(name)
 
@@ -167,8 +172,9 @@ def test_exclusive_locking_before_the_first_access_is_refused(pair: Pair) -> Non
     pos = pair.check(name)
     with connect(path) as db:
         db.execute("PRAGMA locking_mode=EXCLUSIVE")
-        with pair.refusals("heap.db|locking_mode=EXCLUSIVE|WAL|use PRAGMA locking_mode=NORMAL"), pytest.raises(
-            sqlite3.OperationalError, match="disk I/O error"
+        with (
+            pair.refusals("heap.db|locking_mode=EXCLUSIVE|WAL|use PRAGMA locking_mode=NORMAL"),
+            pytest.raises(sqlite3.OperationalError, match="disk I/O error"),
         ):
             db.execute("INSERT INTO t(b) VALUES('x')")
     db.close()
