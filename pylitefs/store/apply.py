@@ -93,7 +93,7 @@ def receive(database: Database, applier: Applier, chunks: Iterable[bytes]) -> Re
     pos = Pos(header.max_txid, trailer.post_apply_checksum)
     with state.apply_lock:
         # SQLite's readers may make this wait, so the state's lock is not held.
-        applier.apply(state.name, state.ltx.path(header.min_txid, header.max_txid))
+        applier.apply(state.name, state.ltx.path(header.min_txid, header.max_txid), verified=True)
         with state.lock:
             sums.update(changes, header.commit)
             state.sums = sums

@@ -19,15 +19,21 @@ from pylitefs.store.names import FileKind, database_dir
 class WriteLock(Protocol):
     """All of SQLite's write locks on one database, held."""
 
-    def apply(self, ltx_path: Path) -> None:
+    def apply(self, ltx_path: Path, *, verified: bool = False) -> None:
         """Write an LTX file's pages through the mount; a WAL and a journal are emptied."""
 
 
 class Applier(Protocol):
     """Takes SQLite's locks on the mount, from outside, and writes as SQLite does. All calls block."""
 
-    def apply(self, database: str, ltx_path: Path) -> None:
-        """Lock, write the LTX file's pages, cut to its commit (0: unlink all), publish, unlock."""
+    def apply(self, database: str, ltx_path: Path, *, verified: bool = False) -> None:
+        """Lock, write the LTX file's pages, cut to its commit (0: unlink all), publish, unlock.
+
+        `verified` says that the file was read to its end before, so a large one need not be again.
+        """
+
+    def release(self, database: str) -> None:
+        """Close what `apply` keeps open for the next time."""
 
     def write_lock(self, database: str) -> AbstractContextManager[WriteLock]:
         """All write locks, for an import."""
@@ -53,7 +59,7 @@ class DirectApplier:
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
 
-    def apply(self, database: str, ltx_path: Path) -> None:
+    def apply(self, database: str, ltx_path: Path, *, verified: bool = False) -> None:
         directory = database_dir(self.data_dir, database)
         for kind in (FileKind.JOURNAL, FileKind.WAL, FileKind.SHM):
             (directory / kind.value).unlink(missing_ok=True)
@@ -83,6 +89,9 @@ class DirectApplier:
     def read_lock(self, database: str, wal: bool, timeout: float | None = None) -> Iterator[None]:
         yield
 
+    def release(self, database: str) -> None:
+        """Nothing is kept open."""
+
     def rollback_hot_journal(self, database: str) -> None:
         """Without a mount there is no client that could have left one."""
 
@@ -95,5 +104,5 @@ class _DirectWriteLock:
         self._applier = applier
         self._database = database
 
-    def apply(self, ltx_path: Path) -> None:
+    def apply(self, ltx_path: Path, *, verified: bool = False) -> None:
         self._applier.apply(self._database, ltx_path)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from pylitefs.errors import SqliteFormatError
+from pylitefs.errors import ApplierError, SqliteFormatError
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite import Buffer
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
@@ -71,15 +71,23 @@ def import_file(database: Database, applier: Applier, path: Path) -> Pos:
     page_size, count = check_whole(path, database.name)
     state = database.state
     state.ltx.directory.mkdir(parents=True, exist_ok=True)
-    with open(path, "rb") as file, state.apply_lock, applier.write_lock(database.name) as lock:
-        with state.lock:
-            database.rollback.forget()
-            counters = _next_counters(database)
-            pages = _anew(pages_in_file(file.fileno(), all_pgnos(count, page_size), page_size), *counters)
-            pos = commit_transaction(state, page_size, count, pages, replace=True)
-            assert pos is not None
-            database.wal.tracker.reset(count)
-        lock.apply(state.ltx.path(pos.txid, pos.txid))
+    pos: Pos | None = None
+    try:
+        with open(path, "rb") as file, state.apply_lock, applier.write_lock(database.name) as lock:
+            with state.lock:
+                database.rollback.forget()
+                counters = _next_counters(database)
+                pages = _anew(pages_in_file(file.fileno(), all_pgnos(count, page_size), page_size), *counters)
+                pos = commit_transaction(state, page_size, count, pages, replace=True)
+                assert pos is not None
+                database.wal.tracker.reset(count)
+            lock.apply(state.ltx.path(pos.txid, pos.txid), verified=True)
+    except ApplierError:
+        if pos is None:
+            raise
+        # It died with the locks, and the transaction is durable: its successor finishes the pages.
+        applier.apply(database.name, state.ltx.path(pos.txid, pos.txid), verified=True)
+        applier.release(database.name)
     return pos
 
 
