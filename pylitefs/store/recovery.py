@@ -20,7 +20,7 @@ from pathlib import Path
 from pylitefs.errors import LtxError, RecoveryError, SqliteFormatError, TornLtxError
 from pylitefs.ltx.checksum import page_checksum
 from pylitefs.ltx.decoder import open_ltx, verify_file
-from pylitefs.ltx.header import TRAILER_SIZE, Header, Trailer
+from pylitefs.ltx.header import Header, Trailer
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.store.capture import all_pgnos, commit_whole_file, pages_in_file
@@ -34,6 +34,10 @@ from pylitefs.store.state import DatabaseState
 log = logging.getLogger("pylitefs")
 
 Last = tuple[Header, Trailer]
+
+_BLOCK = 512
+"""What a disk writes as a whole, at least."""
+_CHUNK = 1 << 20
 
 
 def recover(state: DatabaseState, mount_dir: Path | None = None) -> None:
@@ -85,16 +89,18 @@ def _last_ltx(state: DatabaseState) -> Last | None:
                 raise LtxError(f"{path} holds TXIDs {last[0].min_txid} to {last[0].max_txid}, not its name's")
             return last
         except LtxError as error:
-            if not (isinstance(error, TornLtxError) or _ends_in_zeros(path)):
+            if not (isinstance(error, TornLtxError) or _has_lost_blocks(path)):
                 raise RecoveryError(
                     f"{state.name}: {error}. It is the newest LTX file, TXID {span[1]}, so the position is "
                     f"unknown: on a replica remove {state.directory} to take a snapshot; on the primary move "
                     f"{path} away and start again, which goes on from the transaction before it"
                 ) from None
             log.warning(
-                "%s: %s ends early: its transaction was never acknowledged, the file is dropped",
+                "%s: %s was not written to its end: its transaction was never acknowledged, the file is "
+                "dropped (%s)",
                 state.name,
                 path,
+                error,
             )
             state.ltx.remove(*span)
             if state.node.tracer.active:
@@ -102,11 +108,15 @@ def _last_ltx(state: DatabaseState) -> Last | None:
     return None
 
 
-def _ends_in_zeros(path: Path) -> bool:
-    """Whether the trailer is all zeros, as after a power failure that lost the data but not the length."""
+def _has_lost_blocks(path: Path) -> bool:
+    """Whether a block of the file is all zeros, as after a power failure that came before its sync was done:
+    the length survived and some of the data did not. (Compressed pages have no such block.)"""
     with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        return size == 0 or not any(os.pread(file.fileno(), TRAILER_SIZE, max(0, size - TRAILER_SIZE)))
+        while chunk := file.read(_CHUNK):
+            blocks = [chunk[at : at + _BLOCK] for at in range(0, len(chunk), _BLOCK)]
+            if any(not any(block) for block in blocks):
+                return True
+    return False
 
 
 def _adopt(state: DatabaseState) -> None:
