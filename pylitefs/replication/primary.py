@@ -38,6 +38,8 @@ from pylitefs.store.store import Store
 
 HEARTBEAT_S = 1.0
 """Seconds without traffic after which a Heartbeat is sent."""
+PAUSE_S = 0.001
+"""Seconds without a wake-up after one that found several transactions."""
 BLOCK = 128 * 1024
 """Bytes of an LTX file read at a time; a file that is no longer is sent in one piece."""
 
@@ -84,6 +86,8 @@ class PrimaryStream:
         self._in_body = False
         self._ready = False
         self._last_sent = self._loop.time()
+        self._waiting = bytearray()
+        self._sent_files = 0
         self._caught_up_ms = 0
 
     async def run(self, send: Send) -> None:
@@ -113,8 +117,10 @@ class PrimaryStream:
         try:
             await self._drop_dbs()
             while not self._over():
-                await self._catch_up_all()
-                await self._idle()
+                if await self._catch_up_all() > 1:
+                    await self._pause()
+                else:
+                    await self._idle()
         except _Ended:
             pass
         if not self._in_body:
@@ -150,11 +156,14 @@ class PrimaryStream:
         except RuntimeError:
             pass  # the loop is closed: the server has stopped
 
+    async def _pause(self) -> None:
+        """Transactions come faster than one wake-up each is worth: let several gather, and wake nobody."""
+        with self._lock:
+            self._woken = True
+        await asyncio.sleep(PAUSE_S)
+
     async def _idle(self) -> None:
-        """Ready, if it was not said yet; then wait for a transaction, sending Heartbeats meanwhile."""
-        if not self._ready and not self._over():
-            self._ready = True
-            await self._send(Ready().pack() + Heartbeat(now_ms()).pack(), "ready")
+        """Wait for a transaction, sending Heartbeats meanwhile."""
         while not self._wake.is_set():
             try:
                 async with asyncio.timeout_at(self._last_sent + HEARTBEAT_S):
@@ -167,18 +176,26 @@ class PrimaryStream:
 
     # Catching up
 
-    async def _catch_up_all(self) -> None:
+    async def _catch_up_all(self) -> int:
+        """Send everything that waits, and Ready if it was not said yet; how many LTX files it took."""
         self._wake.clear()
+        self._sent_files = 0
         while not self._over():
             started = now_ms()
             with self._lock:
                 self._woken = False
                 name = next(iter(self._pending), None)
                 header = self._pending.pop(name) if name is not None else None
-            if name is None:
-                self._caught_up_ms = started
-                return
-            await self._catch_up(name, header)
+            if name is not None:
+                await self._catch_up(name, header)
+                continue
+            self._caught_up_ms = started
+            if not self._ready:
+                self._ready = True
+                await self._send(Ready().pack() + Heartbeat(started).pack(), "ready")
+            await self._send_raw(b"")
+            break
+        return self._sent_files
 
     async def _catch_up(self, name: str, header: Header | None) -> None:
         """Send what continues the replica's position, until nothing does. `header`: the newest LTX file's."""
@@ -209,13 +226,13 @@ class PrimaryStream:
                 data = await self._beating(in_thread(lambda: _read_or_open(path)))
             except FileNotFoundError:
                 return None
-        begin, after = LtxBegin(name).pack(), HighWaterMark(0, name).pack()
+        after = HighWaterMark(0, name).pack()
         if isinstance(data, bytes):
-            whole = b"".join((begin, pack_ltx_body(data), LtxEnd().pack(), after))
-            await self._send(whole, "ltx", name, file.max_txid)
+            frames = (LtxBegin(name).pack(), pack_ltx_body(data), LtxEnd().pack(), after)
+            await self._send(b"".join(frames), "ltx", name, file.max_txid, wait=True)
             return _pos_after(file, data[-TRAILER_SIZE:])
         with data:
-            await self._send(begin, "ltx", name, file.max_txid)
+            await self._begin_body(name, file.max_txid, "ltx")
             while block := await asyncio.to_thread(data.read, BLOCK):
                 await self._send_body(block)
             await self._end_body(after)
@@ -224,7 +241,7 @@ class PrimaryStream:
     async def _send_snapshot(self, name: str, database: Database) -> Pos:
         async with SnapshotPipe(database, self._store.temp_path(".ltx")) as snapshot:
             head = await self._beating(snapshot.head())
-            await self._send(LtxBegin(name).pack(), "ltx:snapshot", name, Header.unpack(head).max_txid)
+            await self._begin_body(name, Header.unpack(head).max_txid, "ltx:snapshot")
             await self._send_body(head)
             while block := await snapshot.read():
                 await self._send_body(block)
@@ -234,23 +251,36 @@ class PrimaryStream:
 
     # Sending
 
+    async def _begin_body(self, name: str, txid: int, kind: str) -> None:
+        """A long LTX file begins. Until `_end_body` no other frame can be sent."""
+        await self._send(LtxBegin(name).pack(), kind, name, txid)
+        self._in_body = True
+
     async def _send_body(self, data: bytes) -> None:
-        """The next bytes of an LTX file. Until `_end_body` no other frame can be sent."""
         if self._over():
             raise _Ended
-        self._in_body = True
         await self._send_raw(pack_ltx_body(data))
 
     async def _end_body(self, after: bytes) -> None:
         self._in_body = False
         await self._send_raw(LtxEnd().pack() + after)
 
-    async def _send(self, data: bytes, kind: str, database: str = "", txid: int = 0) -> None:
-        """A frame, or of a long LTX file its beginning; `kind` is its name in tracepoints and metrics."""
+    async def _send(
+        self, data: bytes, kind: str, database: str = "", txid: int = 0, *, wait: bool = False
+    ) -> None:
+        """A frame, or of a long LTX file its beginning; `kind` is its name in tracepoints and metrics.
+
+        With `wait` it goes out with the next bytes, or once BLOCK bytes wait: small transactions share the
+        cost of a send.
+        """
         await self._trace("stream.send", database, txid, frame=kind, peer=self.request.node_id)
         if self._count_frame is not None:
             self._count_frame(database, kind)
-        await self._send_raw(data)
+        self._sent_files += kind.startswith("ltx")
+        if wait and len(self._waiting) + len(data) < BLOCK:
+            self._waiting += data
+        else:
+            await self._send_raw(data)
 
     async def _heartbeat(self) -> None:
         """No tracepoint: a lecture that holds this stream's tracepoints must not lose the connection."""
@@ -259,8 +289,13 @@ class PrimaryStream:
         await self._send_raw(Heartbeat(self._caught_up_ms).pack())
 
     async def _send_raw(self, data: bytes) -> None:
-        await self._send_bytes(data)
-        self._last_sent = self._loop.time()
+        """Send what waits, then `data`."""
+        if self._waiting:
+            data = bytes(self._waiting) + data
+            self._waiting.clear()
+        if data:
+            await self._send_bytes(data)
+            self._last_sent = self._loop.time()
 
     async def _beating(self, work: Coroutine[None, None, T]) -> T:
         """The result of work in another thread. Meanwhile Heartbeats say since when the replica is behind."""
@@ -285,6 +320,7 @@ class PrimaryStream:
         """Emit in another thread: a gate there is awaited, and every other stream goes on."""
         tracer = self._store.tracer
         if tracer.active:
+            await self._send_raw(b"")
             await self._beating(in_thread(lambda: tracer.emit(name, database, txid, **payload)))
 
     def _trace_aside(self, name: str, **payload: object) -> None:

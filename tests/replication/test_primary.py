@@ -260,6 +260,35 @@ def test_a_file_that_vanishes_while_it_is_opened_makes_it_a_snapshot(store: Stor
     run(test)
 
 
+def test_a_burst_of_transactions_shares_its_sends(store: Store) -> None:
+    """In order and complete; one send each would cost a busy primary more than the commits."""
+    writer = Writer(store)
+    writer.commit({1: 1})
+
+    async def test() -> None:
+        stream = PrimaryStream(store, StreamRequest("00000000000000AA", {}))
+        listener, sends, go = Listener(stream), 0, asyncio.Event()
+
+        async def slow(data: bytes) -> None:
+            nonlocal sends
+            sends += 1
+            await listener.send(data)
+            await go.wait()
+
+        running = asyncio.ensure_future(stream.run(slow))
+        await listener.until(lambda frames: LtxBegin("made.db") in frames)
+        for value in range(50):
+            await asyncio.to_thread(writer.commit, {1: value})
+        go.set()
+        found = await listener.transactions(51)
+        assert [one.max_txid for one in found] == list(range(1, 52))
+        assert sends < 20
+        stream.end()
+        await running
+
+    run(test)
+
+
 def test_heartbeats_come_while_nothing_happens(store: Store) -> None:
     """Every second, with the time up to which the replica has everything."""
 
