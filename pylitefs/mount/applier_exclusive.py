@@ -12,6 +12,11 @@ moment, and the readers behind it get SQLITE_BUSY, which their busy timeout ride
     100 ms the gate is open: everyone comes in; now and then a try for all of it
     and again
 
+That is enough for readers that are quick. Read transactions of 100 ms and more that overlap without end
+are never all gone within 25 ms. So the longer the wait, the longer the gate is shut: for an eighth of it,
+up to a second; and as it had to be shut for one transaction, it is at once for the next. A single reader
+that stays for long costs the others no more than that, for who waits comes in whenever the gate opens.
+
 The gate of a rollback mode is PENDING. A WAL has none, but a reader that finds no valid index header
 wants the WRITE lock; with WRITE, CKPT and RECOVER held it gets SQLITE_BUSY. So both copies of the header
 are zeroed under those locks, and afterwards restored exactly as they were. (A reader that meets a valid
@@ -38,7 +43,12 @@ from pylitefs.mount.applier_locks import (
 AT_ONCE_S = 0.001
 PLAIN_S = 0.004
 GATED_S = 0.025
+LONGEST_GATE_S = 1.0
+GATE_SHARE = 8
+"""The gate is shut for one part in so many of what was waited before."""
 OPEN_S = 0.100
+LONG_OPEN_S = 0.250
+"""After a long gate: SQLite's busy handler looks every 100 ms only, once it has waited for a while."""
 POLL_S = 0.0001
 OPEN_POLL_S = 0.001
 """Trying for all of it at once takes nothing from anyone as long as it fails."""
@@ -76,13 +86,22 @@ class Exclusive:
     def acquire(self, pause: Callable[[float], None]) -> None:
         """Wait for all locks. `pause(seconds)` sleeps, and raises when waiting is to end."""
         if self._poll(AT_ONCE_S, 0.0, pause, self._try_all):
+            self.files.usual_gate = 0.0
             return
-        while not (
-            self._poll(PLAIN_S, POLL_S, pause, self._try_all)
-            or self._try_gated(pause)
-            or self._poll(OPEN_S, OPEN_POLL_S, pause, self._try_all)
-        ):
-            pass
+        started = time.monotonic()
+        while not self._poll(PLAIN_S, POLL_S, pause, self._try_all):
+            shut = time.monotonic()
+            gate = self._gate_length(shut - started)
+            if self._try_gated(gate, pause):
+                self.files.usual_gate = min(2 * (time.monotonic() - shut), LONGEST_GATE_S)
+                return
+            if self._poll(OPEN_S if gate <= OPEN_S else LONG_OPEN_S, OPEN_POLL_S, pause, self._try_all):
+                return
+
+    def _gate_length(self, waited: float) -> float:
+        """How long the gate is to be shut, in seconds, after so many of waiting."""
+        usual = self.files.usual_gate
+        return min(max(GATED_S, usual if waited < 2 * usual else waited / GATE_SHARE), LONGEST_GATE_S)
 
     def _poll(
         self, seconds: float, every: float, pause: Callable[[float], None], attempt: Callable[[], bool]
@@ -125,10 +144,11 @@ class Exclusive:
 
     # The gate.
 
-    def _try_gated(self, pause: Callable[[float], None]) -> bool:
-        return self._try_gated_wal(pause) if self.files.uses_wal() else self._try_gated_rollback(pause)
+    def _try_gated(self, seconds: float, pause: Callable[[float], None]) -> bool:
+        in_wal = self.files.uses_wal()
+        return self._try_gated_wal(seconds, pause) if in_wal else self._try_gated_rollback(seconds, pause)
 
-    def _try_gated_rollback(self, pause: Callable[[float], None]) -> bool:
+    def _try_gated_rollback(self, seconds: float, pause: Callable[[float], None]) -> bool:
         db = self.files.db
         # RESERVED before PENDING: a writer that has RESERVED must be able to get PENDING, or both wait.
         steps = [RESERVED, PENDING, SHARED]
@@ -140,13 +160,13 @@ class Exclusive:
 
         done = False
         try:
-            done = self._poll(GATED_S, POLL_S, pause, attempt) and self._is_rollback()
+            done = self._poll(seconds, POLL_S, pause, attempt) and self._is_rollback()
         finally:
             if not done:
                 db.unlock(DATABASE_LOCKS)
         return done
 
-    def _try_gated_wal(self, pause: Callable[[float], None]) -> bool:
+    def _try_gated_wal(self, seconds: float, pause: Callable[[float], None]) -> bool:
         files = self.files
         with ExitStack() as undo:
 
@@ -162,7 +182,7 @@ class Exclusive:
                     undo.callback(self.open_gate)
                 return files.shm.try_lock(WAL_READERS, exclusive=True)
 
-            if not self._poll(GATED_S, POLL_S, pause, attempt):
+            if not self._poll(seconds, POLL_S, pause, attempt):
                 return False
             self.in_wal = True
             self._held = undo.pop_all()

@@ -53,6 +53,8 @@ class DatabaseFiles:
         self._shm: LockFile | None = None
         self.joined = False
         """SHARED on the database and DMS on the -shm are held, as by a client in WAL mode."""
+        self.usual_gate = 0.0
+        """Seconds for which its readers had to be kept out for the newest transaction, and as many again."""
 
     # Names.
 
