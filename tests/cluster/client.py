@@ -2,10 +2,10 @@
 
     python -m tests.cluster.client PATH OPTIONS      orders on stdin, answers on stdout, JSON, one a line
 
-Options: role (writer, reader, shell), timeout (busy timeout, seconds), and for a writer number, seed; for
-a reader mmap (bytes), hold (seconds that a read transaction stays open), gap (seconds between two); both
-reopen (after an error, connect again). It looks for orders between two steps, so an answer that does not
-come means that SQLite hangs. It ends with its stdin.
+Options: role (writer, reader, shell); timeout (busy timeout, seconds); mmap (bytes); reopen (after an
+error, connect again); for a writer number and seed; for a reader hold (seconds that a read transaction
+stays open), gap (seconds between two), fresh (each on a new connection). It looks for orders between two
+steps, so an answer that does not come means that SQLite hangs. It ends with its stdin.
 """
 
 import json
@@ -160,6 +160,8 @@ class ReaderClient(Client):
         self.seen: dict[int, int] = {}
 
     def step(self) -> None:
+        if self.options.get("fresh"):
+            self.reconnect()
         try:
             self.db.execute("BEGIN")
             wrong, seqs = look(self.db)

@@ -3,7 +3,8 @@
 import pytest
 
 from pylitefs.cluster import Cluster
-from tests.cluster.clients import Clients, assert_all_equal, txid, wait_level
+from tests.cluster.checks import assert_all_equal, txid, wait_level
+from tests.cluster.clients import Clients
 
 pytestmark = pytest.mark.fuse
 

@@ -1,0 +1,59 @@
+"""Readers on a replica beside an apply that never rests: no error, nothing stale, and nobody starves."""
+
+import time
+
+import pytest
+
+from tests.cluster.checks import eventually, txid, wait_level
+from tests.cluster.clients import Clients
+from tests.cluster.workload import DB, Workload
+from tests.conftest import ClusterFactory
+
+pytestmark = pytest.mark.fuse
+
+HOLD_S = 20.0
+OVERLAP_S = 0.15
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_readers_with_a_busy_timeout_never_get_an_error_or_stale_pages(
+    cluster_factory: ClusterFactory, clients: Clients, seed: int, mode: str
+) -> None:
+    """Plain, with PRAGMA mmap_size, and with a new connection for each read, while transactions arrive."""
+    cluster = cluster_factory(replicas=1)
+    (replica,) = cluster.replicas
+    work = Workload(cluster, clients, seed, mode, writers=2)
+    for options in ({}, {"mmap": 1 << 28}, {"fresh": True}):
+        work.read(replica, timeout=10.0, gap=0.002, **options)
+    work.write(100)
+    work.finish()
+    wait_level(cluster, DB)
+    work.assert_settles()
+    work.assert_saw_nothing_wrong()
+
+
+def test_in_wal_mode_readers_that_overlap_without_end_let_the_apply_in(
+    cluster_factory: ClusterFactory, clients: Clients, seed: int
+) -> None:
+    """Four readers leave no moment without a read transaction, then one holds its own for 20 s: nobody gets
+    "locking protocol" (or any error), and the transactions arrive."""
+    cluster = cluster_factory(replicas=1)
+    (replica,) = cluster.replicas
+    work = Workload(cluster, clients, seed, "wal", writers=1)
+    for number in range(4):
+        work.read(replica, timeout=10.0, gap=0.0, hold=OVERLAP_S * (1 + number / 4))
+    work.write(25)
+    work.finish()
+    wait_level(cluster, DB, 30.0)
+    holder = clients(replica, DB, timeout=10.0)
+    holder.sql("BEGIN", "SELECT * FROM total")
+    held_since, before = time.monotonic(), txid(replica, DB)
+    work.write(20)
+    work.finish()
+    time.sleep(max(0.0, held_since + HOLD_S - time.monotonic()))  # This is what is tested.
+    assert txid(replica, DB) == before, "the read transaction keeps its database"
+    holder.sql("SELECT * FROM total", "COMMIT")
+    eventually(lambda: txid(replica, DB) > before, "the apply to get in", 10.0)
+    wait_level(cluster, DB, 30.0)
+    work.assert_settles()
+    work.assert_saw_nothing_wrong()
