@@ -291,6 +291,8 @@ class Database:
     def truncate(self, kind: FileKind, size: int, applier: bool = False, fd: int | None = None) -> None:
         """Change a file's length. A journal's truncation to 0 ends it."""
         if not applier and kind is not FileKind.SHM and not self.state.node.status.is_primary:
+            if size == file_size(self.path(kind)):
+                return  # As a checkpoint with TRUNCATE does to a WAL that is empty.
             self._refuse_write(kind)
         with self.state.lock:
             if applier:

@@ -115,8 +115,7 @@ class Pair:
         saved = self.cluster.base_dir / "export.db"
         saved.write_bytes(exports[0])
         assert database_checksum(saved) == pos.checksum
-        assert content(saved) == dumps[0]
-        assert shell(saved, "PRAGMA integrity_check") == "ok"
+        assert shell(saved, "PRAGMA integrity_check;", ".dump") == "ok\n" + dumps[0]
         assert self.pos(name) == pos, "looking made a transaction"
         return pos
 

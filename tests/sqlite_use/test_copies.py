@@ -186,6 +186,7 @@ def test_a_replica_refuses_every_write_with_one_line(pair: Pair, plain: Path) ->
     for command, words in {
         f"sqlite3 {copy} 'DELETE FROM t'": "there.db|journal|replica|write on the primary",
         f"sqlite3 {pair.copy(wal.name)} 'DELETE FROM t'": "there-wal.db|-wal|replica|primary",
+        f"sqlite3 {copy} 'PRAGMA journal_mode=wal'": "there.db|journal|replica|primary",
         f"rm -f {copy}": "there.db|removing|replica|primary",
         f"cp {plain} {copy}": "there.db|writing|replica|primary",
         f"cp {plain} {mount}/new.db": "new.db|create|replica|primary",

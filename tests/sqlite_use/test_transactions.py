@@ -109,7 +109,7 @@ def test_savepoints(pair: Pair, mode: str) -> None:
 
 @each_mode
 def test_a_killed_client_s_transaction_is_rolled_back_by_the_next_reader(pair: Pair, mode: str) -> None:
-    """It left a hot journal and spilled pages (or frames without a commit), which are nobody's transaction."""
+    """It left a hot journal and spilled pages, or frames without a commit: nobody's transaction."""
     name = f"killed-{mode}.db"
     path = pair.make(name, f"PRAGMA journal_mode={mode}", rows=300)
     pos = pair.check(name)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sqlite_use.pair import Client, Pair, connect, fill, shell
+from tests.sqlite_use.pair import Client, Pair, connect, fill, refusals_of, shell
 
 pytestmark = pytest.mark.fuse
 
@@ -22,7 +22,7 @@ def wal_size(path: Path) -> int:
 
 @pytest.mark.parametrize("kind", CHECKPOINTS)
 def test_a_checkpoint_while_others_read(pair: Pair, kind: str) -> None:
-    """A reader in an old snapshot keeps seeing it, here and on the replica; a checkpoint is no transaction."""
+    """A reader in an old snapshot keeps seeing it; a checkpoint is no transaction."""
     name = f"checkpoint-{kind}.db"
     path = pair.make(name, WAL, rows=100)
     pair.check(name)
@@ -252,3 +252,14 @@ def test_going_through_every_journal_mode(pair: Pair) -> None:
             pair.check(name)
             assert reader.execute("SELECT count(*) FROM t").fetchone() == (count,)
     reader.close()
+
+
+def test_a_checkpoint_on_a_replica_has_nothing_to_do(pair: Pair) -> None:
+    name = "replica.db"
+    pair.make(name, WAL, rows=10)
+    pair.check(name)
+    with refusals_of(pair.replica), connect(pair.copy(name)) as db:
+        for kind in CHECKPOINTS:
+            assert db.execute(f"PRAGMA wal_checkpoint({kind})").fetchone() == (0, 0, 0)
+    db.close()
+    pair.check(name)
