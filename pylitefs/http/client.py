@@ -103,7 +103,7 @@ def import_(
     target = info(url)
     if not target.is_primary:
         of = f"a replica of {target.primary_hostname}" if target.primary_hostname else "not the primary"
-        raise RemoteError(f"{url} is {of}: give --url of the primary")
+        raise RemoteError(f"{url} is {of}: give -url of the primary")
     with _client(url) as client:
         response = client.post("/import", params={"name": name}, content=body(), headers=headers)
         _checked(response, url)
@@ -168,7 +168,7 @@ def _checked(response: httpx.Response, url: str) -> httpx.Response:
         return response
     text = response.read().decode("utf-8", "replace").strip()
     if response.status_code == httpx.codes.SERVICE_UNAVAILABLE and text == "lease expired":
-        text = "it is not the primary; give --url of the node that is"
+        text = "it is not the primary; give -url of the node that is"
     raise RemoteError(f"{url}: {text or response.reason_phrase} ({response.status_code})")
 
 

@@ -8,6 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from pylitefs.ltx.checksum import page_checksum
+from pylitefs.ltx.encoder import encode
+from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
 from pylitefs.replication.frames import (
     Decoder,
@@ -49,6 +52,21 @@ def recorded(flavour: str, case: str, suffix: str) -> bytes:
     return (DATA / flavour / f"stream-{case}.{suffix}").read_bytes()
 
 
+def go_astray(store: Store, name: str, count: int) -> None:
+    """Transactions that the recorded primary never had: each changes the last byte of page 2."""
+    for value in range(1, count + 1):
+        database = store.get(name)
+        assert database is not None
+        size = database.page_size
+        old = database_bytes(store, name)[size : 2 * size]
+        new = old[:-1] + bytes([value])
+        pos = database.pos
+        txid = pos.txid + 1
+        header = Header(0, size, database.page_count, txid, txid, 1_700_000_000_000, pos.checksum, node_id=7)
+        checksum = pos.checksum ^ page_checksum(2, old) ^ page_checksum(2, new)
+        store.receive_ltx(name, iter([encode(header, [(2, new)], checksum)]))
+
+
 @all_flavours
 @all_cases
 def test_our_replica_follows_a_recorded_primary(
@@ -57,8 +75,9 @@ def test_our_replica_follows_a_recorded_primary(
     """From where the recorded replica was to the recording's position, and to its bytes."""
     with opened(tmp_path / "replica", cluster=None) as store:
         for txid, path in enumerate(DATABASES[flavour, "wal.db"].ltx_paths, 1):
-            if txid <= {"resume": 4, "uptodate": 99, "diverged": 9, "ahead": 99}.get(case, 0):
+            if txid <= {"resume": 4, "uptodate": 10, "diverged": 9, "ahead": 10}.get(case, 0):
                 feed(store, "wal.db", path)
+        go_astray(store, "wal.db", {"diverged": 1, "ahead": 5}.get(case, 0))
         fatal: list[Exception] = []
         scripted = ScriptedPrimary([recorded(flavour, case, "body")], cluster=CLUSTER)
         with playing(scripted) as info:

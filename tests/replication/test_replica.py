@@ -3,64 +3,26 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from pylitefs.errors import BusyError, LtxChecksumError, PositionMismatchError
+from pylitefs.errors import BusyError
 from pylitefs.lease.static import PrimaryInfo
-from pylitefs.ltx.header import HEADER_SIZE
-from pylitefs.ltx.position import Pos
 from pylitefs.replication.frames import (
     End,
     Handoff,
     Heartbeat,
-    LtxBegin,
-    LtxEnd,
-    Ready,
     decode_positions,
-    pack_ltx_body,
 )
 from pylitefs.replication.replica import Replica
 from pylitefs.store.status import LAG_NEVER_SYNCED
 from pylitefs.store.store import Store
+from tests.replication.following import READY, following
 from tests.replication.scripted import ScriptedPrimary, playing, wire
 from tests.replication.stores import CLUSTER, Writer, database_bytes, opened, serving
 
 Eventually = Callable[..., None]
-READY = Ready().pack() + Heartbeat(1_700_000_000_000).pack()
-
-
-class Following:
-    """A replica at work, and what it called back."""
-
-    def __init__(self, store: Store, info: PrimaryInfo, databases: tuple[str, ...], silence: float) -> None:
-        self.store = store
-        self.fatal: list[Exception] = []
-        self.changes: list[str | None] = []
-        self.replica = Replica(
-            store,
-            lambda: info,
-            databases=databases,
-            reconnect_delay=0.05,
-            on_fatal=self.fatal.append,
-            on_change=lambda: self.changes.append(store.status.primary_hostname),
-            silence=silence,
-        )
-
-
-@contextmanager
-def following(
-    store: Store, info: PrimaryInfo, *, databases: tuple[str, ...] = (), silence: float = 5.0
-) -> Iterator[Following]:
-    following = Following(store, info, databases, silence)
-    following.replica.start()
-    try:
-        yield following
-    finally:
-        assert following.replica.stop()
-        assert store.status.primary_hostname is None
 
 
 @pytest.fixture
@@ -126,23 +88,6 @@ def test_a_replica_takes_the_cluster_id_of_its_primary(
         eventually(lambda: replica.cluster_id == CLUSTER, "the cluster id")
 
 
-def test_nodes_of_different_clusters_do_not_join(
-    primary: Store, tmp_path: Path, eventually: Eventually, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Nothing is taken, the log names both ids, and it tries again."""
-    Writer(primary).commit({1: 1})
-    other = "LFSCFFFFFFFFFFFFFFFF"
-    with (
-        opened(tmp_path / "other", cluster=other) as store,
-        serving(primary) as info,
-        following(store, info) as node,
-    ):
-        eventually(lambda: CLUSTER in caplog.text and other in caplog.text, "the line in the log")
-        assert node.changes == []
-        assert store.positions() == {}
-        assert node.fatal == []
-
-
 def test_a_filter_replicates_only_the_named_databases(
     primary: Store, replica: Store, eventually: Eventually
 ) -> None:
@@ -172,57 +117,6 @@ def test_a_replica_comes_back_where_it_was(primary: Store, replica: Store, event
             assert database.ltx_files() == [(1, 1), (2, 2)]
 
 
-def test_a_byte_flipped_on_the_wire_is_found_before_anything_is_applied(
-    primary: Store, replica: Store, eventually: Eventually, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Then the file is asked for again, and the second time it comes whole."""
-    writer = Writer(primary)
-    first = writer.commit({1: 1})
-    flipped: list[int] = []
-    applied: list[Pos] = []
-    replica.subscribe(lambda _name, pos, _header: applied.append(pos))
-    marker = b"\x07" * 400
-
-    def flip(number: int, data: bytes) -> bytes:
-        at = data.find(marker)
-        if at < 0 or flipped:
-            return data
-        flipped.append(number)
-        return data[: at + 200] + b"\x08" + data[at + 201 :]
-
-    with (
-        serving(primary) as info,
-        wire(info, flip) as cable,
-        following(replica, PrimaryInfo("p", f"http://127.0.0.1:{cable.port}")) as node,
-    ):
-        eventually(lambda: replica.status.ready, "ready")
-        writer.commit({1: 7})
-        eventually(lambda: replica.positions() == primary.positions(), "caught up")
-        assert flipped == [1]
-        assert applied == [first, writer.pos]
-        assert "is refused" in caplog.text
-        assert database_bytes(replica, "made.db") == writer.whole()
-        assert node.fatal == []
-
-
-def test_bytes_that_are_no_http_end_the_connection_and_no_more(
-    primary: Store, replica: Store, eventually: Eventually
-) -> None:
-    """A flipped byte may hit the frames of HTTP/2 itself."""
-    Writer(primary).commit({1: 1})
-
-    def spoil(number: int, data: bytes) -> bytes:
-        return bytes(255 - byte for byte in data) if number == 1 else data
-
-    with (
-        serving(primary) as info,
-        wire(info, spoil) as cable,
-        following(replica, PrimaryInfo("p", f"http://127.0.0.1:{cable.port}"), silence=1.5) as node,
-    ):
-        eventually(lambda: replica.positions() == primary.positions(), "caught up")
-        assert node.fatal == []
-
-
 def test_an_end_of_the_primary_is_a_reason(
     primary: Store, replica: Store, eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -235,121 +129,6 @@ def test_an_end_of_the_primary_is_a_reason(
     eventually(lambda: "cannot reach the primary" in caplog.text, "the next reason")
     assert at_work.fatal == []
     node.__exit__(None, None, None)
-
-
-def test_a_primary_that_stays_away_is_one_line_in_the_log(
-    replica: Store, eventually: Eventually, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Not one every second."""
-    attempts: list[int] = []
-    nowhere = PrimaryInfo("p", "http://127.0.0.1:1")
-
-    def primary() -> PrimaryInfo:
-        attempts.append(1)
-        return nowhere
-
-    node = Replica(replica, primary, reconnect_delay=0.01, on_fatal=lambda _: None)
-    node.start()
-    eventually(lambda: len(attempts) > 5, "several attempts")
-    assert node.stop()
-    assert caplog.text.count("cannot reach the primary") == 1
-
-
-def test_silence_means_that_the_primary_is_gone(
-    replica: Store, eventually: Eventually, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Heartbeats come every second, so a connection without any is dead."""
-    scripted = ScriptedPrimary([READY])
-    with playing(scripted) as info, following(replica, info, silence=0.2):
-        eventually(lambda: len(scripted.requests) >= 2, "a second connection")
-        assert "sent nothing for 0.2 s" in caplog.text
-
-
-def test_a_stream_torn_inside_a_transaction_applies_nothing(
-    primary: Store, replica: Store, eventually: Eventually
-) -> None:
-    """What came is forgotten, and asked for again."""
-    writer = Writer(primary)
-    data = writer.next_file({1: 1})
-    begun = LtxBegin("made.db").pack() + pack_ltx_body(data[:-1])
-    whole = LtxBegin("made.db").pack() + pack_ltx_body(data) + LtxEnd().pack() + READY
-    scripted = ScriptedPrimary([begun, whole], close=True)
-    with playing(scripted) as info, following(replica, info):
-        eventually(lambda: replica.status.ready, "ready")
-        assert decode_positions(scripted.requests[0]) == decode_positions(scripted.requests[1]) == {}
-        assert replica.positions()["made.db"].txid == 1
-
-
-def test_a_file_that_never_fits_stops_the_replica_loudly(
-    tmp_path: Path, replica: Store, eventually: Eventually
-) -> None:
-    """It was sent again although the primary was told where this node is: nothing else can be done."""
-    with opened(tmp_path / "source") as source:
-        writer = Writer(source)
-        writer.commit({1: 1})
-        third = writer.next_file({1: 3})
-    body = LtxBegin("made.db").pack() + pack_ltx_body(third) + LtxEnd().pack()
-    scripted = ScriptedPrimary([body])
-    with playing(scripted) as info, following(replica, info) as node:
-        eventually(lambda: bool(node.fatal), "given up")
-        assert isinstance(node.fatal[0], PositionMismatchError)
-        assert len(scripted.requests) == 2
-
-
-def test_a_file_that_fails_its_checks_every_time_stops_the_replica_loudly(
-    primary: Store, replica: Store, eventually: Eventually
-) -> None:
-    """Once is the wire; three times the same file is the file."""
-    data = bytearray(Writer(primary).next_file({1: 1}))
-    data[HEADER_SIZE + 50] ^= 1
-    body = LtxBegin("made.db").pack() + pack_ltx_body(bytes(data)) + LtxEnd().pack()
-    scripted = ScriptedPrimary([body])
-    with playing(scripted) as info, following(replica, info) as node:
-        eventually(lambda: bool(node.fatal), "given up")
-        assert isinstance(node.fatal[0], LtxChecksumError)
-        assert len(scripted.requests) == 3
-        assert replica.positions() == {}
-
-
-def test_an_error_that_may_pass_is_tried_again(
-    primary: Store, replica: Store, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A reader that holds its lock, a disk that is full: no reason to give up."""
-    Writer(primary).commit({1: 1})
-    receive, failures = replica.receive_ltx, iter([BusyError("pid 1 holds SHARED"), OSError(28, "No space")])
-
-    def fails(name: str, chunks: Iterator[bytes]) -> object:
-        for error in failures:
-            raise error
-        return receive(name, chunks)
-
-    monkeypatch.setattr(replica, "receive_ltx", fails)
-    with serving(primary) as info, following(replica, info) as node:
-        eventually(lambda: replica.positions() == primary.positions(), "caught up")
-        assert node.fatal == []
-
-
-def test_our_own_bug_stops_the_replica_loudly(
-    primary: Store, replica: Store, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Rather than a thread that died without a word."""
-    Writer(primary).commit({1: 1})
-
-    def bug(name: str, chunks: Iterator[bytes]) -> None:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(replica, "receive_ltx", bug)
-    with serving(primary) as info, following(replica, info) as node:
-        eventually(lambda: bool(node.fatal), "given up")
-        assert isinstance(node.fatal[0], ZeroDivisionError)
-
-
-def test_a_refusal_is_logged_in_the_primarys_words(
-    replica: Store, eventually: Eventually, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Here: the advertise-url leads to this very node."""
-    with serving(replica) as info, following(replica, info):
-        eventually(lambda: "400 cannot connect to self" in caplog.text, "the reason")
 
 
 def test_a_handoff_is_refused_in_words(
