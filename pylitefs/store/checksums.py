@@ -42,9 +42,13 @@ class PageChecksums:
         """The checksum of a page; 0 past the end and for the lock page."""
         return self._sums[pgno - 1] if pgno <= len(self._sums) else 0
 
+    def holds(self, pages: Mapping[int, int]) -> bool:
+        """Whether each of these pages (pgno to checksum) is as it says."""
+        return all(self.page(pgno) == checksum for pgno, checksum in pages.items())
+
     def changes_nothing(self, pages: Mapping[int, int], commit: int) -> bool:
         """Whether these pages (pgno to checksum) and `commit` pages in all leave everything as it is."""
-        return commit == len(self._sums) and all(self.page(pgno) == new for pgno, new in pages.items())
+        return commit == len(self._sums) and self.holds(pages)
 
     def preview(self, pages: Mapping[int, int], commit: int) -> int:
         """The database's checksum after a transaction: its pages' new checksums, `commit` pages in all."""

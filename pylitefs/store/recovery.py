@@ -3,17 +3,22 @@
     LTX files    the last one may be torn: it was never acknowledged, and goes
     journal      hot: rolled back as SQLite would (unless its super-journal is gone: then it was committed)
     WAL          cut back to the last LTX file and checkpointed; one with other salts is set aside
-    database     its checksum must be the last LTX file's; if not, the LTX files that are kept are replayed
-                 in memory first, and over the file only if that makes it right. What was committed and not
-                 captured (by a super-journal, or without a journal) is captured as it is instead
+    database     its checksum must be the last LTX file's, and so must that file's pages; if not, the LTX
+                 files that are kept are replayed in memory first, and over the file only if that makes it
+                 right. What was committed and not captured (by a super-journal, or without a journal) is
+                 captured as it is instead
 
 The rule: what was acknowledged is kept; what would be thrown away is named in the log before it goes; and
 where files contradict each other, nothing is touched and RecoveryError says which, and the way out.
 No mount exists yet, so the data files are read and written directly.
+
+The database's checksum alone is not believed. It is a XOR of CRCs, which are linear: pages that differ from
+what they should be in the same way, say two empty ones that were never written, cancel each other out.
 """
 
 import logging
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +38,16 @@ from pylitefs.store.state import DatabaseState
 
 log = logging.getLogger("pylitefs")
 
-Last = tuple[Header, Trailer]
+
+@dataclass
+class _Last:
+    """The newest LTX file, verified."""
+
+    header: Header
+    trailer: Trailer
+    pages: dict[int, int]
+    """The checksum of each of its pages."""
+
 
 _BLOCK = 512
 """What a disk writes as a whole, at least."""
@@ -51,13 +65,13 @@ def recover(state: DatabaseState, mount_dir: Path | None = None) -> None:
     _drop_temporaries(state)
     last = _last_ltx(state)
     committed = roll_back_journal(state, mount_dir)
-    checkpoint_wal(state, last[0] if last else None)
+    checkpoint_wal(state, last.header if last else None)
     state.path(FileKind.SHM).unlink(missing_ok=True)
     marker = state.directory / MARKER
     if last is None:
         _adopt(state)
     else:
-        _match(state, *last, uncaptured=committed or _written_after(marker, last[0]))
+        _match(state, last, uncaptured=committed or _written_after(marker, last.header))
     marker.unlink(missing_ok=True)
     if tracer.active:
         tracer.emit("recovery.end", state.name, state.pos.txid, checksum=state.pos.checksum)
@@ -77,17 +91,22 @@ def _drop_temporaries(state: DatabaseState) -> None:
             path.unlink()
 
 
-def _last_ltx(state: DatabaseState) -> Last | None:
-    """The newest whole LTX file's header and trailer; a torn one after it is dropped."""
+def _last_ltx(state: DatabaseState) -> _Last | None:
+    """The newest whole LTX file; a torn one after it is dropped."""
     state.ltx.load()
     while ranges := state.ltx.ranges():
         span = max(ranges, key=lambda span: (span[1], -span[0]))
         path = state.ltx.path(*span)
+        pages: dict[int, int] = {}
+
+        def note(pgno: int, page: bytes, pages: dict[int, int] = pages) -> None:
+            pages[pgno] = page_checksum(pgno, page)
+
         try:
-            last = verify_file(path)
-            if (last[0].min_txid, last[0].max_txid) != span:
-                raise LtxError(f"{path} holds TXIDs {last[0].min_txid} to {last[0].max_txid}, not its name's")
-            return last
+            header, trailer = verify_file(path, note)
+            if (header.min_txid, header.max_txid) != span:
+                raise LtxError(f"{path} holds TXIDs {header.min_txid} to {header.max_txid}, not its name's")
+            return _Last(header, trailer, pages)
         except LtxError as error:
             if not (isinstance(error, TornLtxError) or _has_lost_blocks(path)):
                 raise RecoveryError(
@@ -142,9 +161,10 @@ def _adopt(state: DatabaseState) -> None:
     log.warning("%s had no LTX file: its %d bytes become transaction %s", state.name, size, pos)
 
 
-def _match(state: DatabaseState, header: Header, trailer: Trailer, *, uncaptured: bool) -> None:
+def _match(state: DatabaseState, last: _Last, *, uncaptured: bool) -> None:
     """Check the database file against the last LTX file; replay, capture or refuse."""
-    pos = Pos(header.max_txid, trailer.post_apply_checksum)
+    header = last.header
+    pos = Pos(header.max_txid, last.trailer.post_apply_checksum)
     state.pos, state.page_size, state.timestamp_ms = pos, header.page_size, header.timestamp_ms
     path = state.path(FileKind.DATABASE)
     uncaptured = uncaptured and state.node.status.is_primary and file_size(path) > 0
@@ -152,20 +172,28 @@ def _match(state: DatabaseState, header: Header, trailer: Trailer, *, uncaptured
         _drop(state, path)
         return
     sums = _sums(path, header)
-    if sums.value != pos.checksum:
-        if uncaptured:
-            _capture_left(state, path)
-            return
-        replay = _replayed(state, header, sums)
-        if replay is None or replay.sums.value != pos.checksum:
-            raise RecoveryError(_contradiction(state, header, path, sums.value, pos.checksum))
-        _write_replay(state, header, sums, replay)
-        sums = replay.sums
     size = header.commit * header.page_size
+    whole = sums.value == pos.checksum and file_size(path) >= size and sums.holds(last.pages)
+    if uncaptured and not whole:
+        _capture_left(state, path)
+        return
+    if not whole or _is_from_before_boot(state.ltx.path(header.min_txid, header.max_txid)):
+        replay = _replayed(state, header, sums)
+        if replay is not None and replay.sums.value == pos.checksum:
+            _write_replay(state, header, sums, replay)
+            sums = replay.sums
+        elif not whole:
+            raise RecoveryError(_contradiction(state, header, path, sums.value, pos.checksum))
     if file_size(path) != size:
         # VACUUM shrinks the file after its commit; a crash in between leaves it too long.
         os.truncate(path, size)
     state.sums = sums
+
+
+def _is_from_before_boot(path: Path) -> bool:
+    """Whether the machine was started after a file was written: then what was never synced may be lost, in
+    any part of the database."""
+    return os.stat(path).st_mtime < time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _drop(state: DatabaseState, path: Path) -> None:
@@ -258,15 +286,16 @@ def _replayed(state: DatabaseState, last: Header, sums: PageChecksums) -> _Repla
 
 def _write_replay(state: DatabaseState, last: Header, sums: PageChecksums, replay: _Replay) -> None:
     """Write each page from the last file that has it, where the database holds another."""
-    written = 0
+    wrong = {pgno for pgno in replay.newest if replay.sums.page(pgno) != sums.page(pgno)}
+    if not wrong and file_size(state.path(FileKind.DATABASE)) >= last.commit * last.page_size:
+        return
     fd = os.open(state.path(FileKind.DATABASE), os.O_RDWR | os.O_CREAT, 0o666)
     try:
         for index, path in enumerate(replay.files):
             with open_ltx(path) as decoder:
                 for pgno, page in decoder.pages():
-                    if replay.newest.get(pgno) == index and replay.sums.page(pgno) != sums.page(pgno):
+                    if pgno in wrong and replay.newest[pgno] == index:
                         pwrite_all(fd, page, (pgno - 1) * last.page_size)
-                        written += 1
         os.ftruncate(fd, last.commit * last.page_size)
         os.fsync(fd)
     finally:
@@ -277,11 +306,11 @@ def _write_replay(state: DatabaseState, last: Header, sums: PageChecksums, repla
         state.name,
         last.max_txid,
         len(replay.files),
-        written,
+        len(wrong),
     )
     if state.node.tracer.active:
         state.node.tracer.emit(
-            "recovery.ltx", state.name, last.max_txid, files=len(replay.files), pages=written
+            "recovery.ltx", state.name, last.max_txid, files=len(replay.files), pages=len(wrong)
         )
 
 

@@ -1,12 +1,14 @@
 """Retention: how long LTX files are kept for replicas that are behind.
 
 The rule: the newest file stays for good, and before a file goes, what it holds is durable elsewhere: the
-database (and its WAL, which recovery reads too) is synced first.
+database (and its WAL, which recovery reads too) is synced first, and so is their directory, or a power
+failure could bring a journal back that was removed long ago, and recovery would roll it back.
 """
 
 import os
 import time
 
+from pylitefs.store.files import sync_directory
 from pylitefs.store.names import FileKind
 from pylitefs.store.state import DatabaseState
 
@@ -26,6 +28,7 @@ def reap(state: DatabaseState, retention_s: float, now: float | None = None) -> 
         return 0
     for kind in (FileKind.DATABASE, FileKind.WAL):
         _sync(state, kind)
+    sync_directory(state.directory)
     for span in old:
         state.ltx.remove(*span)
         if state.node.tracer.active:
