@@ -5,12 +5,12 @@ what this database would become, before any page is touched; then it is durable;
 the pages under SQLite's locks; then the position moves. A file that does not fit changes nothing.
 """
 
-import io
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from pathlib import Path
+from typing import Literal
 
 from pylitefs.errors import LtxChecksumError, PositionMismatchError
 from pylitefs.ltx.checksum import page_checksum
@@ -20,7 +20,7 @@ from pylitefs.ltx.position import Pos
 from pylitefs.store.applying import Applier
 from pylitefs.store.checksums import PageChecksums
 from pylitefs.store.database import Database
-from pylitefs.store.files import sync_directory
+from pylitefs.store.files import sync_directory, write_all
 from pylitefs.store.state import DatabaseState
 
 _IN_MEMORY = 1 << 20
@@ -39,33 +39,62 @@ class Received:
     pos: Pos
 
 
-@contextmanager
-def _spool(state: DatabaseState, chunks: Iterable[bytes]) -> Iterator[tuple[BinaryIO, int, str | None]]:
-    """The whole file, in memory while small, else in `ltx/*.tmp`: (file, size, temporary path)."""
-    parts: list[bytes] = []
-    size = 0
-    feed = iter(chunks)
-    for chunk in feed:
-        parts.append(chunk)
-        size += len(chunk)
-        if size > _IN_MEMORY:
-            break
-    else:
-        yield io.BytesIO(b"".join(parts)), size, None
-        return
-    state.ltx.directory.mkdir(parents=True, exist_ok=True)
-    temporary = str(state.ltx.directory / "receiving.tmp")
-    with open(temporary, "w+b") as file:
-        try:
-            file.writelines(parts)
-            for chunk in feed:
-                file.write(chunk)
-                size += len(chunk)
-            file.flush()
-            yield file, size, temporary
-        finally:
-            if os.path.exists(temporary):
-                os.unlink(temporary)
+class _Spool:
+    """Keeps every byte that is read through it: in memory while they are few, else in `ltx/receiving.tmp`.
+
+    So a file is verified while it arrives, and is whole on disk when its last byte has been verified.
+    """
+
+    def __init__(self, state: DatabaseState, chunks: Iterable[bytes]) -> None:
+        self.size = 0
+        self._state = state
+        self._feed = iter(chunks)
+        self._rest = b""
+        self._parts: list[bytes] = []
+        self._temporary = state.ltx.directory / "receiving.tmp"
+        self._fd = -1
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes; b"" at the end."""
+        while not self._rest:
+            chunk = next(self._feed, None)
+            if chunk is None:
+                return b""
+            self._keep(chunk)
+            self._rest = chunk
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        return piece
+
+    def _keep(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        self._parts.append(chunk)
+        if self._fd < 0 and self.size > _IN_MEMORY:
+            self._state.ltx.directory.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        if self._fd >= 0:
+            write_all(self._fd, b"".join(self._parts))
+            self._parts.clear()
+
+    def store(self, path: Path) -> bytes | None:
+        """Make what was read durable under its final name; its bytes if they were few."""
+        if self._fd < 0:
+            content = b"".join(self._parts)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # As in capture.py: the sync of a new file makes its name durable as well.
+            with open(path, "wb", buffering=0) as target:
+                write_all(target.fileno(), content)
+                os.fdatasync(target.fileno())
+            return content
+        os.fsync(self._fd)
+        os.rename(self._temporary, path)
+        sync_directory(path.parent)
+        return None
+
+    def close(self) -> None:
+        """What was not stored is not kept."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._temporary.unlink(missing_ok=True)
 
 
 def receive(database: Database, applier: Applier, chunks: Iterable[bytes]) -> Received:
@@ -75,25 +104,28 @@ def receive(database: Database, applier: Applier, chunks: Iterable[bytes]) -> Re
     this database's position, LtxChecksumError for one whose result would not be what it promises.
     """
     state = database.state
-    with _spool(state, chunks) as (file, size, temporary):
-        file.seek(0)
-        decoder = Decoder(file.read)
+    spool = _Spool(state, chunks)
+    with closing(spool):
+        decoder = Decoder(spool.read)
         header = decoder.header
         changes = {pgno: page_checksum(pgno, page) for pgno, page in decoder.pages()}
         trailer = decoder.trailer
         tracer = state.node.tracer
         if tracer.active:
-            tracer.emit("ltx.verify", state.name, header.max_txid, size=size, pages=len(changes))
+            tracer.emit("ltx.verify", state.name, header.max_txid, size=spool.size, pages=len(changes))
         if header.node_id == state.node.node_id and header.max_txid <= state.pos.txid:
-            return Received(header, trailer, size, "skipped", state.pos)
+            return Received(header, trailer, spool.size, "skipped", state.pos)
         sums = _check(state, header, trailer, changes)
-        _store(state, header, file, temporary)
+        path = state.ltx.path(header.min_txid, header.max_txid)
+        state.ltx.add(header.min_txid, header.max_txid, spool.store(path))
+        if tracer.active:
+            tracer.emit("ltx.store", state.name, header.max_txid, path=str(path))
     if header.is_snapshot:
         _remove_all_but(state, header)
     pos = Pos(header.max_txid, trailer.post_apply_checksum)
     with state.apply_lock:
         # SQLite's readers may make this wait, so the state's lock is not held.
-        applier.apply(state.name, state.ltx.path(header.min_txid, header.max_txid), verified=True)
+        applier.apply(state.name, path, verified=True)
         with state.lock:
             sums.update(changes, header.commit)
             state.sums = sums
@@ -101,7 +133,7 @@ def receive(database: Database, applier: Applier, chunks: Iterable[bytes]) -> Re
             database.rollback.forget()
             state.count("commit")
             state.advance(header, pos)
-    return Received(header, trailer, size, "snapshot" if header.is_snapshot else "applied", pos)
+    return Received(header, trailer, spool.size, "snapshot" if header.is_snapshot else "applied", pos)
 
 
 def _check(
@@ -125,29 +157,6 @@ def _check(
             f"database give {result:016x}: remove {state.directory} on this node to take a snapshot"
         )
     return sums
-
-
-def _store(state: DatabaseState, header: Header, file: BinaryIO, temporary: str | None) -> None:
-    """Make the LTX file durable under its final name."""
-    state.ltx.directory.mkdir(parents=True, exist_ok=True)
-    path = state.ltx.path(header.min_txid, header.max_txid)
-    content = None
-    if temporary is None:
-        file.seek(0)
-        content = file.read()
-        # As in capture.py: the sync of a new file makes its name durable as well.
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-        with open(fd, "wb", buffering=0) as target:
-            target.write(content)
-            os.fdatasync(fd)
-    else:
-        os.fsync(file.fileno())
-        os.rename(temporary, path)
-        sync_directory(path.parent)
-    state.ltx.add(header.min_txid, header.max_txid, content)
-    tracer = state.node.tracer
-    if tracer.active:
-        tracer.emit("ltx.store", state.name, header.max_txid, path=str(path))
 
 
 def _remove_all_but(state: DatabaseState, header: Header) -> None:
