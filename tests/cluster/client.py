@@ -2,10 +2,10 @@
 
     python -m tests.cluster.client PATH OPTIONS      orders on stdin, answers on stdout, JSON, one a line
 
-Options: role (writer, reader, shell); timeout (busy timeout, seconds); mmap (bytes); reopen (after an
-error, connect again); for a writer number and seed; for a reader hold (seconds that a read transaction
-stays open), gap (seconds between two), fresh (each on a new connection). It looks for orders between two
-steps, so an answer that does not come means that SQLite hangs. It ends with its stdin.
+Options: role (writer, reader, shell); timeout (busy timeout, seconds); mmap (bytes); gap (seconds between
+two steps); reopen (after an error, connect again); for a writer number and seed; for a reader hold (seconds
+that a read transaction stays open), fresh (each on a new connection). It looks for orders between two steps,
+so an answer that does not come means that SQLite hangs. It ends with its stdin.
 """
 
 import json
@@ -65,6 +65,7 @@ class Client:
         except sqlite3.Error as error:
             self.failed(error)
         self.longest = max(self.longest, time.monotonic() - started)
+        time.sleep(self.options.get("gap", 0.0))
 
     def failed(self, error: sqlite3.Error) -> None:
         self.errors[str(error)] += 1
@@ -98,6 +99,9 @@ class Client:
         match order["do"]:
             case "run":
                 self.running = True
+                return {}
+            case "reconnect":
+                self.reconnect()
                 return {}
             case "pause":
                 self.running = False
@@ -179,8 +183,6 @@ class ReaderClient(Client):
             wrong.append(f"went back from {older} to {seqs}")
         self.seen = seqs
         self.wrong += wrong
-        if gap := self.options.get("gap"):
-            time.sleep(gap)
 
     def report(self) -> Message:
         return super().report() | {"wrong": self.wrong[:5], "seen": self.seen}
