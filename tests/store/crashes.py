@@ -1,0 +1,179 @@
+"""Crashes without crashing: what a data directory looked like before each system call that changed it.
+
+`Recorder` wraps the calls of `os` through which everything in `pylitefs.store` changes files. Before each
+it keeps an image: what `kill -9` at that moment leaves behind. It also follows what was synced, so that
+`PowerFailure` images can be made: there, what was never synced may be lost.
+"""
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+_BLOCK = 512
+"""Bytes that a disk writes as a whole."""
+
+Files = dict[str, bytes]
+"""Path below the data directory to content."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """The data directory at one moment."""
+
+    step: int
+    call: str
+    """The call that is about to be made: `unlink dbs/a.db/journal`."""
+    files: Files
+    durable: Files
+    """What would be left if nothing that was not synced survived, and no removal of a name either."""
+    gone: frozenset[str]
+    """Names that were removed, which a power failure may bring back."""
+    noted: Any
+    """What the test had noted by then: the transactions that SQLite had acknowledged, say."""
+
+    def write(self, directory: Path, files: Files | None = None) -> Path:
+        """Lay the files out below `directory`."""
+        for name, content in (self.files if files is None else files).items():
+            path = directory / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return directory
+
+    def after_power_failure(self, chance: random.Random) -> Files:
+        """One of the states that a power failure may leave: each block either as synced or as written."""
+        names = {*self.files, *self.durable}
+        result: Files = {}
+        keeps_all, loses_all = chance.random() < 0.15, chance.random() < 0.3
+        for name in sorted(names):
+            if name not in self.files and (keeps_all or chance.random() < 0.5):
+                continue  # It was removed, and that survived.
+            if name not in self.durable and (loses_all or chance.random() < 0.3):
+                continue  # It was made, and its name was not synced.
+            old, new = self.durable.get(name, b""), self.files.get(name, self.durable.get(name, b""))
+            result[name] = new if keeps_all else old if loses_all else _mixed(old, new, chance)
+        return result
+
+
+def _mixed(old: bytes, new: bytes, chance: random.Random) -> bytes:
+    if old == new:
+        return new
+    size = chance.choice((len(old), len(new)))
+    density = chance.random()
+    parts = []
+    for at in range(0, size, _BLOCK):
+        source = new if chance.random() < density else old
+        parts.append(source[at : at + _BLOCK].ljust(min(_BLOCK, size - at), b"\0"))
+    return b"".join(parts)
+
+
+@dataclass
+class Recorder:
+    """Records images of `directory`; `note` is called for each."""
+
+    directory: Path
+    note: Callable[[], Any] = lambda: None
+    images: list[Image] = field(default_factory=list)
+    steps: int = 0
+    _durable: dict[int, bytes] = field(default_factory=dict)
+    """Content by inode as it was synced last."""
+    _names: dict[str, int] = field(default_factory=dict)
+    """Durable names and the inodes they lead to."""
+    _busy: bool = False
+
+    def __post_init__(self) -> None:
+        for name, path in self._walk():
+            self._durable[path.stat().st_ino] = path.read_bytes()
+            self._names[name] = path.stat().st_ino
+
+    def _walk(self) -> Iterator[tuple[str, Path]]:
+        for path in sorted(self.directory.rglob("*")):
+            if path.is_file():
+                yield str(path.relative_to(self.directory)), path
+
+    def take(self, call: str) -> None:
+        """Keep an image, unless nothing changed since the last."""
+        files = {name: path.read_bytes() for name, path in self._walk()}
+        durable = {name: self._durable.get(inode, b"") for name, inode in self._names.items()}
+        noted = self.note()
+        self.steps += 1
+        if self.images:
+            last = self.images[-1]
+            if (last.files, last.durable, last.noted) == (files, durable, noted):
+                return
+        gone = frozenset(durable.keys() - files.keys())
+        self.images.append(Image(self.steps, call, files, durable, gone, noted))
+
+    def _name(self, path: object) -> str | None:
+        text = os.path.abspath(os.fsdecode(path))  # type: ignore[arg-type]
+        start = f"{self.directory}/"
+        return text.removeprefix(start) if text.startswith(start) else None
+
+    def _name_of(self, fd: int) -> str | None:
+        return self._name(os.readlink(f"/proc/self/fd/{fd}"))
+
+    def synced(self, fd: int) -> None:
+        """A file (then its name, too, as ext4, XFS and btrfs do it for a new one) or a directory was
+        synced."""
+        path = os.readlink(f"/proc/self/fd/{fd}")
+        if os.path.isdir(path):
+            below = self._name(path + "/")
+            self._names = {
+                name: inode
+                for name, inode in self._names.items()
+                if os.path.dirname(name) != below or (self.directory / name).exists()
+            }
+            self._names |= {
+                name: found.stat().st_ino for name, found in self._walk() if os.path.dirname(name) == below
+            }
+            return
+        inode = os.fstat(fd).st_ino
+        with open(f"/proc/self/fd/{fd}", "rb") as file:  # The descriptor itself may be write-only.
+            self._durable[inode] = file.read()
+        if os.path.exists(path) and (name := self._name(path)) is not None:
+            self._names[name] = inode
+
+    @contextmanager
+    def recording(self) -> Iterator["Recorder"]:
+        """Within, every call of `os` that changes something below the directory is a moment to crash at."""
+        wrapped: dict[str, Callable[..., Any]] = {}
+
+        def wrap(
+            call: str, name_of: Callable[..., str | None], after: Callable[..., None] | None = None
+        ) -> None:
+            original = wrapped[call] = getattr(os, call)
+
+            def wrapper(*args: Any, **options: Any) -> Any:
+                if self._busy:
+                    return original(*args, **options)
+                self._busy = True
+                try:
+                    name = name_of(*args)
+                    if name is not None:
+                        self.take(f"{call} {name}")
+                    result = original(*args, **options)
+                    if name is not None and after is not None:
+                        after(*args)
+                finally:
+                    self._busy = False
+                return result
+
+            setattr(os, call, wrapper)
+
+        changing = os.O_CREAT | os.O_TRUNC
+        wrap("open", lambda path, flags, *_: self._name(path) if flags & changing else None)
+        for call in ("write", "pwrite", "ftruncate"):
+            wrap(call, lambda fd, *_: self._name_of(fd))
+        for call in ("fsync", "fdatasync"):
+            wrap(call, lambda fd, *_: self._name_of(fd) or "", lambda fd, *_: self.synced(fd))
+        for call in ("truncate", "unlink", "rename", "replace", "rmdir"):
+            wrap(call, lambda path, *_: self._name(path))
+        try:
+            yield self
+            self.take("the end")
+        finally:
+            for call, original in wrapped.items():
+                setattr(os, call, original)

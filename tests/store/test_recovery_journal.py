@@ -1,0 +1,278 @@
+"""Recovery of the rollback journal: hot ones, of several segments, of several databases; and of writes
+without one.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pylitefs.errors import RecoveryError
+from pylitefs.sqlite.journal import JournalHeader, read_super_journal
+from pylitefs.store.names import FileKind
+from pylitefs.store.rollback import MARKER
+from pylitefs.store.store import Store
+from tests.store.lefts import leave, make, side, spill, values
+from tests.store.serving import Served
+from tests.store.support import data_file, opened
+
+
+@pytest.mark.parametrize("mode", ["delete", "truncate", "persist"])
+def test_a_hot_journal_is_rolled_back(
+    store: Store, served: Served, tmp_path: Path, mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    db = make(served, f"journal_mode={mode}", "page_size=1024")
+    before = store.positions()
+    whole = data_file(store, "a.db").read_bytes()
+    spill(db)
+    left = leave(store, tmp_path / "left")
+    assert side(left, FileKind.DATABASE).read_bytes() != whole
+    caplog.set_level(logging.INFO)
+    with opened(left) as again:
+        assert values(again) == [0, 1]
+        assert again.positions() == before
+        assert data_file(again, "a.db").read_bytes() == whole
+    assert "a.db: a hot journal was rolled back" in caplog.text
+    assert not side(left, FileKind.JOURNAL).exists()
+
+
+def test_a_hot_journal_of_several_segments_is_rolled_back(
+    store: Store, served: Served, tmp_path: Path
+) -> None:
+    db = make(served, "page_size=512", count=40)
+    db.execute("PRAGMA cache_size=2")
+    db.execute("BEGIN")
+    for value in range(40):
+        db.execute("UPDATE t SET pad = randomblob(600) WHERE v = ?", (value,))
+    left = leave(store, tmp_path / "left")
+    journal = side(left, FileKind.JOURNAL).read_bytes()
+    magic = journal[:8]
+    headers = [at for at in range(0, len(journal), 512) if journal[at : at + 8] == magic]
+    assert len(headers) > 3, "the journal was to have several segments"
+    with opened(left) as again:
+        assert values(again) == list(range(40))
+        assert again.positions() == store.positions()
+
+
+def test_a_hot_journal_of_the_very_first_transaction_leaves_no_database(
+    store: Store, served: Served, tmp_path: Path
+) -> None:
+    db = served.connect("a.db", "page_size=512")
+    db.execute("PRAGMA cache_size=1")
+    db.execute("BEGIN")
+    db.execute("CREATE TABLE t (v)")
+    db.executemany("INSERT INTO t VALUES (randomblob(400))", [()] * 30)
+    left = leave(store, tmp_path / "left")
+    assert side(left, FileKind.DATABASE).stat().st_size > 0
+    with opened(left) as again:
+        assert again.names() == [] and again.positions() == {}
+    assert not (left / "dbs" / "a.db").exists(), "nothing of the name is left"
+
+
+def test_a_journal_that_was_never_synced_is_none(store: Store, served: Served, tmp_path: Path) -> None:
+    """Its header is still zero, and no page was written."""
+    db = make(served)
+    db.execute("BEGIN")
+    db.execute("UPDATE t SET v = 'lost'")
+    left = leave(store, tmp_path / "left")
+    assert not any(side(left, FileKind.JOURNAL).read_bytes()[:8])
+    with opened(left) as again:
+        assert values(again) == [0, 1]
+    assert not side(left, FileKind.JOURNAL).exists()
+
+
+def test_a_transaction_whose_ltx_file_is_durable_is_replayed_over_its_hot_journal(
+    store: Store, served: Served, tmp_path: Path
+) -> None:
+    """The node was killed between the LTX file and the journal's end: SQLite's client got no answer."""
+    db = make(served)
+    lefts: list[Path] = []
+
+    def crash(name: str, *_: object) -> None:
+        lefts.append(leave(store, tmp_path / "left"))
+
+    store.subscribe(crash)
+    db.execute("INSERT INTO t VALUES (2, NULL)")
+    (left,) = lefts
+    assert side(left, FileKind.JOURNAL).exists()
+    with opened(left) as again:
+        assert values(again) == [0, 1, 2]
+        assert again.positions() == store.positions()
+
+
+def leave_two(
+    store: Store, served: Served, to: Path, moment: Callable[[], bool]
+) -> Path:
+    """Two databases, one transaction over both, and the data directory at the first `moment` of it."""
+    db = make(served, "page_size=1024")
+    make(served, name="b.db").close()
+    db.execute("ATTACH ? AS b", (served.uri("b.db"),))
+    lefts: list[Path] = []
+
+    def look(call: str, name: str) -> int:
+        if not lefts and moment():
+            lefts.append(leave(store, to))
+        return 0
+
+    served.refuse = look
+    db.execute("BEGIN")
+    db.execute("UPDATE main.t SET v = 7")
+    db.execute("UPDATE b.t SET v = 7")
+    db.execute("COMMIT")
+    return lefts[0]
+
+
+def super_journal_of(journal: Path) -> Path | None:
+    raw = journal.read_bytes()
+    name = read_super_journal(lambda offset, size: raw[offset : offset + size], len(raw))
+    return Path(name) if name else None
+
+
+def super_journals(store: Store) -> list[Path]:
+    return list(store.data_dir.glob("dbs/*/mj*"))
+
+
+def test_while_its_super_journal_is_there_a_transaction_over_two_databases_is_rolled_back(
+    store: Store, served: Served, tmp_path: Path
+) -> None:
+    db_bytes = data_file(store, "a.db")
+
+    def pages_written() -> bool:
+        return bool(super_journals(store)) and db_bytes.read_bytes() != before[0]
+
+    before = [b""]
+    store.subscribe(lambda *_: before.__setitem__(0, db_bytes.read_bytes() if db_bytes.exists() else b""))
+    left = leave_two(store, served, tmp_path / "left", pages_written)
+    with opened(left, mount_dir=served.directory) as again:
+        assert values(again) == values(again, "b.db") == [0, 1]
+    assert not list(left.rglob("mj*")), "the super-journal has done its work"
+
+
+@pytest.mark.parametrize("through_a_link", [False, True])
+def test_once_its_super_journal_is_gone_a_transaction_over_two_databases_is_committed(
+    store: Store, served: Served, tmp_path: Path, caplog: pytest.LogCaptureFixture, through_a_link: bool
+) -> None:
+    """Its client was told so, though no LTX file was made yet; the LTX files kept must not undo it."""
+    seen: list[bool] = []
+
+    def gone() -> bool:
+        seen.append(bool(super_journals(store)))
+        return any(seen) and not seen[-1]
+
+    left = leave_two(store, served, tmp_path / "left", gone)
+    assert side(left, FileKind.JOURNAL).exists()
+    mount_dir = served.directory
+    if through_a_link:
+        mount_dir = tmp_path / "link"
+        mount_dir.symlink_to(served.directory)
+    caplog.set_level(logging.INFO)
+    with opened(left, mount_dir=mount_dir) as again:
+        assert values(again) == values(again, "b.db") == [7, 7]
+        assert again.positions() == store.positions(), "what the node would have captured"
+    assert "the super-journal of its journal is gone" in caplog.text
+    assert "outside the mount" not in caplog.text
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_super_journal_outside_the_mount_decides_and_is_named(
+    store: Store, served: Served, tmp_path: Path, caplog: pytest.LogCaptureFixture, there: bool
+) -> None:
+    """The transaction's first database was elsewhere on this machine, and so is its super-journal."""
+    def named() -> bool:
+        journals = [side(store.data_dir, FileKind.JOURNAL, name) for name in ("a.db", "b.db")]
+        return all(path.exists() and super_journal_of(path) for path in journals)
+
+    left = leave_two(store, served, tmp_path / "left", named)
+    for path in left.glob("dbs/*/mj*"):
+        path.unlink()
+    super_journal = super_journal_of(side(left, FileKind.JOURNAL))
+    assert super_journal is not None and super_journal.parent == served.directory
+    if there:
+        super_journal.write_bytes(b"")
+    with opened(left, mount_dir=tmp_path / "another mount") as again:
+        assert values(again) == ([0, 1] if there else [7, 7])
+    super_journal.unlink(missing_ok=True)
+    assert f"a super-journal outside the mount, {super_journal}" in caplog.text
+    assert ("is there: rolled back" if there else "is gone: committed") in caplog.text
+
+
+def leave_unjournaled(store: Store, served: Served, to: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A commit in journal_mode OFF that nothing has captured yet, and the node killed."""
+    monkeypatch.setattr(store, "later", lambda name, what: None)
+    db = make(served)
+    db.execute("PRAGMA journal_mode=off")
+    db.execute("INSERT INTO t VALUES (2, NULL)")
+    return leave(store, to)
+
+
+def test_a_commit_without_a_journal_is_captured_at_the_next_start(
+    store: Store,
+    served: Served,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Though the LTX files that are kept could undo it."""
+    left = leave_unjournaled(store, served, tmp_path / "left", monkeypatch)
+    txid = store.require("a.db").pos.txid
+    assert (left / "dbs" / "a.db" / MARKER).read_text() == f"{txid:016x}\n"
+    with opened(left) as again:
+        assert values(again) == [0, 1, 2]
+        assert again.require("a.db").pos.txid == txid + 1
+        assert not (left / "dbs" / "a.db" / MARKER).exists()
+    assert "was left with pages that no LTX file holds" in caplog.text
+    assert "integrity_check" in caplog.text
+
+
+def test_a_marker_older_than_the_last_ltx_file_means_nothing(
+    store: Store, served: Served, tmp_path: Path
+) -> None:
+    """The pages were captured, and then the node was killed before the marker was gone."""
+    make(served).close()
+    left = leave(store, tmp_path / "left")
+    txid = store.require("a.db").pos.txid
+    for text in (f"{txid - 1:016x}\n", ""):
+        (left / "dbs" / "a.db" / MARKER).write_text(text)
+        path = side(left, FileKind.DATABASE)
+        path.write_bytes(path.read_bytes()[:4096])
+        with opened(left) as again:
+            assert values(again) == [0, 1]
+            assert again.positions() == store.positions()
+        assert not (left / "dbs" / "a.db" / MARKER).exists()
+
+
+def test_a_database_that_a_write_without_a_journal_destroyed_is_an_error(
+    store: Store, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = leave_unjournaled(store, served, tmp_path / "left", monkeypatch)
+    path = side(left, FileKind.DATABASE)
+    path.write_bytes(bytes(4096) + path.read_bytes()[4096:])
+    said = "a client was killed while it wrote without a journal"
+    with pytest.raises(RecoveryError, match=said), opened(left):
+        pass
+
+
+def test_a_journal_of_another_page_size_is_played_back_by_its_own(tmp_path: Path) -> None:
+    """VACUUM with a new page size writes pages of the new size, and the journal holds the old ones."""
+    with opened(tmp_path / "data") as store:
+        served = Served(store, tmp_path / "mnt")
+        db = make(served, "page_size=512", count=12)
+        whole = data_file(store, "a.db").read_bytes()
+        lefts: list[Path] = []
+
+        def look(call: str, name: str) -> int:
+            if call in ("unlink", "truncate") and data_file(store, "a.db").read_bytes()[:100] != whole[:100]:
+                lefts.append(leave(store, tmp_path / f"left{len(lefts)}"))
+            return 0
+
+        db.execute("PRAGMA page_size=2048")
+        served.refuse = look
+        db.execute("VACUUM")
+        served.refuse = lambda call, name: 0
+        served.close()
+    first = side(lefts[0], FileKind.JOURNAL).read_bytes()
+    assert JournalHeader.parse(first[:28]).page_size == 512
+    with opened(lefts[0]) as again:
+        assert values(again) == list(range(12))
+        assert data_file(again, "a.db").read_bytes() == whole
