@@ -140,9 +140,12 @@ class ClusterNode:
         """The path of a database on this node's mount."""
         return self.mount / name
 
+    def command(self) -> list[str]:
+        """What is run: a node that ends with its standard input."""
+        return [sys.executable, "-m", "pylitefs", "mount", "-config", str(self.config), "--until-eof"]
+
     def start(self, arguments: Sequence[str] = ()) -> None:
         """Start the process; `wait_ready` tells when it serves. `arguments` go to `pylitefs mount`."""
-        command = [sys.executable, "-m", "pylitefs", "mount", "-config", str(self.config), "--until-eof"]
         self._close()
         environment, inherited = {**os.environ, "PYTHONFAULTHANDLER": "1"}, []
         if self.controlled:
@@ -151,7 +154,7 @@ class ClusterNode:
             inherited.append(self.control.fd_for_node)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, *arguments],
+                [*self.command(), *arguments],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "export": "pylitefs.cli.transfer:export_command",
         "import": "pylitefs.cli.transfer:import_command",
         "ltx": "pylitefs.cli.ltx:ltx",
+        "compare": "pylitefs.cli.compare:compare",
         "version": "pylitefs.cli.version:version",
     }
 )

@@ -179,7 +179,8 @@ class Api:
             "primary": {"hostname": hostname} if hostname is not None else None,
         }
         known = {key: value for key, value in facts.items() if value is not None}
-        return Response(json.dumps(known, indent=2, ensure_ascii=False) + "\n", media_type="application/json")
+        # JSON, but as LiteFS sends it: without saying so.
+        return Response(json.dumps(known, indent=2, ensure_ascii=False) + "\n", media_type="text/plain")
 
     async def _promote(self, _request: Request) -> Response:
         status = self._store.status

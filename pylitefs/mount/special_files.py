@@ -86,8 +86,8 @@ class SpecialFile:
 
     @property
     def mode(self) -> int:
-        """Permission bits: all may be read, only the lock file opened for writing."""
-        return 0o666 if self.name.kind is SpecialKind.LOCK else 0o444
+        """Permission bits, as LiteFS shows them; what may be written is decided when it is opened."""
+        return 0o666 if self.name.kind is SpecialKind.POS else 0o444
 
     @property
     def mtime_ns(self) -> int:

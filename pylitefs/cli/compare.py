@@ -1,0 +1,80 @@
+"""`pylitefs compare`: the same work on pylitefs and on real LiteFS, and every difference."""
+
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from pylitefs.compare import comparison, programs, report
+from pylitefs.compare import mixed as mixed_clusters
+from pylitefs.compare.findings import known_differences
+from pylitefs.compare.mixed import MixedOutcome
+from pylitefs.compare.programs import Program
+from pylitefs.compare.runner import Outcome
+from pylitefs.compare.workload import Workload, all_workloads, chosen
+
+EXIT_UNKNOWN = 1
+
+
+@click.command(short_help="Run beside real LiteFS and show every difference.")
+@click.argument("workloads", nargs=-1, metavar="[WORKLOAD]…")
+@click.option("--litefs", type=click.Path(path_type=Path), help="The other program; else litefs on the PATH.")
+@click.option("--mixed", is_flag=True, help="Mix both: each follows and takes over the other.")
+@click.option("--list", "listing", is_flag=True, help="List the workloads and end.")
+@click.option("--slow", is_flag=True, help="Also the workloads that take long.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write everything seen as JSON.")
+@click.option("--html", "html_path", type=click.Path(path_type=Path), help="Write a page with timelines.")
+@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where; else a temporary folder.")
+@click.option("--keep", is_flag=True, help="Leave the nodes' files.")
+def compare(
+    *,
+    workloads: tuple[str, ...],
+    litefs: Path | None,
+    mixed: bool,
+    listing: bool,
+    slow: bool,
+    json_path: Path | None,
+    html_path: Path | None,
+    directory: Path | None,
+    keep: bool,
+) -> int:
+    """Run workloads on a primary and a replica of pylitefs and of another program, step by step.
+
+    Without WORKLOADs all are run. Ends with 0 if every difference is a known one.
+    """
+    console = Console()
+    if listing:
+        for workload in all_workloads():
+            click.echo(f"{workload.name:26} {workload.title}{' (--slow)' if workload.slow else ''}")
+        return 0
+    selected = chosen(workloads, slow=slow)
+    theirs = programs.find(litefs)
+    known = [] if theirs.is_pylitefs else known_differences()
+
+    def tell(outcome: Outcome) -> None:
+        console.print(report.line(outcome), highlight=False)
+
+    with comparison.ended_by_signals(), comparison.work_directory(directory, keep=keep) as base:
+        comparison.pin()
+        console.print(f"pylitefs {programs.ours().version} beside {theirs.name} {theirs.version}")
+        if mixed:
+            return _mixed(console, selected, theirs, base)
+        result = comparison.run(selected, programs.ours(), theirs, known, base, on_outcome=tell)
+    report.show(console, result, known)
+    if json_path:
+        json_path.write_text(json.dumps(report.as_json(result, known), indent=1) + "\n")
+    if html_path:
+        from pylitefs.compare.html import page
+
+        html_path.write_text(page(report.as_json(result, known)))
+    return EXIT_UNKNOWN if result.unknown else 0
+
+
+def _mixed(console: Console, workloads: list[Workload], theirs: Program, base: Path) -> int:
+    def tell(outcome: MixedOutcome) -> None:
+        for text in report.mixed_lines(outcome):
+            console.print(text, highlight=False)
+
+    outcomes = mixed_clusters.run(workloads, programs.ours(), theirs, base, tell)
+    return EXIT_UNKNOWN if any(outcome.findings.differences for outcome in outcomes) else 0

@@ -1,0 +1,53 @@
+"""Runs a program that knows nothing of its parent, and ends it when the parent is gone.
+
+    python -m pylitefs.compare.guard PROGRAM ARGUMENTS…
+
+The rule: the program never outlives the one that started it. When standard input ends, or a signal says
+so, the program is told to end (SIGTERM), and after a while made to; if the guard itself is killed, so is
+the program. The exit code is the program's.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from types import FrameType
+
+_PATIENCE = 8.0
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def guard(command: Sequence[str]) -> int:
+    """Run `command` until it ends or this process's standard input does."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent)  # noqa: PLW1509
+
+    def end(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        process.send_signal(signal.SIGTERM)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGABRT):
+        signal.signal(number, end)
+
+    def end_with_stdin() -> None:
+        while os.read(0, 4096):
+            pass
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+    threading.Thread(target=end_with_stdin, daemon=True).start()
+    code = process.wait()
+    return code if code >= 0 else 128 - code
+
+
+if __name__ == "__main__":
+    sys.exit(guard(sys.argv[1:]))
