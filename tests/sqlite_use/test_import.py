@@ -118,17 +118,22 @@ def test_again_and_again_while_others_read_and_write(pair: Pair, tmp_path: Path,
         )
         for node in pair.cluster
     ]
-    for reader in readers:
-        assert reader.stdout and reader.stdout.readline() == "ready\n"
-    for _ in range(3):
-        for data in (two, one):
-            assert import_(pair, name, data).status_code == httpx.codes.OK
-            pair.wait_replica(name)
-    for data in (two, one) * 20:
-        if all(reader.poll() is not None for reader in readers):
-            break
-        import_(pair, name, data)
-    assert [reader.communicate(timeout=20)[0] for reader in readers] == ["100 200\n"] * 2
+    try:
+        for reader in readers:
+            assert reader.stdout and reader.stdout.readline() == "ready\n"
+        for _ in range(3):
+            for data in (two, one):
+                assert import_(pair, name, data).status_code == httpx.codes.OK
+                pair.wait_replica(name)
+        for data in (two, one) * 20:
+            if all(reader.poll() is not None for reader in readers):
+                break
+            import_(pair, name, data)
+        assert [reader.communicate(timeout=20)[0] for reader in readers] == ["100 200\n"] * 2
+    finally:
+        for reader in readers:
+            reader.kill()
+            reader.wait()
     pair.check(name)
 
 
