@@ -110,6 +110,7 @@ class ClusterNode:
     """Whether the node gets a control channel: then `control.gate(…)` holds it at a tracepoint."""
     control: Control | None = field(default=None, repr=False)
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _told: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
     def mount(self) -> Path:
@@ -208,12 +209,18 @@ class ClusterNode:
         except subprocess.TimeoutExpired:
             return None
 
+    def tell_to_end(self) -> None:
+        """SIGTERM, once: a second one can meet a Python that has put the default back, and kill it."""
+        if self._told is not self.process:
+            self._told = self.process
+            self.signal(signal.SIGTERM)
+
     def stop(self, seconds: float = STOP_SECONDS) -> int | None:
         """End it, by force if need be; nothing is mounted afterwards. The exit code (negative: the signal).
 
         A node that does not end by itself leaves every thread's stack in its log.
         """
-        self.signal(signal.SIGTERM)
+        self.tell_to_end()
         self._close()
         code = self.wait(seconds)
         if code is None:
@@ -300,7 +307,7 @@ class Cluster:
     def stop(self, seconds: float = STOP_SECONDS) -> dict[str, int | None]:
         """Stop every node, together; their exit codes by name."""
         for node in self.nodes:
-            node.signal(signal.SIGTERM)
+            node.tell_to_end()
         return {node.name: node.stop(seconds) for node in self.nodes}
 
     def wait_synced(self, seconds: float = 10.0) -> None:
