@@ -80,11 +80,12 @@ class _Spool:
         if self._fd < 0:
             content = b"".join(self._parts)
             path.parent.mkdir(parents=True, exist_ok=True)
-            # As in capture.py: the sync of a new file makes its name durable as well.
-            with open(path, "wb", buffering=0) as target:
-                write_all(target.fileno(), content)
-                os.fdatasync(target.fileno())
-            return content
+            if not path.exists():
+                _write_new(path, content)
+                return content
+            # It came before, and may be half applied: not for a moment is it to be torn.
+            self._fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+            write_all(self._fd, content)
         os.fsync(self._fd)
         os.rename(self._temporary, path)
         sync_directory(path.parent)
@@ -95,6 +96,17 @@ class _Spool:
         if self._fd >= 0:
             os.close(self._fd)
             self._temporary.unlink(missing_ok=True)
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    """A new file, durable. As in capture.py: its sync makes its name durable as well."""
+    with open(path, "xb", buffering=0) as target:
+        try:
+            write_all(target.fileno(), content)
+            os.fdatasync(target.fileno())
+        except BaseException:
+            path.unlink()
+            raise
 
 
 def receive(database: Database, applier: Applier, chunks: Iterable[bytes]) -> Received:

@@ -176,19 +176,19 @@ class Database:
 
     def release(self, kind: FileKind, fd: int, applier: bool = False) -> None:
         """The last copy of a descriptor was closed. What `cp` left unfinished is not kept."""
+        left = ""
         with self.state.lock:
             self._live[kind].discard(fd)
             self._write_only.discard(fd)
-            importing = fd in self._imports
-            if importing and self._finish_import(fd):
-                importing = False
+            try:
+                if fd in self._imports and not self._finish_import(fd) and os.fstat(fd).st_size:
+                    left = "it is not a whole SQLite database"
+            except OSError as error:
+                left = str(error)
             self._imports.discard(fd)
-            size = os.fstat(fd).st_size
             os.close(fd)
-        if importing and size:
-            self.state.node.refuse(
-                self.name, "copying a file onto the mount", "it is not a whole SQLite database", _USE_IMPORT
-            )
+        if left:
+            self.state.node.refuse(self.name, "copying a file onto the mount", left, _USE_IMPORT)
             self._services.later(self.name, "remove")
 
     def flush(self, kind: FileKind, fd: int, applier: bool = False) -> None:
@@ -208,8 +208,8 @@ class Database:
         commit = header.pages(size)
         if commit == 0 or size < commit * header.page_size:
             return False
-        self._imports.discard(fd)
         commit_whole_file(self.state, header.page_size, commit)
+        self._imports.discard(fd)
         return True
 
     # -- write ---------------------------------------------------------------------------------------
@@ -341,8 +341,11 @@ class Database:
             os.unlink(self.path(kind))
             self._live[kind].clear()
             self.state.forget_fd(kind)
-            if kind is FileKind.DATABASE and self.pos.txid == 0:
-                self._remove_directory()
+            if kind is FileKind.DATABASE:
+                self._imports.clear()
+                self._write_only.clear()
+                if self.pos.txid == 0:
+                    self._remove_directory()
 
     def _forget(self, kind: FileKind) -> None:
         if kind is FileKind.WAL:

@@ -75,11 +75,11 @@ def import_file(database: Database, applier: Applier, path: Path) -> Pos:
     try:
         with open(path, "rb") as file, state.apply_lock, applier.write_lock(database.name) as lock:
             with state.lock:
-                database.rollback.forget()
                 counters = _next_counters(database)
                 pages = _anew(pages_in_file(file.fileno(), all_pgnos(count, page_size), page_size), *counters)
                 pos = commit_transaction(state, page_size, count, pages, replace=True)
                 assert pos is not None
+                database.rollback.forget()
                 database.wal.tracker.reset(count)
             lock.apply(state.ltx.path(pos.txid, pos.txid), verified=True)
     except ApplierError:

@@ -53,6 +53,7 @@ class LtxFiles:
         with self._lock:
             if span not in self._ranges[-1:]:
                 insort(self._ranges, span)
+            self._cached -= len(self._cache.pop(span, b""))
             if content is not None and len(content) <= _CACHE_BYTES // 4:
                 self._cache[span] = content
                 self._cached += len(content)

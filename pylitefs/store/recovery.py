@@ -25,7 +25,7 @@ from pathlib import Path
 from pylitefs.errors import LtxError, RecoveryError, SqliteFormatError, TornLtxError
 from pylitefs.ltx.checksum import page_checksum
 from pylitefs.ltx.decoder import open_ltx, verify_file
-from pylitefs.ltx.header import Header, Trailer
+from pylitefs.ltx.header import TRAILER_SIZE, Header, Trailer
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.store.capture import all_pgnos, commit_whole_file, pages_in_file
@@ -128,14 +128,17 @@ def _last_ltx(state: DatabaseState) -> _Last | None:
 
 
 def _has_lost_blocks(path: Path) -> bool:
-    """Whether a block of the file is all zeros, as after a power failure that came before its sync was done:
-    the length survived and some of the data did not. (Compressed pages have no such block.)"""
+    """Whether a block of the file, or its trailer, is all zeros, as after a power failure that came before
+    the sync was done: the length survived and some data did not. (Compressed pages have no such block.)
+    """
+    chunk = b""
     with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
+        while more := file.read(_CHUNK):
+            chunk = more
             blocks = [chunk[at : at + _BLOCK] for at in range(0, len(chunk), _BLOCK)]
             if any(not any(block) for block in blocks):
                 return True
-    return False
+    return not any(chunk[-TRAILER_SIZE:])
 
 
 def _adopt(state: DatabaseState) -> None:

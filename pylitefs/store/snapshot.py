@@ -12,18 +12,19 @@ the WAL away.
 import errno
 import os
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pylitefs.errors import BusyError, DatabaseNotFoundError, LtxChecksumError
+from pylitefs.errors import BusyError, DatabaseNotFoundError, LtxChecksumError, SqliteFormatError
 from pylitefs.ltx.checksum import page_checksum
 from pylitefs.ltx.encoder import Encoder
 from pylitefs.ltx.header import FLAG_LZ4, Header
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
+from pylitefs.sqlite.wal import FRAME_HEADER_SIZE
 from pylitefs.store.applying import Applier
 from pylitefs.store.capture import all_pgnos, pages_in_file
 from pylitefs.store.checksums import PageChecksums
@@ -162,11 +163,12 @@ def _facts(database: "Database") -> _Copy:
 
 
 def _is_wal(database: "Database") -> bool:
-    try:
-        fd = database.state.fd(FileKind.DATABASE)
-        return DatabaseHeader.parse(os.pread(fd, DATABASE_HEADER_SIZE, 0)).is_wal
-    except Exception:
-        return False
+    with database.state.lock:
+        try:
+            fd = database.state.fd(FileKind.DATABASE)
+            return DatabaseHeader.parse(os.pread(fd, DATABASE_HEADER_SIZE, 0)).is_wal
+        except (OSError, SqliteFormatError):
+            return False
 
 
 def _copy_locked(database: "Database", out: Path) -> _Copy | None:
@@ -177,30 +179,46 @@ def _copy_locked(database: "Database", out: Path) -> _Copy | None:
         if database.rollback.dirty:
             return None
         copy = _facts(database)
-        frames = dict(database.wal.tracker.pages)
-        source = state.fd(FileKind.DATABASE)
-    _copy_pages(database, copy, source, frames, out)
+        # `rm` asks for no lock: what is copied is the files as they are now, whatever has their names later.
+        source = _Source(database, os.dup)
+    with closing(source):
+        _copy_pages(source, copy, out)
     return copy
 
 
 def _copy_as_is(database: "Database", out: Path) -> _Copy:
     """The copy itself, while the state's lock is held."""
     copy = _facts(database)
-    _copy_pages(database, copy, database.state.fd(FileKind.DATABASE), database.wal.tracker.pages, out)
+    _copy_pages(_Source(database, lambda fd: fd), copy, out)
     return copy
 
 
-def _copy_pages(
-    database: "Database", copy: _Copy, source: int, frames: Mapping[int, int], out: Path
-) -> None:
+class _Source:
+    """What is copied: the database file, and the WAL with the place of each page's newest frame in it."""
+
+    def __init__(self, database: "Database", get: Callable[[int], int]) -> None:
+        state, tracker = database.state, database.wal.tracker
+        self.pages = {
+            pgno: tracker.frame_offset(frame) + FRAME_HEADER_SIZE for pgno, frame in tracker.pages.items()
+        }
+        self.database_fd = get(state.fd(FileKind.DATABASE))
+        self.wal_fd = get(state.fd(FileKind.WAL)) if self.pages else -1
+
+    def close(self) -> None:
+        os.close(self.database_fd)
+        if self.wal_fd >= 0:
+            os.close(self.wal_fd)
+
+
+def _copy_pages(source: _Source, copy: _Copy, out: Path) -> None:
     """The database file's pages, and over them the newest frame (by page number) where the WAL has one."""
     size = copy.page_count * copy.page_size
     with open(out, "wb") as target:
-        _copy_bytes(source, target.fileno(), size)
+        _copy_bytes(source.database_fd, target.fileno(), size)
         target.truncate(size)
-        for pgno, frame in frames.items():
+        for pgno, offset in source.pages.items():
             if pgno <= copy.page_count:
-                page = database.wal.page_of_frame(frame)
+                page = os.pread(source.wal_fd, copy.page_size, offset)
                 pwrite_all(target.fileno(), page, (pgno - 1) * copy.page_size)
 
 

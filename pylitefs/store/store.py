@@ -91,8 +91,6 @@ class Store:
         self._directory_lock.acquire()
         try:
             (self.data_dir / "dbs").mkdir(exist_ok=True)
-            for left in (self.data_dir / "tmp").glob("*.tmp"):
-                left.unlink()
             self._drop_temporaries()
             self.cluster_id = self._read_cluster_id()
             for entry in sorted(os.scandir(self.data_dir / "dbs"), key=lambda entry: entry.name):

@@ -24,7 +24,7 @@ from tests.store.support import checksum_of, data_file, opened
 DROPPED = "8000000000000000"
 
 
-@pytest.mark.parametrize("text", ["", "garbage", "LFSC0123", "LFSC0123456789ABCDEG\n", "LFSC0123456789ABCDEF0"])
+@pytest.mark.parametrize("text", ["", "garbage", "LFSC01", "LFSC0123456789ABCDEG\n", "lfsc0123456789abcdef"])
 def test_a_cluster_id_that_is_none_stops_the_node(tmp_path: Path, text: str) -> None:
     (tmp_path / "clusterid").write_text(text)
     said = "not LFSC and 16 hex digits: restore it, or remove it"
