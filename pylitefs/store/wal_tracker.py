@@ -9,9 +9,6 @@ pieces, and in an order of SQLite's choosing:
 
 After a cache spill, pages are written over frames of the same transaction and then only the 24-byte
 headers again, since every later checksum changed; so *the last write of a commit can be a header alone*.
-Until then the frames after such a page carry no salts and no checksum, but zeros. (SQLite, 3.40 for one,
-forgets to fill some in after a ROLLBACK TO: it goes by its WAL index and does not notice, though its own
-recovery would end the log there. The chain goes on after such a frame from a checksum of zero.)
 Until then, frames are appended with zeros for salts and checksum. SQLite forgets some of those where a
 savepoint was rolled back after the first page was written over (seen with 3.40): headers are written again
 from that page's frame on, and what lies before it, or the whole transaction if it is shorter now, keeps
@@ -292,8 +289,3 @@ class WalTracker:
         self._chain, self._headers, self._commit_frames, self._complete = _Chain(), {}, set(), kept
         self._unsummed, self._resum, self._begun = set(), 0, 0
         self._base = self._bases[kept]
-
-
-def _is_blank(frame: FrameHeader) -> bool:
-    """Whether salts and checksum were left out, to be filled in before the commit."""
-    return frame.salt1 == frame.salt2 == frame.checksum1 == frame.checksum2 == 0
