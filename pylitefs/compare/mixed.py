@@ -19,9 +19,10 @@ from pylitefs.compare.findings import Findings
 from pylitefs.compare.nodes import System
 from pylitefs.compare.programs import Program
 from pylitefs.compare.runner import FOLLOW_SECONDS, result_of
-from pylitefs.compare.side import Side
+from pylitefs.compare.side import Side, digest
 from pylitefs.compare.workload import Workload, parse
 from pylitefs.errors import PylitefsError
+from pylitefs.ltx.header import parse_filename
 
 #: What cannot be followed by LiteFS, or needs other steps than SQL: left out of a mixed cluster.
 _VERBS = {"sql", "open", "close", "kill", "drop", "import", "export", "attach"}
@@ -100,14 +101,23 @@ def check_pair(side: Side, name: str, outcome: MixedOutcome, prefix: str = "") -
     same("database bytes", where, described(*(bytes_of(side.node(role), name) for role in roles)))
     same("/export", where, (side.export(name, role) for role in roles))
     same("integrity", where, (integrity(side, role, name) for role in roles))
-    same("LTX files", where, (_later_files(side, role, name) for role in roles))
+    same("LTX files", where, (_files_after_snapshot(side, role, name) for role in roles))
     same("nodes run", where, (side.has_ended(), []))
 
 
-def _later_files(side: Side, role: str, name: str) -> dict[str, int]:
-    """LTX files and a digest of each; not those of the first transactions, which come as a snapshot."""
+def _files_after_snapshot(side: Side, role: str, name: str) -> list[str]:
+    """LTX files, each with a digest; not those of the first transactions, which come as a snapshot."""
+    snapshot = max((span[1] for span in _spans(side, name) if span[0] == 1), default=0)
     files = side.node(role).ltx_files(name)
-    return {file: hash(path.read_bytes()) for file, path in files.items() if int(file[:16], 16) > 1}
+    return [
+        f"{file} {digest(path.read_bytes())}"
+        for file, path in files.items()
+        if (span := parse_filename(file)) and span[0] > snapshot
+    ]
+
+
+def _spans(side: Side, name: str) -> list[tuple[int, int]]:
+    return [span for file in side.replica.ltx_files(name) if (span := parse_filename(file))]
 
 
 # --- taking over -----------------------------------------------------------------------------------------

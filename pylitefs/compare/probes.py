@@ -31,8 +31,9 @@ def _open(suffix: str, flags: int, then: Callable[[int], object] = lambda fd: "o
     return probe
 
 
-def _write(offset: int = 0) -> Callable[[int], object]:
-    return lambda fd: f"{os.pwrite(fd, b'x', offset)} byte written"
+def _write(fd: int) -> str:
+    """Write a byte over itself, or `x` where there is none."""
+    return f"{os.pwrite(fd, os.pread(fd, 1, 0) or b'x', 0)} byte written"
 
 
 def _lock(kind: int, command: int, start: int = _HALT_BYTE, length: int = 1) -> Callable[[int], object]:
@@ -59,6 +60,11 @@ def _shape(path: Path) -> str:
     return f"{len(data)} bytes {re.sub(rb'[0-9]', b'n', data)!r}"
 
 
+def _position_shape(path: Path) -> str:
+    data = path.read_bytes()
+    return f"{len(data)} bytes {re.sub(rb'[0-9a-f]', b'n', data)!r}"
+
+
 def _stat(path: Path) -> str:
     facts = os.lstat(path)
     return f"{stat.filemode(facts.st_mode)} {facts.st_nlink if stat.S_ISREG(facts.st_mode) else ''}".strip()
@@ -70,7 +76,7 @@ PROBES: Mapping[str, Probe] = MappingProxyType(
     {
         "stat DB": _on("{}", _stat),
         "open DB for writing": _open("", _RW),
-        "write DB": _open("", _RW, _write(100)),
+        "write DB": _open("", _RW, _write),
         "create another database": _open("", _RW | _C | os.O_EXCL, name="another.db"),
         "truncate DB to its length": _on("{}", lambda path: os.truncate(path, os.path.getsize(path))),
         "rename DB": _on("{}", lambda path: os.rename(path, path.with_name("renamed.db"))),
@@ -83,18 +89,18 @@ PROBES: Mapping[str, Probe] = MappingProxyType(
         "unlink DB-journal that is not there": _on("{}-journal", os.unlink),
         "create DB-journal": _open("-journal", _RW | _C),
         "create DB-wal": _open("-wal", _RW | _C),
-        "write DB-wal that is no WAL": _open("-wal", _RW | _C, _write()),
+        "write DB-wal that is no WAL": _open("-wal", _RW | _C, _write),
         "unlink DB-wal": _on("{}-wal", os.unlink),
         "open DB-wal of no database": _open("-wal", _RW | _C, name="nobody.db"),
         "open DB-pos for writing": _open("-pos", _W),
-        "read DB-pos": _on("{}-pos", _shape),
+        "read DB-pos": _on("{}-pos", _position_shape),
         "stat DB-pos": _on("{}-pos", _stat),
         "truncate DB-pos": _on("{}-pos", lambda path: os.truncate(path, 0)),
         "unlink DB-pos": _on("{}-pos", os.unlink),
         "read DB-pos of no database": _on("nobody.db-pos", _shape),
         "open DB-lock of no database": _open("-lock", _RW, name="nobody.db"),
         "stat DB-lock": _on("{}-lock", _stat),
-        "write DB-lock": _open("-lock", _RW, _write()),
+        "write DB-lock": _open("-lock", _RW, _write),
         "F_SETLK a write lock on DB-lock": _open("-lock", _RW, _lock(fcntl.F_WRLCK, fcntl.F_SETLK)),
         "F_SETLK a read lock on DB-lock": _open("-lock", _RW, _lock(fcntl.F_RDLCK, fcntl.F_SETLK)),
         "F_SETLKW a read lock on DB-lock": _open("-lock", _RW, _lock(fcntl.F_RDLCK, fcntl.F_SETLKW)),
