@@ -3,7 +3,8 @@
 SQLite copies pages to the journal, syncs it, writes the pages into the database, and commits by ending
 the journal: unlinking it, truncating it to 0, or zeroing its 28-byte header. Until then a crash rolls
 back. So the pages are noted as they are written, and the journal's end is the commit point; a rollback
-ends the journal as well, but leaves every page as it was.
+ends the journal as well, but leaves every page as it was. (Or nearly: SQLite does not journal pages of the
+free list, so a rollback may leave other bytes there. Then these are a transaction, which no reader notices.)
 
 The rule: the page count is page 1's, never the file's size, for VACUUM truncates after its journal's end.
 Without a live journal (MEMORY, OFF) nothing marks the end; then the writer's lock does: once nobody holds

@@ -56,6 +56,24 @@ def test_a_rollback_leaves_no_transaction(pair: Pair, mode: str, synchronous: st
     assert pair.check(name) == pos
 
 
+@pytest.mark.parametrize("mode", JOURNAL_MODES)
+def test_a_rollback_over_free_pages(pair: Pair, mode: str) -> None:
+    """SQLite does not restore what was on a free page; whether that is a transaction or not, the replica
+    holds the same bytes afterwards."""
+    name = f"free-{mode}.db"
+    path = pair.make(name, f"PRAGMA journal_mode={mode}", rows=300)
+    shell(path, "DELETE FROM t WHERE a>20;")
+    before = pair.check(name)
+    with connect(path) as db:
+        db.execute(SPILL)
+        db.execute("BEGIN")
+        db.execute(fill(200))
+        db.execute("ROLLBACK")
+        assert db.execute("SELECT count(*) FROM t").fetchone() == (20,)
+    db.close()
+    assert pair.check(name).txid <= before.txid + 1
+
+
 @each_mode
 @pytest.mark.parametrize("synchronous", ["off", "full"])
 def test_a_big_transaction_with_a_small_cache(pair: Pair, mode: str, synchronous: str) -> None:
