@@ -93,7 +93,9 @@ def compare(ours: LtxFacts, theirs: LtxFacts, *, salts: bool) -> Iterator[Differ
         yield aspect, str(getattr(ours.header, field)), str(getattr(theirs.header, field))
     if salts:
         yield "WAL salts", _salts(ours), _salts(theirs)
-    yield "LTX file is whole", ours.problem or "yes", theirs.problem or "yes"
+    order = [_first_step_back([pgno for pgno, _ in one.pages]) for one in (ours, theirs)]
+    if order[0] == order[1]:  # a reader's objection to the order is no difference of its own
+        yield "LTX file is whole", ours.problem or "yes", theirs.problem or "yes"
     yield from _compare_pages(ours, theirs)
 
 

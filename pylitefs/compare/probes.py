@@ -77,7 +77,7 @@ PROBES: Mapping[str, Probe] = MappingProxyType(
         "stat DB": _on("{}", _stat),
         "open DB for writing": _open("", _RW),
         "write DB": _open("", _RW, _write),
-        "create another database": _open("", _RW | _C | os.O_EXCL, name="another.db"),
+        "create another database": _open(".another", _RW | _C | os.O_EXCL),
         "truncate DB to its length": _on("{}", lambda path: os.truncate(path, os.path.getsize(path))),
         "rename DB": _on("{}", lambda path: os.rename(path, path.with_name("renamed.db"))),
         "chmod DB": _on("{}", lambda path: os.chmod(path, 0o666)),

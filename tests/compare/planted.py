@@ -1,0 +1,111 @@
+"""A pylitefs with one fault, to be found: `python -m tests.compare.planted FAULT mount …`.
+
+The rule: the fault is the only difference, on both nodes; a database's third transaction has it, or one
+answer of the mount. What is shipped stays right, or the replica would refuse it and everything would differ.
+"""
+
+import errno
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pylitefs.cli.main import run
+from pylitefs.ltx.encoder import encode
+from pylitefs.ltx.header import HEADER_SIZE, TRAILER_SIZE, Header, Trailer
+from pylitefs.ltx.position import Pos
+from pylitefs.mount.operations import MountOperations
+from pylitefs.store import capture, rollback
+from pylitefs.store.names import FileKind
+from pylitefs.store.state import DatabaseState
+
+TXID = 3
+Pages = list[tuple[int, bytes]]
+
+
+def tamper_with_files(change: Callable[[bytes], bytes]) -> None:
+    """Have both nodes keep another file than the one that was made and sent."""
+    advance = DatabaseState.advance
+
+    def planted(self: DatabaseState, header: Header, pos: Pos) -> None:
+        advance(self, header, pos)
+        if pos.txid == TXID:
+            path = self.ltx.path(TXID, TXID)
+            path.write_bytes(change(path.read_bytes()))
+
+    DatabaseState.advance = planted  # type: ignore[method-assign]
+
+
+def parts(data: bytes) -> tuple[Header, Pages, Trailer]:
+    from pylitefs.compare.ltx_facts import _pages
+
+    header = Header.unpack(data[:HEADER_SIZE])
+    return header, list(_pages(header, data)), Trailer.unpack(data[-TRAILER_SIZE:])
+
+
+def page_byte(data: bytes) -> bytes:
+    header, pages, trailer = parts(data)
+    pgno, page = pages[-1]
+    pages[-1] = pgno, page[:100] + bytes([page[100] ^ 1]) + page[101:]
+    return encode(header, pages, trailer.post_apply_checksum)
+
+
+def checksum(data: bytes) -> bytes:
+    header, pages, trailer = parts(data)
+    return encode(header, pages, trailer.post_apply_checksum ^ 1)
+
+
+def page_order(data: bytes) -> bytes:
+    """Two pages that swap places; the encoder would refuse, so their numbers are swapped in plain bytes."""
+    header, pages, trailer = parts(data)
+    assert not header.is_compressed, "the test's nodes do not compress"
+    size = 4 + header.page_size
+    first, second = (data[HEADER_SIZE + n * size :][:size] for n in (0, 1))
+    del pages, trailer
+    return data[:HEADER_SIZE] + second + first + data[HEADER_SIZE + 2 * size :]
+
+
+def missing_transaction() -> None:
+    commit = capture.commit_transaction
+    skipped = set()
+
+    def planted(state: Any, *arguments: Any, **options: Any) -> Pos | None:
+        if state.pos.txid == TXID - 1 and state.name not in skipped:
+            skipped.add(state.name)
+            return None
+        return commit(state, *arguments, **options)
+
+    rollback.commit_transaction = planted  # type: ignore[attr-defined]
+
+
+def wrong_errno() -> None:
+    def mkdir(self: MountOperations, path: str, mode: int) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    MountOperations.mkdir = mkdir  # type: ignore[method-assign, assignment]
+
+
+def late_mode() -> None:
+    """A replica's database looks writable at first."""
+    mode, started = MountOperations._mode, time.monotonic()
+
+    def planted(self: MountOperations, kind: FileKind) -> int:
+        return 0o666 if time.monotonic() - started < 60 else mode(self, kind)
+
+    MountOperations._mode = planted  # type: ignore[method-assign]
+
+
+FAULTS: dict[str, Callable[[], None]] = {
+    "none": lambda: None,
+    "page-order": lambda: tamper_with_files(page_order),
+    "page-byte": lambda: tamper_with_files(page_byte),
+    "checksum": lambda: tamper_with_files(checksum),
+    "missing-transaction": missing_transaction,
+    "wrong-errno": wrong_errno,
+    "late-mode": late_mode,
+}
+
+if __name__ == "__main__":
+    FAULTS[sys.argv[1]]()
+    sys.exit(run(sys.argv[2:]))

@@ -1,0 +1,149 @@
+"""The comparison finds a planted difference, and nothing else: pylitefs beside a pylitefs with one fault."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pylitefs.cli.main import run
+from pylitefs.cluster import is_mounted
+from pylitefs.compare import programs
+from pylitefs.compare.findings import Difference
+from pylitefs.compare.html import page
+from pylitefs.compare.nodes import System
+from pylitefs.compare.runner import Outcome, Runner
+from pylitefs.compare.side import Side
+from pylitefs.compare.workload import parse
+
+pytestmark = pytest.mark.fuse
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+WORKLOAD = """
+# Some transactions, and what the mount refuses.
+[open a {name}.db]
+a: CREATE TABLE t(a INTEGER PRIMARY KEY, b)
+a *4: INSERT INTO t(b) VALUES (randomblob(300))
+a: UPDATE t SET b = 'x' WHERE a = 2
+[close a]
+{more}
+"""
+
+SETTINGS = {"data": {"compress": False}}
+
+
+def launcher(folder: Path, fault: str) -> Path:
+    """A program that is a pylitefs with a fault."""
+    path = folder / f"litefs-{fault}"
+    command = f'PYTHONPATH="{ROOT}" exec "{sys.executable}" -m tests.compare.planted {fault} "$@"'
+    path.write_text(f"#!/bin/sh\n{command}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
+    with System(tmp_path_factory.mktemp("ours"), programs.ours(), settings=SETTINGS) as system:
+        assert isinstance(system, System)
+        side = Side(system)
+        yield side
+        side.close()
+
+
+def compared(ours: Side, fault: str, folder: Path, more: str = "") -> Outcome:
+    """One workload on both."""
+    theirs = programs.find(launcher(folder, fault))
+    workload = parse(fault, WORKLOAD.format(name=fault, more=more.format(name=fault)))
+    system = System(folder / "theirs", theirs, settings=SETTINGS)
+    with system:
+        side = Side(system)
+        try:
+            return Runner(workload, ours, side, salts=True).run()
+        finally:
+            side.close()
+
+
+def unknown(outcome: Outcome) -> list[Difference]:
+    return [one for one in outcome.findings.differences if one.state == "unknown"]
+
+
+def test_the_same_program_has_no_difference(ours: Side, tmp_path: Path) -> None:
+    """Nor any consequence; every kind of comparison is made."""
+    outcome = compared(ours, "none", tmp_path, "[probe {name}.db]")
+    assert outcome.findings.differences == []
+    assert {"position", "page bytes", "WAL salts", "database bytes", "/events", "refusal"} <= set(
+        outcome.findings.equal
+    )
+    assert len(outcome.transactions) == 14, "seven on each, the drop by the last probe included"
+    assert all(one.on_primary and one.on_replica for one in outcome.transactions)
+
+
+@pytest.mark.parametrize(
+    ("fault", "aspect", "where"),
+    [
+        ("page-order", "page order", "page-order.db TXID 3"),
+        ("page-byte", "page bytes", "page-byte.db TXID 3"),
+        ("checksum", "post-apply checksum", "checksum.db TXID 3"),
+    ],
+)
+def test_a_fault_in_an_ltx_file_is_found(
+    ours: Side, tmp_path: Path, fault: str, aspect: str, where: str
+) -> None:
+    """Pages in another order, one byte of a page, a wrong checksum: each is the one difference."""
+    outcome = compared(ours, fault, tmp_path)
+    assert [(one.aspect, one.where) for one in unknown(outcome)] == [(aspect, where)]
+    assert all(one.is_consequence for one in outcome.findings.differences if one.state != "unknown")
+
+
+def test_a_missing_transaction_is_found_once(ours: Side, tmp_path: Path) -> None:
+    """What follows by arithmetic, checksums until they meet again, is its consequence."""
+    outcome = compared(ours, "missing-transaction", tmp_path)
+    [found] = unknown(outcome)
+    assert (found.aspect, found.where) == ("transaction", "missing-transaction.db TXID 3")
+    assert (found.ours, found.theirs) == ("2 pages, commit size 2", "none")
+    consequences = {one.aspect for one in outcome.findings.differences if one.is_consequence}
+    assert consequences <= {"position", "pre-apply checksum"}
+
+
+def test_a_wrong_errno_is_found(ours: Side, tmp_path: Path) -> None:
+    """On both nodes, and nowhere else."""
+    outcome = compared(ours, "wrong-errno", tmp_path, "[probe {name}.db]")
+    assert {(one.where, one.ours, one.theirs) for one in unknown(outcome)} == {
+        ("mkdir on the primary", "EPERM", "EROFS"),
+        ("mkdir on the replica", "EPERM", "EROFS"),
+    }
+
+
+def test_a_file_mode_that_comes_late_is_found(ours: Side, tmp_path: Path) -> None:
+    outcome = compared(ours, "late-mode", tmp_path)
+    assert [(one.aspect, one.where, one.ours, one.theirs) for one in unknown(outcome)] == [
+        ("mode", "late-mode.db on the replica", "-r--r--r--", "-rw-rw-rw-")
+    ]
+
+
+def test_the_command_compares_reports_and_leaves_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 1 for an unknown difference; the JSON and the page say which."""
+    workload = tmp_path / "mine.txt"
+    workload.write_text(WORKLOAD.format(name="mine", more=""))
+    base = tmp_path / "base"
+    written, html = tmp_path / "out.json", tmp_path / "out.html"
+    arguments = ["--litefs", launcher(tmp_path, "page-byte"), "--dir", base]
+    arguments += ["--json", written, "--html", html]
+    affinity = os.sched_getaffinity(0)
+    try:
+        assert run(["compare", str(workload), *map(str, arguments)]) == 1
+    finally:
+        os.sched_setaffinity(0, affinity)
+    out = capfd.readouterr().out
+    assert "1 unknown differences" in out and "page bytes" in out
+    report = json.loads(written.read_text())
+    assert report["unknown"] == 1
+    assert [one["aspect"] for one in report["workloads"][0]["differences"]] == ["page bytes"]
+    assert html.read_text() == page(report)
+    assert "page 2 byte 100" in html.read_text() and "<svg" in html.read_text()
+    assert not base.exists() and not is_mounted(base / "shared" / "ours" / "n1" / "mnt")

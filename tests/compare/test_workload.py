@@ -1,0 +1,52 @@
+"""Workload files: what comes with pylitefs, and what a line may be."""
+
+import pytest
+
+from pylitefs.compare.workload import WorkloadError, all_workloads, chosen, parse
+
+TEXT = """
+# A title. More about it.
+[cluster own]
+[set data.retention 1s]
+[open a one.db]
+a *3: INSERT INTO t
+   VALUES (1)
+
+[open s seed.db outside]
+[import seed.db as two.db]
+[open r one.db on the replica timeout 0]
+"""
+
+
+def test_a_file_is_read_line_by_line() -> None:
+    workload = parse("x", TEXT)
+    assert (workload.title, workload.explanation) == ("A title", "More about it.")
+    assert workload.own_cluster and workload.settings == {"data": {"retention": "1s"}}
+    assert workload.databases == ("one.db", "two.db"), "a file outside is none of the mount's"
+    first, insert, *_, last = workload.steps
+    assert (first.verb, first.arguments) == ("open", ("a", "one.db", "", ""))
+    assert (insert.times, insert.arguments) == (3, ("a", "INSERT INTO t VALUES (1)"))
+    assert last.arguments == ("r", "one.db", "on the replica", "0")
+
+
+@pytest.mark.parametrize("line", ["SELECT 1", "[fly away]", "[open a]", "[http GET /info]"])
+def test_a_line_that_means_nothing_is_named(line: str) -> None:
+    with pytest.raises(WorkloadError, match=r"^x:2: "):
+        parse("x", f"# t\n{line}")
+
+
+def test_there_are_more_than_twenty_and_all_can_be_read() -> None:
+    workloads = all_workloads()
+    assert len(workloads) > 20
+    assert all(workload.title and workload.steps and workload.databases for workload in workloads)
+    names = [name for workload in workloads for name in workload.databases if not workload.own_cluster]
+    assert len(names) == len(set(names)), "those that share a cluster have databases of their own"
+
+
+def test_slow_ones_are_run_only_when_asked_for() -> None:
+    assert {one.name for one in chosen((), slow=True)} - {one.name for one in chosen((), slow=False)} == {
+        "30-lock-page"
+    }
+    assert [one.name for one in chosen(["04-wal"], slow=False)] == ["04-wal"]
+    with pytest.raises(WorkloadError, match="no workload 'nobody'"):
+        chosen(["nobody"], slow=False)
