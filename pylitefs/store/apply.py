@@ -20,7 +20,7 @@ from pylitefs.ltx.position import Pos
 from pylitefs.store.applying import Applier
 from pylitefs.store.checksums import PageChecksums
 from pylitefs.store.database import Database
-from pylitefs.store.files import sync_directory, write_all
+from pylitefs.store.files import check_room, sync_directory, write_all
 from pylitefs.store.state import DatabaseState
 
 _IN_MEMORY = 1 << 20
@@ -128,6 +128,10 @@ def receive(database: Database, applier: Applier, chunks: Iterable[bytes]) -> Re
         if header.node_id == state.node.node_id and header.max_txid <= state.pos.txid:
             return Received(header, trailer, spool.size, "skipped", state.pos)
         sums = _check(state, header, trailer, changes)
+        growth = header.commit * header.page_size - state.sums.page_count * state.page_size
+        if growth > 0:
+            # What could not be applied is not stored: half a transaction would be left to the readers.
+            check_room(state.directory.parent, growth, f"{header.filename} of {state.name}")
         path = state.ltx.path(header.min_txid, header.max_txid)
         state.ltx.add(header.min_txid, header.max_txid, spool.store(path))
         if tracer.active:

@@ -1,6 +1,7 @@
 """Small, durable file work. The rule: what must survive a crash is synced before its name is, and the
 name before anything that depends on it."""
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -49,6 +50,16 @@ def file_size(path: Path) -> int:
         return os.stat(path).st_size
     except FileNotFoundError:
         return 0
+
+
+def check_room(directory: Path, needed: int, what: str) -> None:
+    """Raise OSError (ENOSPC) if `needed` bytes more do not fit: better before a change than in its middle."""
+    figures = os.statvfs(directory)
+    free = figures.f_bavail * figures.f_frsize
+    if needed > free:
+        raise OSError(
+            errno.ENOSPC, f"{what} needs {needed} bytes more in {directory}, and {free} are free: make room"
+        )
 
 
 class DirectoryLock:

@@ -13,16 +13,18 @@ go on from its own, as they do when SQLite's backup writes into a live database.
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from pylitefs.errors import ApplierError, SqliteFormatError
+from pylitefs.errors import ApplierError, PylitefsError, SqliteFormatError
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite import Buffer
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.store.applying import Applier
 from pylitefs.store.capture import Pages, all_pgnos, commit_transaction, pages_in_file
 from pylitefs.store.database import Database
+from pylitefs.store.files import check_room, file_size
 from pylitefs.store.names import FileKind
 
 Progress = Callable[[int], None]
@@ -71,6 +73,9 @@ def import_file(database: Database, applier: Applier, path: Path) -> Pos:
     page_size, count = check_whole(path, database.name)
     state = database.state
     state.ltx.directory.mkdir(parents=True, exist_ok=True)
+    size = page_size * count
+    # Once for the LTX file, and what the database grows by.
+    check_room(state.directory, size + _growth(database, size), f"importing {database.name}")
     pos: Pos | None = None
     try:
         with open(path, "rb") as file, state.apply_lock, applier.write_lock(database.name) as lock:
@@ -88,7 +93,20 @@ def import_file(database: Database, applier: Applier, path: Path) -> Pos:
         # It died with the locks, and the transaction is durable: its successor finishes the pages.
         applier.apply(database.name, state.ltx.path(pos.txid, pos.txid), verified=True)
         applier.release(database.name)
+    finally:
+        if pos is None and state.pos.txid == 0 and file_size(state.path(FileKind.DATABASE)) == 0:
+            _remove_made(database, applier)
     return pos
+
+
+def _growth(database: Database, size: int) -> int:
+    return max(0, size - file_size(database.path(FileKind.DATABASE)))
+
+
+def _remove_made(database: Database, applier: Applier) -> None:
+    """The write lock made a database of a new name, and nothing came of it."""
+    with suppress(PylitefsError, OSError):
+        applier.unlink(database.name)
 
 
 def _next_counters(database: Database) -> tuple[int, int]:

@@ -16,6 +16,21 @@ from typing import Any
 _BLOCK = 512
 """Bytes that a disk writes as a whole."""
 
+_CALLS = (
+    "open",
+    "write",
+    "pwrite",
+    "ftruncate",
+    "truncate",
+    "fsync",
+    "fdatasync",
+    "unlink",
+    "rename",
+    "replace",
+    "rmdir",
+)
+"""What changes or syncs files. (`open` counts where it makes or empties one.)"""
+
 Files = dict[str, bytes]
 """Path below the data directory to content."""
 
@@ -82,7 +97,6 @@ class Recorder:
     """Content by inode as it was synced last."""
     _names: dict[str, int] = field(default_factory=dict)
     """Durable names and the inodes they lead to."""
-    _busy: bool = False
 
     def __post_init__(self) -> None:
         for name, path in self._walk():
@@ -112,9 +126,6 @@ class Recorder:
         start = f"{self.directory}/"
         return text.removeprefix(start) if text.startswith(start) else None
 
-    def _name_of(self, fd: int) -> str | None:
-        return self._name(os.readlink(f"/proc/self/fd/{fd}"))
-
     def synced(self, fd: int) -> None:
         """A file (then its name, too, as ext4, XFS and btrfs do it for a new one) or a directory was
         synced."""
@@ -139,41 +150,53 @@ class Recorder:
     @contextmanager
     def recording(self) -> Iterator["Recorder"]:
         """Within, every call of `os` that changes something below the directory is a moment to crash at."""
-        wrapped: dict[str, Callable[..., Any]] = {}
-
-        def wrap(
-            call: str, name_of: Callable[..., str | None], after: Callable[..., None] | None = None
-        ) -> None:
-            original = wrapped[call] = getattr(os, call)
-
-            def wrapper(*args: Any, **options: Any) -> Any:
-                if self._busy:
-                    return original(*args, **options)
-                self._busy = True
-                try:
-                    name = name_of(*args)
-                    if name is not None:
-                        self.take(f"{call} {name}")
-                    result = original(*args, **options)
-                    if name is not None and after is not None:
-                        after(*args)
-                finally:
-                    self._busy = False
-                return result
-
-            setattr(os, call, wrapper)
-
-        changing = os.O_CREAT | os.O_TRUNC
-        wrap("open", lambda path, flags, *_: self._name(path) if flags & changing else None)
-        for call in ("write", "pwrite", "ftruncate"):
-            wrap(call, lambda fd, *_: self._name_of(fd))
-        for call in ("fsync", "fdatasync"):
-            wrap(call, lambda fd, *_: self._name_of(fd) or "", lambda fd, *_: self.synced(fd))
-        for call in ("truncate", "unlink", "rename", "replace", "rmdir"):
-            wrap(call, lambda path, *_: self._name(path))
-        try:
+        with watching(self.directory, lambda call, name, fd: self.take(f"{call} {name}"), self.synced):
             yield self
-            self.take("the end")
-        finally:
-            for call, original in wrapped.items():
-                setattr(os, call, original)
+        self.take("the end")
+
+
+@contextmanager
+def watching(
+    directory: Path,
+    before: Callable[[str, str, int], None],
+    synced: Callable[[int], None] = lambda fd: None,
+) -> Iterator[None]:
+    """Call `before(call, name, descriptor or -1)` ahead of each call of `os` that changes or syncs a file
+    below `directory`, and `synced(descriptor)` after each sync. What `before` raises, the call raises."""
+    wrapped: dict[str, Callable[..., Any]] = {}
+    busy = False
+
+    def name_of(path: object) -> str | None:
+        text = os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else os.fsdecode(path)  # type: ignore[arg-type]
+        text = os.path.abspath(text)
+        return text.removeprefix(f"{directory}/") if f"{text}/".startswith(f"{directory}/") else None
+
+    def wrap(call: str) -> None:
+        original = wrapped[call] = getattr(os, call)
+
+        def wrapper(*args: Any, **options: Any) -> Any:
+            nonlocal busy
+            if busy or (call == "open" and not args[1] & (os.O_CREAT | os.O_TRUNC)):
+                return original(*args, **options)
+            busy = True
+            try:
+                name = name_of(args[0])
+                if name is None:
+                    return original(*args, **options)
+                before(call, name, args[0] if isinstance(args[0], int) else -1)
+                result = original(*args, **options)
+                if call in ("fsync", "fdatasync"):
+                    synced(args[0])
+                return result
+            finally:
+                busy = False
+
+        setattr(os, call, wrapper)
+
+    for call in _CALLS:
+        wrap(call)
+    try:
+        yield
+    finally:
+        for call, original in wrapped.items():
+            setattr(os, call, original)
