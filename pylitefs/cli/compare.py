@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from pylitefs.compare import bench as speed
 from pylitefs.compare import comparison, programs, report
 from pylitefs.compare import mixed as mixed_clusters
 from pylitefs.compare.findings import known_differences
@@ -15,12 +16,15 @@ from pylitefs.compare.runner import Outcome
 from pylitefs.compare.workload import Workload, all_workloads, chosen
 
 EXIT_UNKNOWN = 1
+_WIDE = 160
 
 
 @click.command(short_help="Run beside real LiteFS and show every difference.")
 @click.argument("workloads", nargs=-1, metavar="[WORKLOAD]…")
 @click.option("--litefs", type=click.Path(path_type=Path), help="The other program; else litefs on the PATH.")
 @click.option("--mixed", is_flag=True, help="Mix both: each follows and takes over the other.")
+@click.option("--bench", is_flag=True, help="Measure both, and plain SQLite, in turn.")
+@click.option("--quick", is_flag=True, help="With --bench: less of everything, in under two minutes.")
 @click.option("--list", "listing", is_flag=True, help="List the workloads and end.")
 @click.option("--slow", is_flag=True, help="Also the workloads that take long.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write everything seen as JSON.")
@@ -32,6 +36,8 @@ def compare(
     workloads: tuple[str, ...],
     litefs: Path | None,
     mixed: bool,
+    bench: bool,
+    quick: bool,
     listing: bool,
     slow: bool,
     json_path: Path | None,
@@ -44,6 +50,8 @@ def compare(
     Without WORKLOADs all are run. Ends with 0 if every difference is a known one.
     """
     console = Console()
+    if not console.is_terminal:
+        console.width = _WIDE
     if listing:
         for workload in all_workloads():
             click.echo(f"{workload.name:26} {workload.title}{' (--slow)' if workload.slow else ''}")
@@ -58,6 +66,8 @@ def compare(
     with comparison.ended_by_signals(), comparison.work_directory(directory, keep=keep) as base:
         comparison.pin()
         console.print(f"pylitefs {programs.ours().version} beside {theirs.name} {theirs.version}")
+        if bench:
+            return _bench(console, theirs, base, json_path, quick=quick)
         if mixed:
             return _mixed(console, selected, theirs, base)
         result = comparison.run(selected, programs.ours(), theirs, known, base, on_outcome=tell)
@@ -78,3 +88,14 @@ def _mixed(console: Console, workloads: list[Workload], theirs: Program, base: P
 
     outcomes = mixed_clusters.run(workloads, programs.ours(), theirs, base, tell)
     return EXIT_UNKNOWN if any(outcome.findings.differences for outcome in outcomes) else 0
+
+
+def _bench(console: Console, theirs: Program, base: Path, json_path: Path | None, *, quick: bool) -> int:
+    size = speed.QUICK if quick else speed.FULL
+    names, lines = speed.run(programs.ours(), theirs, base, size, console.print)
+    about = {"machine": comparison.machine(), "theirs": f"{theirs.name} {theirs.version}"}
+    console.print(report.bench_table(names, lines))
+    console.print(f"{about['machine']}; {size.rounds} rounds; a ratio above 1 is better for pylitefs")
+    if json_path:
+        json_path.write_text(json.dumps(report.bench_json(names, lines, about), indent=1) + "\n")
+    return 0

@@ -18,17 +18,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from pylitefs.compare.client_measures import Answer, Measures, Request
 from pylitefs.compare.probes import run_probe
 
 _PRNG_SEED = 28
 _LONGEST = 2000
 """Rows that take more characters than this are answered as a digest."""
-
-Request = dict[str, Any]
-Answer = dict[str, Any]
-
 
 def seed_sqlite(seed: int) -> bool:
     """Have SQLite's random numbers begin at `seed`; False where this SQLite cannot."""
@@ -42,11 +38,8 @@ def seed_sqlite(seed: int) -> bool:
     return True
 
 
-class Session:
+class Session(Measures):
     """What the requests of one process share: the connection."""
-
-    def __init__(self) -> None:
-        self.connection: sqlite3.Connection | None = None
 
     def open(self, request: Request) -> Answer:
         self.connection = sqlite3.connect(
@@ -102,22 +95,6 @@ class Session:
     def probe(self, request: Request) -> Answer:
         """One of the refusals of the mount table."""
         return {"text": run_probe(request["name"], Path(request["path"]), request["database"])}
-
-    def measure(self, request: Request) -> Answer:
-        """Run statements `times` over, for at most `seconds`: how many, how long, and each one's duration."""
-        assert self.connection is not None
-        execute = self.connection.execute
-        durations = []
-        start = time.perf_counter()
-        for _ in range(request["times"]):
-            before = time.perf_counter()
-            for text in request["texts"]:
-                execute(text).fetchall()
-            after = time.perf_counter()
-            durations.append(after - before)
-            if after - start > request["seconds"]:
-                break
-        return {"count": len(durations), "seconds": time.perf_counter() - start, "each": durations[:5000]}
 
 
 def as_json(value: object) -> object:

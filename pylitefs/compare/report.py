@@ -12,9 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pylitefs.compare.bench import Line
 from pylitefs.compare.comparison import Comparison
 from pylitefs.compare.findings import Difference, Known
 from pylitefs.compare.mixed import MixedOutcome
+from pylitefs.compare.plots import figure
 from pylitefs.compare.runner import Outcome
 
 _STYLES = {"unknown": "bold red", "known": "yellow", "consequence": "dim"}
@@ -54,6 +56,40 @@ def mixed_lines(outcome: MixedOutcome) -> Iterator[str]:
     yield f"{escape(outcome.title)} ({outcome.seconds:.0f} s): {counts}"
     for one in outcome.findings.differences:
         yield f"    {escape(one.aspect)}, {escape(one.where)}: {escape(one.ours)} | {escape(one.theirs)}"
+
+
+def bench_table(names: Sequence[str], lines: Sequence[Line]) -> Table:
+    """Medians with their spread, and how many times as good as the other program pylitefs is."""
+    table = Table(box=None, header_style="bold")
+    table.add_column("median (least to most)")
+    for name in names:
+        table.add_column(name, justify="right")
+    for head in ("ratio", "to reach", "to SQLite"):
+        table.add_column(head, justify="right")
+    for one in lines:
+        cells = [_figures(one, name) for name in names]
+        ratio, plain = one.ratio(names[1], names[2]), one.ratio(names[1], names[0])
+        ratios = [f"{ratio:.2f}" if ratio else "", one.measure.target, f"{plain:.2f}" if plain else ""]
+        table.add_row(f"{one.measure.name}, {one.measure.unit}", *cells, *ratios)
+    return table
+
+
+def bench_json(names: Sequence[str], lines: Sequence[Line], about: dict[str, str]) -> dict[str, object]:
+    """Every figure, in the order of the rounds."""
+    measured = [
+        {"name": one.measure.name, "unit": one.measure.unit, "ratio": one.ratio(names[1], names[2])}
+        | {"target": one.measure.target, "figures": one.figures}
+        for one in lines
+    ]
+    return {**about, "names": list(names), "measures": measured}
+
+
+def _figures(line: Line, name: str) -> str:
+    values = line.figures.get(name)
+    median = line.median(name)
+    if not values or median is None:
+        return ""
+    return f"{figure(median)} ({figure(min(values))} to {figure(max(values))})"
 
 
 def _table(comparison: Comparison) -> Table:

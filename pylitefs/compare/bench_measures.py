@@ -1,0 +1,169 @@
+"""What `--bench` measures, a line each: rates, times, and memory.
+
+The rule: each measure leaves the system as it found it but for a few more rows, so that the next round
+measures the same thing.
+"""
+
+import shutil
+from pathlib import Path
+from time import perf_counter
+
+from pylitefs.cluster import ClusterError, wait_until
+from pylitefs.compare.bench import Contestant, Measure, Size, import_large, large_file
+
+_INSERT = "INSERT INTO t(b) VALUES (randomblob(100))"
+_CHANGE_4_MB = "UPDATE big SET b = randomblob(4000)"
+_POINT = "SELECT b FROM r WHERE a = abs(random()) % 1000 + 1"
+_SCAN = "SELECT count(*), sum(length(b)), sum(length(c)) FROM t"
+_WAIT_SECONDS = 120.0
+
+
+def measures(size: Size, base: Path) -> list[Measure]:
+    """All of them, in the order of the table. `target` is what pylitefs means to reach."""
+    few = max(2, size.rounds - 2)
+    found = []
+    for mode in ("delete", "truncate", "persist", "wal"):
+        target = "≥ 3" if mode == "wal" else "≥ 1.5"
+        found.append(_rate(f"commits, {mode.upper()}", mode, _INSERT, size, target))
+    for mode in ("delete", "wal"):
+        found.append(_duration(f"one transaction of 4 MB, {mode.upper()}", mode))
+    for mode in ("delete", "wal"):
+        for prefix, where in (("", "primary"), ("replica ", "replica")):
+            name = f"point reads on the {where}, {mode.upper()}"
+            found.append(_rate(name, prefix + mode, _POINT, size, "≥ 10"))
+    mb = size.megabytes
+    for cold, word, target in ((True, "first", "≥ 10"), (False, "second", "plain + 10 %")):
+        found.append(_scan(f"{word} scan of {mb} MB", cold=cold, target=target))
+    for mode in ("delete", "wal"):
+        found.append(_visible(f"commit to visible, {mode.upper()}", mode, size))
+    found.append(Measure(f"import of {mb} MB", "s", False, lambda c: _import(c, base, size), few, "≥ 2"))
+    found.append(Measure(f"join with {mb} MB", "s", False, _join, few, "≥ 1.5"))
+    found.append(Measure(f"reopen with {mb} MB", "s", False, _reopen, few))
+    found.append(Measure("memory of the primary", "MiB", False, lambda c: _memory(c, 0)))
+    found.append(Measure("memory of the replica", "MiB", False, lambda c: _memory(c, 1)))
+    return found
+
+
+def _rate(name: str, connection: str, text: str, size: Size, target: str) -> Measure:
+    return Measure(
+        name,
+        "1/s",
+        True,
+        lambda contestant: contestant.ask(connection, "rate", text=text, for_seconds=size.seconds),
+        target=target,
+    )
+
+
+def _duration(name: str, connection: str) -> Measure:
+    def run(contestant: Contestant) -> float:
+        return contestant.ask(connection, "duration", texts=[_CHANGE_4_MB])
+
+    return Measure(name, "ms", False, run, target="≥ 1")
+
+
+def _scan(name: str, *, cold: bool, target: str) -> Measure:
+    def run(contestant: Contestant) -> float:
+        return contestant.ask("scan", "scan", path=str(contestant.path("large.db")), cold=cold, text=_SCAN)
+
+    return Measure(name, "ms", False, run, target=target)
+
+
+def _visible(name: str, mode: str, size: Size) -> Measure:
+    def run(contestant: Contestant) -> float | None:
+        if contestant.system is None:
+            return None
+        places = {role: str(contestant.path(f"{mode}.db-pos", role)) for role in ("primary", "replica")}
+        return contestant.ask(mode, "visible", text=_INSERT, times=size.visible, **places)
+
+    return Measure(name, "ms", False, run, target="≥ 1")
+
+
+def _import(contestant: Contestant, base: Path, size: Size) -> float | None:
+    if contestant.system is None:
+        return None
+    return import_large(contestant, large_file(base, size.megabytes))
+
+
+def _join(contestant: Contestant) -> float | None:
+    """From the start of a replica with an empty data directory until it is where the primary is."""
+    if contestant.system is None:
+        return None
+    primary, replica = contestant.system.pair
+    _let_go(contestant, "replica ")
+    replica.stop()
+    shutil.rmtree(replica.data)
+    wanted = (primary.mount / "large.db-pos").read_bytes()
+    place = replica.mount / "large.db-pos"
+    started = perf_counter()
+    replica.start()
+    replica.wait_ready(_WAIT_SECONDS)
+    if not wait_until(lambda: place.exists() and place.read_bytes() == wanted, _WAIT_SECONDS, 0.005):
+        raise ClusterError(f"{contestant.name}: the replica does not catch up:\n{replica.log_tail()}")
+    took = perf_counter() - started
+    contestant.settle()
+    _open_again(contestant, "replica ", "replica")
+    return took
+
+
+def _reopen(contestant: Contestant) -> float | None:
+    """From the start of a primary with its databases until it serves them."""
+    if contestant.system is None:
+        return None
+    primary, replica = contestant.system.pair
+    _let_go(contestant, "")
+    primary.stop()
+    started = perf_counter()
+    primary.start()
+    primary.wait_ready(_WAIT_SECONDS)
+    took = perf_counter() - started
+    wait_until(replica.is_ready, 10.0)
+    contestant.settle()
+    _open_again(contestant, "", "primary")
+    return took
+
+
+def _let_go(contestant: Contestant, prefix: str) -> None:
+    for mode in ("delete", "truncate", "persist", "wal"):
+        contestant.clients.end(prefix + mode)
+    contestant.clients.end("scan")
+
+
+def _open_again(contestant: Contestant, prefix: str, role: str) -> None:
+    for mode in ("delete", "truncate", "persist", "wal"):
+        path = str(contestant.path(f"{mode}.db", role))
+        contestant.clients.get(prefix + mode).ask("open", path=path, timeout=10.0)
+        if not prefix:
+            text = f"PRAGMA journal_mode={mode}"
+            contestant.clients.get(mode).ask("sql", text=text)
+            text = "PRAGMA synchronous=normal" if mode == "wal" else "PRAGMA synchronous=full"
+            contestant.clients.get(mode).ask("sql", text=text)
+
+
+def _memory(contestant: Contestant, number: int) -> float | None:
+    """MiB of the node's processes that are its own (proportional share of what is shared)."""
+    if contestant.system is None:
+        return None
+    return sum(_pss(pid) for pid in _tree(contestant.system.pair[number].pid)) / 1024
+
+
+def _tree(pid: int) -> list[int]:
+    """A process and all below it."""
+    try:
+        texts = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    except OSError:
+        texts = []
+    below = [int(child) for text in texts for child in text.split()]
+    return [pid, *(one for child in below for one in _tree(child))]
+
+
+def _pss(pid: int) -> int:
+    """KiB; 0 for the guard that runs a program, which is not the program's own."""
+    try:
+        if b"pylitefs.compare.guard" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return 0
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1])
+    except OSError:
+        pass
+    return 0
