@@ -1,10 +1,10 @@
 """Runs a program that knows nothing of its parent, and ends it when the parent is gone.
 
-    python -m pylitefs.compare.guard PROGRAM ARGUMENTS…
+    python -m pylitefs.compare.guard MOUNT PROGRAM ARGUMENTS…
 
-The rule: the program never outlives the one that started it. When standard input ends, or a signal says
-so, the program is told to end (SIGTERM), and after a while made to; if the guard itself is killed, so is
-the program. The exit code is the program's.
+The rule: the program never outlives the one that started it, nor does its mount. When standard input ends,
+or a signal says so, the program is told to end (SIGTERM), and after a while made to; what is still mounted
+at MOUNT then is detached. If the guard itself is killed, so is the program. The exit code is the program's.
 """
 
 import ctypes
@@ -14,7 +14,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
+
+from pylitefs.cluster import unmount
 
 _PATIENCE = 8.0
 _PR_SET_PDEATHSIG = 1
@@ -24,8 +27,8 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def guard(command: Sequence[str]) -> int:
-    """Run `command` until it ends or this process's standard input does."""
+def guard(mount: Path, command: Sequence[str]) -> int:
+    """Run `command`, which mounts at `mount`, until it ends or this process's standard input does."""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent)  # noqa: PLW1509
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -46,8 +49,9 @@ def guard(command: Sequence[str]) -> int:
 
     threading.Thread(target=end_with_stdin, daemon=True).start()
     code = process.wait()
+    unmount(mount)
     return code if code >= 0 else 128 - code
 
 
 if __name__ == "__main__":
-    sys.exit(guard(sys.argv[1:]))
+    sys.exit(guard(Path(sys.argv[1]), sys.argv[2:]))

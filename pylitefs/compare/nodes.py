@@ -32,7 +32,7 @@ class ProgramNode(ClusterNode):
 
     def command(self) -> list[str]:
         assert self.program is not None
-        return self.program.mount_command(self.config)
+        return self.program.mount_command(self.config, self.mount)
 
     def is_ready(self) -> bool:
         assert self.program is not None

@@ -32,11 +32,11 @@ class Program:
     version: str
     is_pylitefs: bool
 
-    def mount_command(self, config: Path) -> list[str]:
+    def mount_command(self, config: Path, mount: Path) -> list[str]:
         """What runs a node until standard input ends, also where its parent is killed."""
         if self.is_pylitefs:
             return [*self.command, "mount", "-config", str(config), "--until-eof"]
-        guard = (sys.executable, "-m", "pylitefs.compare.guard")
+        guard = (sys.executable, "-m", "pylitefs.compare.guard", str(mount))
         return [*guard, *self.command, "mount", "-config", str(config)]
 
 

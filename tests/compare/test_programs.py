@@ -20,13 +20,13 @@ def says(folder: Path, text: str, name: str = "litefs") -> Path:
 def test_a_real_litefs_is_told_by_its_version(tmp_path: Path) -> None:
     program = programs.find(says(tmp_path, "LiteFS v0.5.14, commit=abc"))
     assert (program.name, program.version, program.is_pylitefs) == ("LiteFS", "0.5.14", False)
-    assert program.mount_command(Path("x.yml"))[-3:] == ["mount", "-config", "x.yml"]
+    assert program.mount_command(Path("x.yml"), Path("mnt"))[-3:] == ["mount", "-config", "x.yml"]
 
 
 def test_another_pylitefs_may_be_named(tmp_path: Path) -> None:
     program = programs.find(says(tmp_path, "pylitefs 9.9 (LiteFS 0.5 formats), Python 3"))
     assert (program.version, program.is_pylitefs) == ("9.9", True)
-    assert program.mount_command(Path("x.yml"))[-1] == "--until-eof"
+    assert program.mount_command(Path("x.yml"), Path("mnt"))[-1] == "--until-eof"
 
 
 @pytest.mark.parametrize(
