@@ -6,7 +6,7 @@ so a half-written one is never shipped. Names are `MIN-MAX.ltx`, TXIDs in 16 hex
 
 import os
 import threading
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections import OrderedDict
 from pathlib import Path
 
@@ -51,8 +51,9 @@ class LtxFiles:
         """A file is durable under its final name; its content stays in memory while among the newest."""
         span = (min_txid, max_txid)
         with self._lock:
-            if span not in self._ranges[-1:]:
-                insort(self._ranges, span)
+            at = bisect_left(self._ranges, span)
+            if self._ranges[at : at + 1] != [span]:
+                self._ranges.insert(at, span)
             self._cached -= len(self._cache.pop(span, b""))
             if content is not None and len(content) <= _CACHE_BYTES // 4:
                 self._cache[span] = content

@@ -1,0 +1,67 @@
+"""The rolling checksum: however pages come, go and change, it is what a fresh count gives."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pylitefs.ltx.checksum import CHECKSUM_FLAG, EMPTY_CHECKSUM
+from pylitefs.store.checksums import PageChecksums
+
+SUMS = st.integers(0, (1 << 63) - 1).map(lambda value: value | CHECKSUM_FLAG)
+
+
+@st.composite
+def transactions(draw: st.DrawFn) -> list[tuple[dict[int, int], int]]:
+    """Pages (number to checksum) and the page count after them, of several transactions."""
+    made = []
+    for _ in range(draw(st.integers(1, 8))):
+        commit = draw(st.integers(0, 12))
+        pages = draw(st.dictionaries(st.integers(1, commit), SUMS)) if commit else {}
+        made.append((pages, commit))
+    return made
+
+
+@given(transactions())
+def test_the_value_is_the_xor_of_all_pages_whatever_happened(steps: list[tuple[dict[int, int], int]]) -> None:
+    sums, model = PageChecksums(), dict[int, int]()
+    assert sums.value == EMPTY_CHECKSUM
+    for pages, commit in steps:
+        before = sums.value
+        preview = sums.preview(pages, commit)
+        assert sums.value == before, "a preview changes nothing"
+        held = sums.changes_nothing(pages, commit)
+        sums.update(pages, commit)
+        old = {pgno: model.get(pgno, 0) for pgno in range(1, commit + 1)}
+        assert held == (commit == len(model) and old | pages == model)
+        model = old | pages
+        expected = 0
+        for checksum in model.values():
+            expected ^= checksum
+        assert preview == sums.value == expected | CHECKSUM_FLAG
+        assert sums.page_count == commit
+        assert [sums.page(pgno) for pgno in range(1, commit + 3)] == [*model.values(), 0, 0]
+        assert sums.holds(model)
+
+
+def test_a_copy_goes_its_own_way() -> None:
+    sums = PageChecksums([CHECKSUM_FLAG | 1, CHECKSUM_FLAG | 2])
+    other = sums.copy()
+    other.update({1: CHECKSUM_FLAG | 4}, 1)
+    assert (sums.page_count, sums.value) == (2, CHECKSUM_FLAG | 3)
+    assert (other.page_count, other.value) == (1, CHECKSUM_FLAG | 4)
+
+
+def test_pages_that_never_were_written_count_nothing() -> None:
+    """The lock page, and the gap that a transaction leaves before it fills it."""
+    sums = PageChecksums()
+    sums.update({3: CHECKSUM_FLAG | 5}, 3)
+    assert [sums.page(pgno) for pgno in (1, 2, 3)] == [0, 0, CHECKSUM_FLAG | 5]
+    assert sums.value == CHECKSUM_FLAG | 5
+
+
+def test_holds_says_whether_each_page_is_as_it_should_be() -> None:
+    """Which the value alone does not: two differences that are equal cancel out."""
+    sums = PageChecksums([CHECKSUM_FLAG | 1, CHECKSUM_FLAG | 2])
+    other = PageChecksums([CHECKSUM_FLAG | 1 ^ 8, CHECKSUM_FLAG | 2 ^ 8])
+    assert sums.value == other.value
+    assert not other.holds({1: sums.page(1), 2: sums.page(2)})
+    assert sums.holds({}) and sums.holds({2: CHECKSUM_FLAG | 2})

@@ -1,0 +1,80 @@
+"""Small, durable file work, and whose the data directory is."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pylitefs.errors import DataDirectoryError
+from pylitefs.store.files import (
+    DirectoryLock,
+    check_room,
+    file_size,
+    pwrite_all,
+    write_all,
+    write_durably,
+)
+
+
+def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "clusterid"
+    write_durably(path, b"first")
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(5, "failed by the test")))
+    with pytest.raises(OSError):
+        write_durably(path, b"second")
+    assert path.read_bytes() == b"first"
+    monkeypatch.undo()
+    write_durably(path, b"third")
+    assert path.read_bytes() == b"third"
+    assert list(tmp_path.iterdir()) == [path], "nothing is left beside it"
+
+
+def test_short_writes_are_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal or a full pipe may cut a write short; a page must not be half there."""
+    write, pwrite = os.write, os.pwrite
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:3]))
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, offset: pwrite(fd, data[:3], offset))
+    fd = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    write_all(fd, b"0123456789")
+    pwrite_all(fd, memoryview(b"abcdefgh"), 5)
+    assert os.pread(fd, 100, 0) == b"01234abcdefgh"
+    os.close(fd)
+
+
+def test_a_missing_file_has_no_bytes(tmp_path: Path) -> None:
+    assert file_size(tmp_path / "none") == 0
+    (tmp_path / "file").write_bytes(b"12")
+    assert file_size(tmp_path / "file") == 2
+
+
+def test_room_is_looked_for_and_the_lack_of_it_named(tmp_path: Path) -> None:
+    check_room(tmp_path, 1, "this")
+    said = rf"this needs \d+ bytes more in {tmp_path}, and \d+ are free: make room"
+    with pytest.raises(OSError, match=said):
+        check_room(tmp_path, 1 << 62, "this")
+
+
+def test_a_directory_belongs_to_one_process_which_is_named(tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys, pathlib; from pylitefs.store.files import DirectoryLock; "
+            "DirectoryLock(pathlib.Path(sys.argv[1])).acquire(); print('held', flush=True); sys.stdin.read()",
+            tmp_path,
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdin and holder.stdout and holder.stdout.readline() == "held\n"
+    lock = DirectoryLock(tmp_path)
+    with pytest.raises(DataDirectoryError, match=rf"in use by process {holder.pid} \(\w+"):
+        lock.acquire()
+    holder.kill()  # The lock goes with the process, however it ends.
+    holder.wait()
+    lock.acquire()
+    lock.release()
+    lock.release()
