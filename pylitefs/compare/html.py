@@ -18,6 +18,7 @@ table { border-collapse: collapse; } td, th { padding: .15em .8em; text-align: l
   border-bottom: 1px solid var(--line); } td.n { text-align: right; font-variant-numeric: tabular-nums; }
 svg { max-width: 100%; height: auto; font: 11px system-ui; } svg text { fill: currentColor; }
 .ours { fill: var(--ours); color: var(--ours); } .theirs { fill: var(--theirs); color: var(--theirs); }
+circle.theirs { fill: none; stroke: var(--theirs); stroke-width: 1.4; }
 .tick { fill: currentColor; } .grid { stroke: var(--line); } figure { display: inline-block; margin: .5em 0; }
 figcaption { font-size: .85em; opacity: .8; } code, pre { font: 13px/1.4 ui-monospace, monospace; }
 pre { overflow-x: auto; border: 1px solid var(--line); padding: .6em; white-space: pre-wrap; }

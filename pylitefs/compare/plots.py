@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT = 460, 150
+WIDTH, HEIGHT = 330, 150
 _LEFT, _TOP, _BOTTOM = 52, 10, 22
 CLASSES = ("ours", "theirs")
 
@@ -74,7 +74,7 @@ def timeline(names: Sequence[str], spans: Sequence[Span]) -> str:
     if not spans:
         return ""
     length = max(max(span.ended, span.arrived or 0) for span in spans) or 1.0
-    width = 2 * WIDTH
+    width = 3 * WIDTH
 
     def x(seconds: float) -> float:
         return _LEFT + 30 + seconds / length * (width - _LEFT - 40)
