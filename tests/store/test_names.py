@@ -53,7 +53,7 @@ def test_a_name_that_the_mount_understands_otherwise_cannot_be_a_database(name: 
         check_database_name(name)
 
 
-@pytest.mark.parametrize("name", ["a", "a b", "ä.db", "-pos", "-", "...", "a-", "-mj012345678", "\udcff", "a\n"])
+@pytest.mark.parametrize("name", ["a b", "ä.db", "-pos", "-", "...", "a-", "-mj012345678", "\udcff", "a\n"])
 def test_everything_else_can_be_a_database(name: str) -> None:
     assert check_database_name(name) == name
 
