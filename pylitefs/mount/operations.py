@@ -27,6 +27,7 @@ from pylitefs.mount.handles import (
     file_attributes,
     refused,
 )
+from pylitefs.mount.kernel_locks import process_of
 from pylitefs.mount.special_files import (
     SpecialFile,
     SpecialKind,
@@ -35,6 +36,7 @@ from pylitefs.mount.special_files import (
     primary_content,
     split_special,
 )
+from pylitefs.store.files import file_size
 from pylitefs.store.names import FileKind, is_super_journal, split_name
 
 if TYPE_CHECKING:
@@ -83,6 +85,8 @@ class MountOperations:
         self.is_applier_thread = is_applier_thread
         self.caller_tid: Callable[[], int] = lambda: 0
         """The thread whose call is being served; the session sets it to libfuse's answer."""
+        self.has_database_exclusively: Callable[[int], bool] = lambda pid: True
+        """Whether a process holds SQLite's EXCLUSIVE lock here; set by the session (with `lock`: otherwise)."""
         self._tracer = store.tracer
         self._handles: dict[int, Handle] = {}
         self._next_handle = itertools.count(1)
@@ -148,7 +152,10 @@ class MountOperations:
             self.store.remove_super_journal(name)
             return
         database, kind = self._find(name)
-        database.remove(kind, self._by_applier())
+        applier = self._by_applier()
+        if kind in (FileKind.WAL, FileKind.SHM) and not applier and self.store.status.is_primary:
+            self._require_exclusive(name, database)
+        database.remove(kind, applier)
 
     def rename(self, old: str, new: str) -> NoReturn:
         """Refused: a database keeps its name on every node."""
@@ -343,6 +350,18 @@ class MountOperations:
             raise refused(errno.ENOENT)
         return SpecialFile(special, status, database)
 
+    def _require_exclusive(self, name: str, database: "Database") -> None:
+        """Let SQLite remove a WAL and its index, which it does by name, having the database for itself.
+
+        A connection from before a crash of the node is alone, too, on the dead mount; the name leads here.
+        (Beside an empty database SQLite removes a WAL that was left without being alone.)
+        """
+        tid = self.caller_tid()
+        not_empty = file_size(database.path(FileKind.DATABASE)) > 0
+        if tid and not_empty and not self.has_database_exclusively(process_of(tid)):
+            why = "who asks does not have the database for itself (a connection to a mount that died?)"
+            self._refuse(name, f"removing {name}", why, "leave it to the last connection", errno.EBUSY)
+
     def _by_applier(self) -> bool:
         return self.is_applier_thread(self.caller_tid())
 
@@ -379,15 +398,3 @@ class MountOperations:
     def _require_primary(self, name: str, what: str) -> None:
         if not self.store.status.is_primary:
             self._refuse(name, what, "this node is a replica", "write on the primary", errno.EACCES)
-
-
-def process_of(tid: int) -> int:
-    """The process that a thread belongs to: FUSE names the calling thread. The thread's id if it is gone."""
-    try:
-        with open(f"/proc/{tid}/status", encoding="ascii", errors="replace") as status:
-            for line in status:
-                if line.startswith("Tgid:"):
-                    return int(line.split()[1])
-    except OSError:
-        pass
-    return tid

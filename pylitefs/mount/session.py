@@ -18,10 +18,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from pylitefs.errors import MountError
 from pylitefs.mount import mountinfo, requirements
+from pylitefs.mount.kernel_locks import has_database_exclusively
 from pylitefs.mount.operations import MountOperations
 
 log = logging.getLogger("pylitefs")
@@ -91,12 +93,13 @@ class MountSession:
         self._thread = threading.Thread(target=self._serve, name="fuse", daemon=True)
         self._thread.start()
         deadline = time.monotonic() + timeout
-        while not (self._initialized.wait(0.005) and mountinfo.find(self.mount_dir) is not None):
+        while not (self._initialized.wait(0.005) and (mount := mountinfo.find(self.mount_dir)) is not None):
             if self._ended.is_set():
                 raise MountError(f"{self.mount_dir}: libfuse could not mount here; its reason is on stderr")
             if time.monotonic() > deadline:
                 self.stop()
                 raise MountError(f"{self.mount_dir}: the mount was not up after {timeout:g} s; see `dmesg`")
+        self.operations.has_database_exclusively = partial(has_database_exclusively, minor=mount.minor)
 
     def stop(self, timeout: float = 5.0) -> None:
         """End the mount. Raises MountError if a callback holds on to it after `timeout` seconds."""
