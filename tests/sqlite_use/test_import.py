@@ -242,3 +242,27 @@ def test_a_hot_journal_and_an_import(pair: Pair, tmp_path: Path) -> None:
         assert import_(pair, "hot.db", source(tmp_path / "new.db").read_bytes()).status_code == httpx.codes.OK
     assert pair.check("hot.db").txid == before.txid + 1
     assert shell(path, "SELECT count(*) FROM u") == "300"
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_a_connection_that_slept_through_imports_and_changes_of_the_schema(
+    pair: Pair, tmp_path: Path, mode: str
+) -> None:
+    """The schema cookie never comes back to a value that it knows: it would read the wrong pages."""
+    name = f"slept-{mode}.db"
+    path = pair.make(name, f"PRAGMA journal_mode={mode}", "CREATE TABLE x(a)", rows=20)
+    new = source(tmp_path / "new.db", f"PRAGMA journal_mode={mode}", rows=50).read_bytes()
+    pair.check(name)
+    with connect(path) as here, connect(pair.copy(name)) as there:
+        for reader in (here, there):
+            assert reader.execute("SELECT count(*) FROM t").fetchone() == (20,)
+        for changes in (0, 1, 2, 3):
+            assert import_(pair, name, new).status_code == httpx.codes.OK
+            shell(path, ".timeout 5000", *(f"CREATE INDEX t{n} ON t(a);" for n in range(changes)))
+        pair.wait_replica(name)
+        for reader in (here, there):
+            assert reader.execute("SELECT count(*), (SELECT count(*) FROM u) FROM t").fetchone() == (50, 50)
+            assert reader.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    here.close()
+    there.close()
+    pair.check(name)

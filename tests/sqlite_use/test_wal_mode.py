@@ -195,6 +195,25 @@ def test_exclusive_locking_and_wal_mode_for_a_new_database_is_refused(pair: Pair
     pair.check(name)
 
 
+def test_exclusive_locking_over_the_index_of_a_killed_client_is_captured(pair: Pair) -> None:
+    """SQLite makes no use of the -shm that lies there, but each commit is seen in the WAL itself."""
+    name = "stale.db"
+    path = pair.make(name, WAL, rows=10)
+    with Client(path) as client:
+        client.tell("INSERT INTO t(b) VALUES('killed');")
+        client.kill()
+    before = pair.wait_replica(name).txid
+    with connect(path) as db:
+        db.execute("PRAGMA locking_mode=EXCLUSIVE")
+        for n in range(3):
+            db.execute("INSERT INTO t(b) VALUES(?)", (n,))
+            assert pair.wait_replica(name).txid == before + n + 1
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.execute("INSERT INTO t(b) VALUES('last')")
+    db.close()
+    assert pair.check(name).txid == before + 4
+
+
 def test_exclusive_locking_switched_on_in_an_open_connection_is_captured(pair: Pair) -> None:
     """The index is in the -shm already: each commit is seen, and SQLite goes on as it was told."""
     name = "late.db"
