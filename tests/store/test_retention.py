@@ -1,0 +1,116 @@
+"""Retention: old LTX files go, the newest stays, and what went is durable in the database before."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pylitefs.store.names import FileKind
+from pylitefs.store.store import Store
+from pylitefs.trace import Event
+from tests.store.crashes import watching
+from tests.store.serving import Served
+from tests.store.support import opened
+
+
+def make(served: Served, count: int, mode: str = "delete") -> None:
+    db = served.connect("a.db", f"journal_mode={mode}", "wal_autocheckpoint=0")
+    db.execute("CREATE TABLE t (x)")
+    for value in range(count - 1 - (mode == "wal")):
+        db.execute("INSERT INTO t VALUES (?)", (value,))
+
+
+def age(store: Store, txids: range, seconds: float, now: float = 1_700_000_000) -> float:
+    database = store.require("a.db")
+    for txid in txids:
+        os.utime(database.ltx_path(txid, txid), (now - seconds, now - seconds))
+    return now
+
+
+def test_files_past_their_retention_go_but_the_newest(served: Served, store: Store) -> None:
+    make(served, 6)
+    now = age(store, range(1, 4), 601)
+    age(store, range(4, 7), 599)
+    assert store.reap(now) == 3
+    database = store.require("a.db")
+    assert database.ltx_files() == [(4, 4), (5, 5), (6, 6)]
+    assert not database.ltx_path(3, 3).exists() and database.ltx_path(4, 4).exists()
+    assert store.reap(now) == 0
+    age(store, range(4, 7), 10_000)
+    assert store.reap(now) == 2
+    assert database.ltx_files() == [(6, 6)], "however old"
+
+
+def test_a_young_file_keeps_those_after_it(served: Served, store: Store) -> None:
+    """Times may jump; what is kept has no gap."""
+    make(served, 5)
+    now = age(store, range(1, 6), 10_000)
+    age(store, range(2, 3), 1)
+    assert store.reap(now) == 1
+    assert [low for low, _ in store.require("a.db").ltx_files()] == [2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_database_wal_and_their_names_are_synced_before_a_file_goes(
+    served: Served, store: Store, mode: str
+) -> None:
+    make(served, 4, mode)
+    now = age(store, range(1, 5), 10_000)
+    calls: list[str] = []
+    with watching(store.data_dir, lambda call, name, fd: calls.append(f"{call} {name}")):
+        store.reap(now)
+    synced = ["fsync dbs/a.db/database", *["fsync dbs/a.db/wal"] * (mode == "wal"), "fsync dbs/a.db"]
+    assert calls[: len(synced)] == synced
+    assert all(call.startswith("unlink") for call in calls[len(synced) :]) and len(calls) == len(synced) + 3
+
+
+def test_a_removed_file_is_found_by_no_stream(served: Served, store: Store, tmp_path: Path) -> None:
+    make(served, 4)
+    store.reap(age(store, range(1, 5), 10_000))
+    database = store.require("a.db")
+    assert database.ltx_next(0) is None and database.ltx_next(2) is None
+    assert database.ltx_next(3) == (4, 4)
+    assert database.read_ltx(2, 2) is None and database.ltx_header(2, 2) is None
+    # What a replica that needs them gets instead.
+    snapshot = database.snapshot(tmp_path / "snapshot")
+    with opened(tmp_path / "replica", primary=False) as replica:
+        replica.receive_ltx("a.db", iter([snapshot.path.read_bytes()]))
+        assert replica.positions() == store.positions()
+
+
+def test_a_file_that_someone_removed_already_is_no_error(served: Served, store: Store) -> None:
+    make(served, 4)
+    now = age(store, range(1, 5), 10_000)
+    store.require("a.db").ltx_path(2, 2).unlink()
+    assert store.reap(now) == 3
+
+
+def test_each_removal_is_traced_and_one_database_s_trouble_is_its_own(
+    served: Served, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    make(served, 3)
+    served.connect("b.db").executescript("CREATE TABLE t (x); INSERT INTO t VALUES (1)")
+    now = age(store, range(1, 4), 10_000)
+    for path in store.require("b.db").ltx_dir.iterdir():
+        os.utime(path, (now - 10_000, now - 10_000))
+    events: list[Event] = []
+    store.tracer.listen(events.append)
+
+    def fail(call: str, name: str, fd: int) -> None:
+        if name == "dbs/a.db/database":
+            raise OSError(5, "failed by the test")
+
+    with watching(store.data_dir, fail):
+        assert store.reap(now) == 1
+    assert [(event.name, event.database, event.txid) for event in events] == [("retention.reap", "b.db", 1)]
+    assert "a.db: its old LTX files cannot be removed" in caplog.text
+    assert len(store.require("a.db").ltx_files()) == 3
+
+
+def test_a_dropped_database_keeps_the_file_of_its_drop(served: Served, store: Store) -> None:
+    make(served, 2)
+    served.unlink("a.db")
+    now = age(store, range(1, 4), 10_000)
+    assert store.reap(now) == 2
+    assert store.require("a.db").ltx_files() == [(3, 3)]
+    assert not store.require("a.db").path(FileKind.DATABASE).exists()
