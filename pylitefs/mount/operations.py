@@ -28,6 +28,7 @@ from pylitefs.mount.handles import (
     refused,
 )
 from pylitefs.mount.kernel_locks import process_of
+from pylitefs.mount.name_guard import NameGuard
 from pylitefs.mount.special_files import (
     SpecialFile,
     SpecialKind,
@@ -36,7 +37,6 @@ from pylitefs.mount.special_files import (
     primary_content,
     split_special,
 )
-from pylitefs.store.files import file_size
 from pylitefs.store.names import FileKind, is_super_journal, split_name
 
 if TYPE_CHECKING:
@@ -85,8 +85,7 @@ class MountOperations:
         self.is_applier_thread = is_applier_thread
         self.caller_tid: Callable[[], int] = lambda: 0
         """The thread whose call is being served; the session sets it to libfuse's answer."""
-        self.has_database_exclusively: Callable[[int], bool] = lambda pid: True
-        """Whether a process holds SQLite's EXCLUSIVE lock here; set by the session (with `lock`: otherwise)."""
+        self.guard = NameGuard(store)
         self._tracer = store.tracer
         self._handles: dict[int, Handle] = {}
         self._next_handle = itertools.count(1)
@@ -153,8 +152,8 @@ class MountOperations:
             return
         database, kind = self._find(name)
         applier = self._by_applier()
-        if kind in (FileKind.WAL, FileKind.SHM) and not applier and self.store.status.is_primary:
-            self._require_exclusive(name, database)
+        if not applier:
+            self.guard.check("removing", database, kind, self.caller_tid())
         database.remove(kind, applier)
 
     def rename(self, old: str, new: str) -> NoReturn:
@@ -208,6 +207,8 @@ class MountOperations:
             return
         database, kind = self._find_or_make(name)
         applier = self._by_applier()
+        if not applier and kind is FileKind.JOURNAL:
+            self.guard.check("making", database, kind, self.caller_tid())
         fd = database.create_file(kind, flags, applier)
         self._add(fi, DatabaseHandle(database, kind, fd, applier))
 
@@ -225,6 +226,8 @@ class MountOperations:
             return
         database, kind = self._find(name)
         applier = self._by_applier()
+        if not applier and kind is FileKind.JOURNAL and flags & os.O_ACCMODE != os.O_RDONLY:
+            self.guard.check("writing", database, kind, self.caller_tid())
         fd = database.open_file(kind, flags, applier)
         self._add(fi, DatabaseHandle(database, kind, fd, applier))
         if kind in database.stale:
@@ -349,18 +352,6 @@ class MountOperations:
         if database is None or not (database.pos.txid or database.exists):
             raise refused(errno.ENOENT)
         return SpecialFile(special, status, database)
-
-    def _require_exclusive(self, name: str, database: "Database") -> None:
-        """Let SQLite remove a WAL and its index, which it does by name, having the database for itself.
-
-        A connection from before a crash of the node is alone, too, on the dead mount; the name leads here.
-        (Beside an empty database SQLite removes a WAL that was left without being alone.)
-        """
-        tid = self.caller_tid()
-        not_empty = file_size(database.path(FileKind.DATABASE)) > 0
-        if tid and not_empty and not self.has_database_exclusively(process_of(tid)):
-            why = "who asks does not have the database for itself (a connection to a mount that died?)"
-            self._refuse(name, f"removing {name}", why, "leave it to the last connection", errno.EBUSY)
 
     def _by_applier(self) -> bool:
         return self.is_applier_thread(self.caller_tid())

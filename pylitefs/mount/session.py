@@ -18,12 +18,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from pylitefs.errors import MountError
 from pylitefs.mount import mountinfo, requirements
-from pylitefs.mount.kernel_locks import has_database_exclusively
 from pylitefs.mount.operations import MountOperations
 
 log = logging.getLogger("pylitefs")
@@ -99,7 +97,7 @@ class MountSession:
             if time.monotonic() > deadline:
                 self.stop()
                 raise MountError(f"{self.mount_dir}: the mount was not up after {timeout:g} s; see `dmesg`")
-        self.operations.has_database_exclusively = partial(has_database_exclusively, minor=mount.minor)
+        self.operations.guard.begin(mount.minor, ATTR_TIMEOUT_S)
 
     def stop(self, timeout: float = 5.0) -> None:
         """End the mount. Raises MountError if a callback holds on to it after `timeout` seconds."""

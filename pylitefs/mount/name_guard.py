@@ -1,0 +1,65 @@
+"""What SQLite does to a journal, a WAL or its index by *name*, is let through only with the lock it needs.
+
+A connection that was open when its node died, or stopped, goes on for a while by what the kernel has
+cached of that mount, and its locks are those of that mount, too; but a name leads to the mount that came
+after. So the last connection to the dead mount, alone there, removes the WAL under everybody's feet here;
+a writer makes a journal here of pages of then, and the next reader rolls the database back by it.
+
+The rule: who removes a WAL or its index has the database of *this* mount for itself, as SQLite has it.
+With a journal that is looked at while such a connection can get so far: until the attributes that the
+kernel had cached are no longer good, and only of databases that were there when the mount came.
+"""
+
+import errno
+import time
+from typing import TYPE_CHECKING
+
+from pylitefs.mount.handles import refused
+from pylitefs.mount.kernel_locks import is_write_locked, process_of
+from pylitefs.sqlite.locks import RESERVED_BYTE, SHARED_FIRST, SHARED_SIZE
+from pylitefs.store.files import file_size
+from pylitefs.store.names import FileKind
+
+if TYPE_CHECKING:
+    from pylitefs.store.database import Database
+    from pylitefs.store.store import Store
+
+_SHARED = (SHARED_FIRST, SHARED_SIZE)
+_RESERVED = (RESERVED_BYTE, 1)
+
+
+class NameGuard:
+    """Of one mount. Before `begin`, and where locks are not the kernel's, everything is let through."""
+
+    def __init__(self, store: "Store") -> None:
+        self._store = store
+        self._minor = -1
+        self._from_before: frozenset[str] = frozenset()
+        self._until = 0.0
+
+    def begin(self, minor: int, attr_timeout: float) -> None:
+        """The mount is up, with this device number; attributes are cached for so many seconds."""
+        self._until = time.monotonic() + attr_timeout
+        self._from_before = frozenset(self._store.names())
+        self._minor = minor
+
+    def check(self, what: str, database: "Database", kind: FileKind, tid: int) -> None:
+        """Raise EBUSY, with a log line, if the thread's process does `what` without the lock for it."""
+        if self._minor < 0 or not tid or not self._store.status.is_primary:
+            return
+        if kind is FileKind.JOURNAL:
+            if database.name not in self._from_before or time.monotonic() > self._until:
+                return
+            needed = [_RESERVED, _SHARED]
+        elif kind is FileKind.DATABASE or not file_size(database.path(FileKind.DATABASE)):
+            return  # Beside an empty database SQLite removes a WAL that was left without being alone.
+        else:
+            needed = [_SHARED]
+        if not is_write_locked(process_of(tid), self._minor, needed):
+            self._store.log_refusal(
+                database.name,
+                f"{what} {database.name}{kind.suffix}",
+                "who asks has not locked the database for it (a connection from before the node started?)",
+                "close the connection and open the database again",
+            )
+            raise refused(errno.EBUSY)
