@@ -265,13 +265,8 @@ class Database:
         self._trace("journal.write", offset, data)
 
     def _write_wal(self, fd: int, data: "bytes | memoryview", offset: int) -> None:
-        if self.wal.begins_transaction(offset) and not os.path.lexists(self.path(FileKind.SHM)):
-            self._refuse(
-                errno.EIO,
-                "a transaction in WAL mode with locking_mode=EXCLUSIVE",
-                "SQLite keeps its WAL index in memory then, where other processes cannot see it",
-                "use PRAGMA locking_mode=NORMAL before the first access",
-            )
+        if self.wal.begins_transaction(offset):
+            self._begin_in_wal()
         self.wal.before_write(offset, data)
         pwrite_all(fd, data, offset)
         self._trace("wal.frame", offset, data)
@@ -280,6 +275,18 @@ class Database:
         except BaseException:
             self.wal.spoil(fd, offset, data)
             raise
+
+    def _begin_in_wal(self) -> None:
+        if not os.path.lexists(self.path(FileKind.SHM)):
+            self._refuse(
+                errno.EIO,
+                "a transaction in WAL mode with locking_mode=EXCLUSIVE",
+                "SQLite keeps its WAL index in memory then, where other processes cannot see it",
+                "use PRAGMA locking_mode=NORMAL before the first access",
+            )
+        if self.rollback.unjournaled:
+            # What was written without a journal came before: it is a transaction before this one.
+            self.rollback.capture()
 
     def _trace(self, name: str, offset: int, data: "bytes | memoryview", **payload: object) -> None:
         tracer = self.state.node.tracer

@@ -128,7 +128,7 @@ def test_what_cannot_be_exported_or_imported_is_one_line(
     database = tmp_path / "good.db"
     execute(database, "CREATE TABLE t (x)")
     assert run(["import", "-name", "a.db", "-url", cluster.replicas[0].url, str(database)]) == 1
-    assert "not the primary" in capsys.readouterr().err
+    assert "is a replica of n1: give -url of the primary" in capsys.readouterr().err
 
 
 def test_a_file_that_is_no_whole_database_is_refused_before_it_is_sent(
