@@ -1,6 +1,7 @@
 """`pylitefs compare`: the same work on pylitefs and on real LiteFS, and every difference."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -66,10 +67,12 @@ def compare(
     with comparison.ended_by_signals(), comparison.work_directory(directory, keep=keep) as base:
         comparison.pin()
         console.print(f"pylitefs {programs.ours().version} beside {theirs.name} {theirs.version}")
+        if html_path and (bench or mixed):
+            console.print("--html shows workloads; of --bench and --mixed there is --json")
         if bench:
             return _bench(console, theirs, base, json_path, quick=quick)
         if mixed:
-            return _mixed(console, selected, theirs, base)
+            return _mixed(console, selected, theirs, base, json_path)
         result = comparison.run(selected, programs.ours(), theirs, known, base, on_outcome=tell)
     report.show(console, result, known)
     if json_path:
@@ -81,12 +84,16 @@ def compare(
     return EXIT_UNKNOWN if result.unknown else 0
 
 
-def _mixed(console: Console, workloads: list[Workload], theirs: Program, base: Path) -> int:
+def _mixed(
+    console: Console, workloads: list[Workload], theirs: Program, base: Path, json_path: Path | None
+) -> int:
     def tell(outcome: MixedOutcome) -> None:
         for text in report.mixed_lines(outcome):
             console.print(text, highlight=False)
 
     outcomes = mixed_clusters.run(workloads, programs.ours(), theirs, base, tell)
+    if json_path:
+        json_path.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1) + "\n")
     return EXIT_UNKNOWN if any(outcome.findings.differences for outcome in outcomes) else 0
 
 

@@ -1,0 +1,41 @@
+"""`--mixed` and `--bench`, with two pylitefs; they take a while."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pylitefs.cli.main import run
+from tests.compare.test_planted import launcher
+
+pytestmark = [pytest.mark.fuse, pytest.mark.full, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(autouse=True)
+def any_processor() -> Iterator[None]:
+    """A comparison pins its process."""
+    affinity = os.sched_getaffinity(0)
+    yield
+    os.sched_setaffinity(0, affinity)
+
+
+def test_mixed_clusters_have_no_difference(tmp_path: Path) -> None:
+    """Each follows the other, and data directories change hands without a snapshot, both ways."""
+    written = tmp_path / "out.json"
+    arguments = ["--mixed", "--litefs", str(launcher(tmp_path, "none")), "--json", str(written)]
+    assert run(["compare", "01-journal-delete", "04-wal", *arguments]) == 0
+    outcomes = json.loads(written.read_text())
+    assert len(outcomes) == 4
+    assert all(one["findings"]["equal"]["position"] and one["transactions"] for one in outcomes)
+    assert all(one["findings"]["equal"]["no snapshot"] for one in outcomes if "directories" in one["title"])
+
+
+def test_a_quick_bench_measures_everything(tmp_path: Path) -> None:
+    written = tmp_path / "out.json"
+    arguments = ["--bench", "--quick", "--litefs", str(launcher(tmp_path, "none")), "--json", str(written)]
+    assert run(["compare", *arguments]) == 0
+    report = json.loads(written.read_text())
+    assert len(report["measures"]) > 15
+    assert all(one["ratio"] > 0 for one in report["measures"])
