@@ -1,7 +1,6 @@
 """`pylitefs compare`: the same work on pylitefs and on real LiteFS, and every difference."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -93,7 +92,7 @@ def _mixed(
 
     outcomes = mixed_clusters.run(workloads, programs.ours(), theirs, base, tell)
     if json_path:
-        json_path.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1) + "\n")
+        json_path.write_text(json.dumps(report.mixed_json(outcomes), indent=1) + "\n")
     return EXIT_UNKNOWN if any(outcome.findings.differences for outcome in outcomes) else 0
 
 

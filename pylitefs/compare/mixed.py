@@ -9,7 +9,7 @@ sent: the replica goes on from where it was, which its LTX files tell.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from pylitefs.cluster import wait_until
@@ -36,7 +36,6 @@ class MixedOutcome:
     findings: Findings
     transactions: int = 0
     seconds: float = 0.0
-    errors: list[str] = field(default_factory=list)
 
 
 def run(

@@ -58,6 +58,20 @@ def mixed_lines(outcome: MixedOutcome) -> Iterator[str]:
         yield f"    {escape(one.aspect)}, {escape(one.where)}: {escape(one.ours)} | {escape(one.theirs)}"
 
 
+def mixed_json(outcomes: Sequence[MixedOutcome]) -> list[dict[str, object]]:
+    """What came of each mixed cluster; of a difference ours is the primary and theirs the replica."""
+    return [
+        {
+            "title": one.title,
+            "transactions": one.transactions,
+            "seconds": round(one.seconds, 2),
+            "equal": dict(one.findings.equal),
+            "differences": [asdict(difference) for difference in one.findings.differences],
+        }
+        for one in outcomes
+    ]
+
+
 def bench_table(names: Sequence[str], lines: Sequence[Line]) -> Table:
     """Medians with their spread, and how many times as good as the other program pylitefs is."""
     table = Table(box=None, header_style="bold")

@@ -28,8 +28,8 @@ def test_mixed_clusters_have_no_difference(tmp_path: Path) -> None:
     assert run(["compare", "01-journal-delete", "04-wal", *arguments]) == 0
     outcomes = json.loads(written.read_text())
     assert len(outcomes) == 4
-    assert all(one["findings"]["equal"]["position"] and one["transactions"] for one in outcomes)
-    assert all(one["findings"]["equal"]["no snapshot"] for one in outcomes if "directories" in one["title"])
+    assert all(one["equal"]["position"] and one["transactions"] for one in outcomes)
+    assert all(one["equal"]["no snapshot"] for one in outcomes if "directories" in one["title"])
 
 
 def test_a_quick_bench_measures_everything(tmp_path: Path) -> None:
