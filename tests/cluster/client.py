@@ -4,8 +4,9 @@
 
 Options: role (writer, reader, shell); timeout (busy timeout, seconds); mmap (bytes); gap (seconds between
 two steps); reopen (after an error, connect again); for a writer number and seed; for a reader hold (seconds
-that a read transaction stays open), fresh (each on a new connection). It looks for orders between two steps,
-so an answer that does not come means that SQLite hangs. It ends with its stdin.
+that a read transaction stays open), fresh (each on a new connection), back (how many transactions of a
+writer may be taken back again). It looks for orders between two steps, so an answer that does not come means
+that SQLite hangs. It ends with its stdin.
 """
 
 import json
@@ -178,7 +179,8 @@ class ReaderClient(Client):
             with suppress(sqlite3.Error):
                 self.db.execute("ROLLBACK")
             raise
-        older = {writer: seq for writer, seq in self.seen.items() if seqs.get(writer, 0) < seq}
+        back = self.options.get("back", 0)
+        older = {writer: seq for writer, seq in self.seen.items() if seqs.get(writer, 0) < seq - back}
         if older:
             wrong.append(f"went back from {older} to {seqs}")
         self.seen = seqs

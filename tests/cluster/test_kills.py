@@ -108,3 +108,30 @@ def test_kills_under_load(
     for node in cluster:
         if HALF not in node.log.read_text():
             assert_saw_nothing_wrong(readers[node.name])
+
+
+@pytest.mark.parametrize(
+    ("mode", "times"),
+    [
+        *((mode, 8) for mode in ("delete", "wal")),
+        *(pytest.param(m, 60, marks=pytest.mark.full) for m in ("delete", "truncate", "persist", "wal")),
+    ],
+)
+def test_writers_killed_in_the_middle(
+    cluster_factory: ClusterFactory, clients: Clients, seed: int, mode: str, times: int
+) -> None:
+    """Hot journals, half-written WALs, commits that nobody published: the next writer goes on, and no
+    reader anywhere sees anything of it."""
+    cluster = cluster_factory(replicas=1)
+    work = Workload(cluster, clients, seed, mode, writers=3)
+    work.read(cluster.primary, gap=0.005)
+    # In WAL mode a replica has shown the commit that SQLite loses with its writer.
+    work.read(cluster.replicas[0], gap=0.005, back=int(mode == "wal"))
+    work.write()
+    for _ in range(times):
+        wait_txid(cluster.primary, DB, txid(cluster.primary, DB) + work.rng.randint(1, 12))
+        work.replace_writer(work.rng.randrange(3))
+    go_on(cluster)
+    work.stop()
+    work.assert_settles()
+    work.assert_saw_nothing_wrong()

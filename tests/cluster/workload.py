@@ -33,6 +33,12 @@ class Workload:
         more = {"number": number, "seed": self.rng.random(), "gap": gap, "reopen": True}
         return self.clients(self.cluster.primary, DB, "writer", timeout=20.0, open="rw", **more)
 
+    def replace_writer(self, number: int) -> None:
+        """Kill a writer in the middle of whatever it does, and have another go on in its place."""
+        self.writers[number].kill9()
+        self.writers[number] = self._writer(number, 0.0)
+        self.writers[number].run()
+
     def read(self, node: ClusterNode, **options: object) -> Client:
         """A reader that begins at once; `timeout`, `gap` and the like are options of client.py."""
         reader = self.clients(node, DB, "reader", **({"timeout": 20.0, "gap": 0.02, "open": "rw"} | options))
