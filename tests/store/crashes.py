@@ -95,6 +95,8 @@ class Recorder:
     steps: int = 0
     _durable: dict[int, bytes] = field(default_factory=dict)
     """Content by inode as it was synced last."""
+    _removed: int = 0
+    """Counts down: a number in place of an inode's, for each name that was removed."""
     _names: dict[str, int] = field(default_factory=dict)
     """Durable names and the inodes they lead to."""
 
@@ -111,6 +113,11 @@ class Recorder:
     def take(self, call: str) -> None:
         """Keep an image, unless nothing changed since the last."""
         files = {name: path.read_bytes() for name, path in self._walk()}
+        for name in self._names.keys() - files.keys():
+            # Its inode's number may be given to another file from here on.
+            self._removed -= 1
+            self._durable[self._removed] = self._durable.get(self._names[name], b"")
+            self._names[name] = self._removed
         durable = {name: self._durable.get(inode, b"") for name, inode in self._names.items()}
         noted = self.note()
         self.steps += 1
