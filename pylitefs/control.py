@@ -64,14 +64,14 @@ def serve(tracer: Tracer, channel: socket.socket) -> None:
         raise ValueError(f"no such request: {what!r}")
 
     try:
-        with channel, channel.makefile("rw", encoding="utf-8") as lines:
+        # Not one object for both ways: a text file forgets what it has read ahead when it is written to.
+        with channel, channel.makefile("r", encoding="utf-8") as lines:
             for line in lines:
                 try:
                     reply = answer(json.loads(line))
-                except (ValueError, KeyError) as error:
+                except (ValueError, KeyError, TypeError) as error:
                     reply = {"error": f"{type(error).__name__}: {error}"}
-                lines.write(json.dumps(reply) + "\n")
-                lines.flush()
+                channel.sendall(json.dumps(reply).encode() + b"\n")
     except OSError:
         pass  # The other end was killed while it was answered.
     finally:
