@@ -8,7 +8,7 @@ import logging
 import os
 from pathlib import Path
 
-from pylitefs.errors import SqliteFormatError
+from pylitefs.errors import LtxError, SqliteFormatError
 from pylitefs.ltx.header import Header
 from pylitefs.sqlite import ReadAt
 from pylitefs.sqlite.journal import Journal, read_journal
@@ -17,6 +17,7 @@ from pylitefs.sqlite.wal import (
     WAL_HEADER_SIZE,
     WalHeader,
     committed,
+    frame_at,
     frame_offset,
     scan,
 )
@@ -104,14 +105,10 @@ def checkpoint_wal(state: DatabaseState, last: Header | None) -> None:
 
     try:
         header = WalHeader.parse(read_at(0, WAL_HEADER_SIZE))
-        if last is None:
-            limit = size
-        elif last.wal_offset and (last.wal_salt1, last.wal_salt2) == (header.salt1, header.salt2):
-            limit = last.wal_offset + last.wal_size
-        else:
-            limit = 0
+        limit = size if last is None else _end_in(header, last)
         done = _checkpoint(state, read_at, header, min(limit, size))
-        ahead = _commits_past(read_at, size, header, done)
+        known = done if limit else frame_at(_end_of_older(state, header) - 1, header.page_size)
+        ahead = _commits_past(read_at, size, header, known)
         if limit == 0 and ahead:
             _set_aside(state, path)
         elif ahead > 0:
@@ -127,6 +124,24 @@ def checkpoint_wal(state: DatabaseState, last: Header | None) -> None:
     finally:
         os.close(fd)
     path.unlink(missing_ok=True)
+
+
+def _end_in(wal: WalHeader, ltx: Header) -> int:
+    """Where an LTX file's transaction ends in this WAL, in bytes; 0 if it was never in it."""
+    belongs = ltx.wal_offset and (ltx.wal_salt1, ltx.wal_salt2) == (wal.salt1, wal.salt2)
+    return ltx.wal_offset + ltx.wal_size if belongs else 0
+
+
+def _end_of_older(state: DatabaseState, wal: WalHeader) -> int:
+    """Up to where the WAL holds what older LTX files hold as well: before a drop or an import, say."""
+    for span in reversed(state.ltx.ranges()):
+        try:
+            header = state.ltx.header(*span)
+        except LtxError:
+            return 0
+        if header is not None and header.wal_offset:
+            return _end_in(wal, header)
+    return 0
 
 
 def _set_aside(state: DatabaseState, path: Path) -> None:

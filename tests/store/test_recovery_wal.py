@@ -1,5 +1,6 @@
 """Recovery of the WAL: it counts up to the last LTX file, and the LTX files make up for what it lacks."""
 
+import errno
 import os
 import sqlite3
 from pathlib import Path
@@ -77,6 +78,29 @@ def test_a_wal_with_other_salts_is_set_aside(
 def struct_checksum(raw_header: bytes) -> tuple[int, int]:
     header = WalHeader.parse(raw_header)
     return header.checksum1, header.checksum2
+
+
+@pytest.mark.parametrize("how", ["drop", "import"])
+def test_a_wal_whose_transactions_older_ltx_files_hold_is_not_set_aside(
+    store: Store, served: Served, tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    """The node was killed after a drop or an import was durable and before the WAL was gone."""
+    make_wal(served)
+    before = leave(store, tmp_path / "before")
+    lefts: list[Path] = []
+    store.subscribe(lambda *_: lefts.append(leave(store, tmp_path / "left")))
+    if how == "drop":
+        served.unlink("a.db")
+    else:
+        with side(before, FileKind.DATABASE).open("rb") as file:
+            store.import_database("a.db", file)
+    (left,) = lefts
+    assert side(left, FileKind.WAL).stat().st_size > 0
+    with opened(left) as again:
+        assert again.positions() == store.positions()
+    assert not (left / "dbs" / "a.db" / "wal.removed").exists() and not side(left, FileKind.WAL).exists()
+    assert "set aside" not in caplog.text
+    served.refuse = lambda call, name: errno.ENOTCONN
 
 
 @pytest.mark.parametrize("keep", ["nothing", "no file", "two commits", "garbage"])
