@@ -35,7 +35,7 @@ class Applier(Protocol):
     def release(self, database: str) -> None:
         """Close what `apply` keeps open for the next time."""
 
-    def write_lock(self, database: str) -> AbstractContextManager[WriteLock]:
+    def write_lock(self, database: str, timeout: float | None = None) -> AbstractContextManager[WriteLock]:
         """All write locks, for an import."""
 
     def watch_writers(self, database: str) -> AbstractContextManager[Callable[[], bool]]:
@@ -78,7 +78,7 @@ class DirectApplier:
                 os.close(fd)
 
     @contextmanager
-    def write_lock(self, database: str) -> Iterator[WriteLock]:
+    def write_lock(self, database: str, timeout: float | None = None) -> Iterator[WriteLock]:
         yield _DirectWriteLock(self, database)
 
     @contextmanager

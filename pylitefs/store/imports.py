@@ -30,6 +30,9 @@ from pylitefs.store.names import FileKind
 Progress = Callable[[int], None]
 """progress(bytes so far)"""
 
+LOCKED_S = 20.0
+"""An import waits so long for a database's users. Not for ever: it would happen at any time later, when
+whoever asked for it has gone, and snapshots of the database wait for it meanwhile."""
 _CHUNK = 1 << 20
 _CHANGE_COUNTER = slice(24, 28)
 _SCHEMA_COOKIE = slice(40, 44)
@@ -69,7 +72,10 @@ def check_whole(path: Path, name: str) -> tuple[int, int]:
 
 
 def import_file(database: Database, applier: Applier, path: Path) -> Pos:
-    """Replace the database by the one in `path`, as one transaction on the primary."""
+    """Replace the database by the one in `path`, as one transaction on the primary.
+
+    Raises BusyError, with nothing changed, if someone keeps the database locked.
+    """
     page_size, count = check_whole(path, database.name)
     state = database.state
     state.ltx.directory.mkdir(parents=True, exist_ok=True)
@@ -78,7 +84,11 @@ def import_file(database: Database, applier: Applier, path: Path) -> Pos:
     check_room(state.directory, size + _growth(database, size), f"importing {database.name}")
     pos: Pos | None = None
     try:
-        with open(path, "rb") as file, state.apply_lock, applier.write_lock(database.name) as lock:
+        with (
+            open(path, "rb") as file,
+            state.apply_lock,
+            applier.write_lock(database.name, LOCKED_S) as lock,
+        ):
             with state.lock:
                 counters = _next_counters(database)
                 pages = _anew(pages_in_file(file.fileno(), all_pgnos(count, page_size), page_size), *counters)

@@ -266,3 +266,16 @@ def test_a_connection_that_slept_through_imports_and_changes_of_the_schema(
     here.close()
     there.close()
     pair.check(name)
+
+
+@pytest.mark.full
+def test_a_database_that_stays_locked_is_not_imported_into(pair: Pair, tmp_path: Path) -> None:
+    """The answer says who has it; nothing happens later either. It takes as long as an import waits."""
+    path = pair.make("locked.db", rows=20)
+    pos = pair.check("locked.db")
+    with Client(path) as client:
+        client.tell("PRAGMA locking_mode=EXCLUSIVE;", "BEGIN EXCLUSIVE;", "COMMIT;")
+        answer = import_(pair, "locked.db", source(tmp_path / "new.db").read_bytes())
+        assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+        assert f"process {client.pid}" in answer.text
+    assert pair.check("locked.db") == pos
