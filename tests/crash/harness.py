@@ -97,6 +97,7 @@ class Case:
     first: bool = False
     """It is the very first transaction: there is no table yet."""
     label: str = ""
+    prefix: str = ""
     rows: int = 0
     """How many rows are acknowledged."""
     before: Pos = field(default_factory=Pos)
@@ -104,7 +105,7 @@ class Case:
     gate: RemoteGate | None = None
 
     def __str__(self) -> str:
-        return f"{self.mode}-{self.point}{self.label}"
+        return f"{self.prefix}{self.mode}-{self.point}{self.label}"
 
     @property
     def name(self) -> str:

@@ -173,8 +173,9 @@ def test_a_primary_killed_in_a_transaction_over_two_databases(cluster: Cluster) 
 def test_a_primary_killed_while_it_recovers_recovers_the_next_time(cluster: Cluster) -> None:
     """With a hot journal to roll back, an LTX file to replay, and a WAL to bring into its database."""
     primary = cluster.primary
-    hot = Case("delete", "ltx.commit", label="-recovery")
-    wal = Case("wal", "ltx.commit", label="-recovery")
+    # Databases are recovered in the order of their names: the gate is there before it is these ones' turn.
+    hot = Case("delete", "ltx.commit", prefix="zz-recovery-")
+    wal = Case("wal", "ltx.commit", prefix="zz-recovery-")
     names = [hot.name, wal.name]
     points = ("recovery.begin", "recovery.journal", "recovery.ltx", "recovery.wal", "recovery.end")
     try:
@@ -187,7 +188,6 @@ def test_a_primary_killed_while_it_recovers_recovers_the_next_time(cluster: Clus
         for point in points:
             primary.start()
             assert primary.control is not None
-            # The request is there before the node is, and others' databases are recovered before these.
             gate = primary.control.gate(point, database=wal.name if point == "recovery.wal" else hot.name)
             event = gate.wait(HANG_S)
             assert event is not None and event["name"] == point, primary.log_tail()
