@@ -32,14 +32,15 @@ def test_readers_with_a_busy_timeout_never_get_an_error_or_stale_pages(
     work.assert_saw_nothing_wrong()
 
 
-def test_in_wal_mode_readers_that_overlap_without_end_let_the_apply_in(
-    cluster_factory: ClusterFactory, clients: Clients, seed: int
+@pytest.mark.parametrize("mode", ["wal", pytest.param("delete", marks=pytest.mark.full)])
+def test_readers_that_overlap_without_end_let_the_apply_in(
+    cluster_factory: ClusterFactory, clients: Clients, seed: int, mode: str
 ) -> None:
     """Four readers leave no moment without a read transaction, then one holds its own for 20 s: nobody gets
     "locking protocol" (or any error), and the transactions arrive."""
     cluster = cluster_factory(replicas=1)
     (replica,) = cluster.replicas
-    work = Workload(cluster, clients, seed, "wal", writers=1)
+    work = Workload(cluster, clients, seed, mode, writers=1)
     for number in range(4):
         work.read(replica, timeout=10.0, gap=0.0, hold=OVERLAP_S * (1 + number / 4))
     work.write(25)
