@@ -18,7 +18,9 @@ def main() -> None:
     status = Status()
     status.is_primary = True
     store = PassthroughStore(Path(sys.argv[1]), status, Tracer())
-    session = MountSession(MountOperations(store), Path(sys.argv[2]))  # type: ignore[arg-type]
+    # This process cannot tell the applier's threads from others, and its store treats all alike.
+    operations = MountOperations(store, lambda tid: True)  # type: ignore[arg-type]
+    session = MountSession(operations, Path(sys.argv[2]))
     session.start()
     print("ready", flush=True)
     sys.stdin.read()

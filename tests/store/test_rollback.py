@@ -309,7 +309,9 @@ def test_what_is_written_without_a_journal_is_captured_soon(
     db.execute("INSERT INTO t VALUES (1)")
     assert store.finish_captures(5)
     database = store.require("a.db")
-    assert 1 <= database.pos.txid <= 2, "commits in quick succession may be one"
+    # (How many they become is not told here: without a mount there are no locks that keep a capture out of
+    # the middle of a write. tests/sqlite_use/test_unjournaled.py holds that on real mounts.)
+    assert database.pos.txid >= 1
     assert_captured(served, database.pos.txid)
     assert not (database.dir / MARKER).exists()
 
