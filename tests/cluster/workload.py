@@ -41,7 +41,7 @@ class Workload:
 
     def read(self, node: ClusterNode, **options: object) -> Client:
         """A reader that begins at once; `timeout`, `gap` and the like are options of client.py."""
-        reader = self.clients(node, DB, "reader", **({"timeout": 20.0, "gap": 0.02, "open": "rw"} | options))
+        reader = self.clients(node, DB, "reader", **({"timeout": 20.0, "gap": 0.05, "open": "rw"} | options))
         reader.run()
         self.readers.append(reader)
         return reader
