@@ -15,11 +15,11 @@ KILLS = 5
 
 
 def random_transactions(
-    cluster: Cluster, clients: Clients, seed: int, mode: str, transactions: int
+    cluster: Cluster, clients: Clients, seed: int, mode: str, *, transactions: int, page_size: int = 0
 ) -> None:
     """Writers, a reader on each node, kills of one replica; then everything must be equal."""
     killed, steady = cluster.replicas
-    work = Workload(cluster, clients, seed, mode)
+    work = Workload(cluster, clients, seed, mode, page_size=page_size)
     work.read(cluster.primary)
     work.read(steady)
     at_killed = work.read(killed, reopen=True)
@@ -44,7 +44,7 @@ def test_nodes_stay_equal_and_readers_see_whole_transactions(
     cluster_factory: ClusterFactory, clients: Clients, seed: int, mode: str
 ) -> None:
     """Whatever three writers do, all nodes end with the same bytes, and no reader sees half of anything."""
-    random_transactions(cluster_factory(replicas=2), clients, seed, mode, 1000)
+    random_transactions(cluster_factory(replicas=2), clients, seed, mode, transactions=1000)
 
 
 @pytest.mark.full
@@ -54,4 +54,12 @@ def test_many_more_transactions(
     cluster_factory: ClusterFactory, clients: Clients, seed: int, mode: str
 ) -> None:
     """The same with ten times as many."""
-    random_transactions(cluster_factory(replicas=2), clients, seed, mode, 10_000)
+    random_transactions(cluster_factory(replicas=2), clients, seed, mode, transactions=10_000)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("mode", MODES)
+def test_pages_of_64_kib(cluster_factory: ClusterFactory, clients: Clients, seed: int, mode: str) -> None:
+    """The same with the largest pages that there are."""
+    cluster = cluster_factory(replicas=2)
+    random_transactions(cluster, clients, seed, mode, transactions=1000, page_size=65536)

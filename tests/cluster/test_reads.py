@@ -43,13 +43,13 @@ def test_readers_that_overlap_without_end_let_the_apply_in(
     work = Workload(cluster, clients, seed, mode, writers=1)
     for number in range(4):
         work.read(replica, timeout=10.0, gap=0.0, hold=OVERLAP_S * (1 + number / 4))
-    work.write(25)
+    work.write(12)
     work.finish()
     wait_level(cluster, DB, 30.0)
     holder = clients(replica, DB, timeout=10.0)
     holder.sql("BEGIN", "SELECT * FROM total")
     held_since, before = time.monotonic(), txid(replica, DB)
-    work.write(20)
+    work.write(8)
     work.finish()
     time.sleep(max(0.0, held_since + HOLD_S - time.monotonic()))  # This is what is tested.
     assert txid(replica, DB) == before, "the read transaction keeps its database"
