@@ -177,7 +177,7 @@ STATE_KEYS: Mapping[str, str] = {
     "db/NODE/DB/mode": "'delete', 'truncate', 'persist', 'wal' …; '' if unknown",
     "db/NODE/DB/locks": "who holds what: [{'who', 'lock' (SHARED, WRITE …), 'kind': 'read'|'write'}]",
     "page/NODE/DB/PGNO": "how the page stands: {'how': as in Entry.lights, 'txid'}",
-    "sql/NODE/CONN": "a connection's last statement: {'sql', 'state': 'running'|'done'|'error', 'result', 'pid'}",
+    "sql/NODE/CONN": "the last statement: {'sql', 'state': 'running'|'done'|'error', 'result', 'pid'}",
 }
 
 
