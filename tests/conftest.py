@@ -15,6 +15,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="also the tests marked full: soaks, long crashes")
 
 
+def pytest_configure() -> None:
+    """A shell's background jobs ignore Ctrl-C, and so would every program that a test starts and interrupts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave tests out by name of the reason; where FUSE is missing and nobody said so, they fail."""
     left_out = set()
