@@ -16,7 +16,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """A shell's background jobs ignore Ctrl-C, and so would every program that a test starts and interrupts."""
+    """A shell's background jobs ignore Ctrl-C, and so would what a test starts and interrupts."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
