@@ -25,6 +25,7 @@ _WIDE = 160
 @click.option("--mixed", is_flag=True, help="Mix both: each follows and takes over the other.")
 @click.option("--bench", is_flag=True, help="Measure both, and plain SQLite, in turn.")
 @click.option("--quick", is_flag=True, help="With --bench: less of everything, in under two minutes.")
+@click.option("--measure", "only", multiple=True, metavar="TEXT", help="With --bench: only what is named so.")
 @click.option("--list", "listing", is_flag=True, help="List the workloads and end.")
 @click.option("--slow", is_flag=True, help="Also the workloads that take long.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write everything seen as JSON.")
@@ -38,6 +39,7 @@ def compare(
     mixed: bool,
     bench: bool,
     quick: bool,
+    only: tuple[str, ...],
     listing: bool,
     slow: bool,
     json_path: Path | None,
@@ -69,7 +71,7 @@ def compare(
         if html_path and (bench or mixed):
             console.print("--html shows workloads; of --bench and --mixed there is --json")
         if bench:
-            return _bench(console, theirs, base, json_path, quick=quick)
+            return _bench(console, theirs, base, json_path, quick=quick, only=only)
         if mixed:
             return _mixed(console, selected, theirs, base, json_path)
         result = comparison.run(selected, programs.ours(), theirs, known, base, on_outcome=tell)
@@ -96,9 +98,17 @@ def _mixed(
     return EXIT_UNKNOWN if any(outcome.findings.differences for outcome in outcomes) else 0
 
 
-def _bench(console: Console, theirs: Program, base: Path, json_path: Path | None, *, quick: bool) -> int:
+def _bench(
+    console: Console,
+    theirs: Program,
+    base: Path,
+    json_path: Path | None,
+    *,
+    quick: bool,
+    only: tuple[str, ...],
+) -> int:
     size = speed.QUICK if quick else speed.FULL
-    names, lines = speed.run(programs.ours(), theirs, base, size, console.print)
+    names, lines = speed.run(programs.ours(), theirs, base, size, console.print, only=only)
     about = {"machine": comparison.machine(), "theirs": f"{theirs.name} {theirs.version}"}
     console.print(report.bench_table(names, lines))
     console.print(f"{about['machine']}; {size.rounds} rounds; a ratio above 1 is better for pylitefs")

@@ -20,7 +20,7 @@ from pylitefs.compare.comparison import STOP_SECONDS
 from pylitefs.compare.driver import Connections
 from pylitefs.compare.nodes import ProgramNode, System
 from pylitefs.compare.programs import Program
-from pylitefs.errors import RemoteError
+from pylitefs.errors import ConfigError, RemoteError
 from pylitefs.http import client
 
 SETTLE_SECONDS = 30.0
@@ -106,17 +106,28 @@ class Line:
 
 
 def run(
-    ours: Program, theirs: Program, base: Path, size: Size, tell: Callable[[str], None]
+    ours: Program,
+    theirs: Program,
+    base: Path,
+    size: Size,
+    tell: Callable[[str], None],
+    *,
+    only: Sequence[str] = (),
 ) -> tuple[list[str], list[Line]]:
-    """Measure everything, in rounds; the contestants' names and a line a measure."""
+    """Measure everything, in rounds, or `only` what has one of these texts in its name; the contestants'
+    names and a line a measure. ConfigError if nothing has."""
     from pylitefs.compare.bench_measures import measures
 
+    chosen = [one for one in measures(size, base) if not only or any(text in one.name for text in only)]
+    if not chosen:
+        names = ", ".join(one.name for one in measures(size, base))
+        raise ConfigError(f"nothing is measured under {', '.join(only)}; there are: {names}")
     with ExitStack() as stack:
         contestants = list(_contestants(ours, theirs, base, stack))
         tell("preparing …")
         for contestant in contestants:
             prepare(contestant, base, size)
-        lines = [Line(measure) for measure in measures(size, base)]
+        lines = [Line(measure) for measure in chosen]
         for number in range(size.rounds):
             tell(f"round {number + 1} of {size.rounds} …")
             for line in lines:

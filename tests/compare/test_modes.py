@@ -39,3 +39,12 @@ def test_a_quick_bench_measures_everything(tmp_path: Path) -> None:
     report = json.loads(written.read_text())
     assert len(report["measures"]) > 15
     assert all(one["ratio"] > 0 for one in report["measures"])
+
+
+def test_one_thing_can_be_measured_alone(tmp_path: Path) -> None:
+    """`--measure` takes a part of a measure's name; one that nothing has ends with the names there are."""
+    written = tmp_path / "out.json"
+    arguments = ["--bench", "--quick", "--litefs", str(launcher(tmp_path, "none")), "--json", str(written)]
+    assert run(["compare", *arguments, "--measure", "import of"]) == 0
+    assert [one["name"] for one in json.loads(written.read_text())["measures"]] == ["import of 40 MB"]
+    assert run(["compare", *arguments, "--measure", "nonsense"]) == 1
