@@ -75,3 +75,11 @@ class ReplicationError(PylitefsError):
 
 class RemoteError(PylitefsError):
     """A node answered an HTTP request with an error; the text is what the node said."""
+
+
+class LessonError(PylitefsError):
+    """A lesson says something that cannot be done; the text names the line, the thing and the remedy."""
+
+
+class ExpectError(LessonError):
+    """A lesson's `expect` does not hold on the live nodes; the text says what is so instead."""
