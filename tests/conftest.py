@@ -25,6 +25,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = set()
     if os.environ.get("PYLITEFS_NO_FUSE") == "1":
         left_out.add("fuse")
+    if os.environ.get("PYLITEFS_NO_BROWSER") == "1":
+        left_out.add("browser")
     if not config.getoption("--full"):
         left_out.add("full")
     deselected = [item for item in items if any(mark.name in left_out for mark in item.iter_markers())]
