@@ -1,0 +1,203 @@
+"""A lesson: a Markdown file of prose and commands, read into passages and steps.
+
+The rule: the file reads well on any Markdown viewer, and nothing in it is lost: every passage of prose
+belongs to at least one step, every ```lesson block is parsed before the first node starts.
+
+    # Title                        the lesson's title
+    One paragraph.                 its summary
+    ## Heading
+    prose, then a ```lesson block  a passage (Section) and its steps, as often as wanted
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+
+from pylitefs.errors import LessonError
+from pylitefs.lecture.commands import Ask, Command, MakeCluster, Note
+from pylitefs.lecture.grammar import join_lines, parse
+
+LESSONS = Path(__file__).parent / "lessons"
+BLOCK = "lesson"
+"""The info string of the fenced blocks that hold commands."""
+NAME = re.compile(r"(?:\d\d-)?(.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A passage: the prose that stands before one block of commands."""
+
+    heading: str
+    """Of the `##` that the passage stands under; passages can share one."""
+    prose_markdown: str
+    html: str
+    """The prose as HTML, safe to show: raw HTML and script links are text in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command of a lesson."""
+
+    index: int
+    command: Command
+    section: int
+    """Index of its passage in `Lesson.sections`."""
+    line: int
+    """Of the file, from 1."""
+    text: str
+    """The command as written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    name: str
+    """"ltx-file": the file's name without its number and ending."""
+    title: str
+    summary: str
+    sections: tuple[Section, ...]
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fence:
+    """A ```lesson block: its first line and the line after it (from 0, fences included), and its text."""
+
+    start: int
+    end: int
+    lines: tuple[str, ...]
+
+
+def names() -> tuple[str, ...]:
+    """The packaged lessons, in their order."""
+    return tuple(_packaged())
+
+
+def load(name_or_path: str | Path) -> Lesson:
+    """The packaged lesson of that name, or the lesson in that `.md` file.
+
+    Raises LessonError that names file and line for what is no lesson.
+    """
+    path = Path(name_or_path)
+    if isinstance(name_or_path, str) and path.suffix != ".md":
+        known = _packaged()
+        if name_or_path not in known:
+            near = get_close_matches(name_or_path, known, 1) or list(known)
+            raise LessonError(f"there is no lesson {name_or_path!r}; there is: {', '.join(near)}")
+        path = known[name_or_path]
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LessonError(f"cannot read the lesson {path}: {error}") from error
+    return read(_name(path), text, path.name)
+
+
+def read(name: str, text: str, file: str = "") -> Lesson:
+    """The lesson that `text` is. `file` is what errors call it. Raises LessonError."""
+    return _Reader(name, text, file or name).lesson()
+
+
+def render(prose: str) -> str:
+    """Markdown as HTML that can be shown as it is."""
+    return str(_markdown().render(prose)).strip()
+
+
+def _packaged() -> dict[str, Path]:
+    return {_name(path): path for path in sorted(LESSONS.glob("*.md"))}
+
+
+def _name(path: Path) -> str:
+    found = NAME.fullmatch(path.stem)
+    return found[1] if found else path.stem
+
+
+@cache
+def _markdown() -> MarkdownIt:
+    """CommonMark and tables; HTML in the source is escaped, `javascript:` links stay text."""
+    return MarkdownIt("commonmark", {"html": False}).enable("table")
+
+
+class _Reader:
+    """Goes through a lesson's text once, from the top."""
+
+    def __init__(self, name: str, text: str, file: str) -> None:
+        self.name = name
+        self.file = file
+        self.lines = text.splitlines()
+        self.tokens = _markdown().parse(text)
+        self.sections: list[Section] = []
+        self.steps: list[Step] = []
+
+    def lesson(self) -> Lesson:
+        title, summary, start = self._head()
+        headings = [heading for heading in self._headings() if heading[0] >= start]
+        first = headings[0][0] if headings else len(self.lines)
+        self._must_be_empty(start, first, "stands before the first “## …”: move it under one")
+        ends = [line for line, _ in headings[1:]] + [len(self.lines)]
+        for (line, heading), end in zip(headings, ends, strict=True):
+            self._read_section(heading, line + 1, end)
+        if not self.steps:
+            raise self._error(len(self.lines), f"no command: add a ```{BLOCK} block under a “## …”")
+        first_done = next((step for step in self.steps if not isinstance(step.command, Ask | Note)), None)
+        if first_done is None or not isinstance(first_done.command, MakeCluster):
+            line = (first_done or self.steps[0]).line
+            raise self._error(line, "no nodes yet: the first command is `cluster`")
+        return Lesson(self.name, title, summary, tuple(self.sections), tuple(self.steps))
+
+    def _head(self) -> tuple[str, str, int]:
+        """Title, summary, and the line after them."""
+        kinds = [token.type for token in self.tokens[:6]]
+        if kinds[:3] != ["heading_open", "inline", "heading_close"] or self.tokens[0].tag != "h1":
+            raise self._error(1, "the first line is not “# Title”: begin with it")
+        summary = self.tokens[4] if kinds[3:] == ["paragraph_open", "inline", "paragraph_close"] else None
+        if summary is None or summary.map is None:
+            raise self._error(2, "no summary: write one paragraph after the title that says what is seen")
+        return self.tokens[1].content, " ".join(summary.content.split()), summary.map[1]
+
+    def _headings(self) -> Iterator[tuple[int, str]]:
+        for token, text in zip(self.tokens, self.tokens[1:], strict=False):
+            if token.type == "heading_open" and token.tag == "h2" and token.map is not None:
+                yield token.map[0], text.content
+
+    def _fences(self, start: int, end: int) -> Iterator[_Fence]:
+        for token in self.tokens:
+            if token.type != "fence" or token.info.strip() != BLOCK or token.map is None:
+                continue
+            if start <= token.map[0] < end:
+                yield _Fence(token.map[0], token.map[1], tuple(token.content.splitlines()))
+
+    def _read_section(self, heading: str, start: int, end: int) -> None:
+        at = start
+        for fence in self._fences(start, end):
+            prose = "\n".join(self.lines[at : fence.start]).strip()
+            if prose or at == start:
+                self.sections.append(Section(heading, prose, render(prose)))
+            self._read_block(fence)
+            at = fence.end
+        self._must_be_empty(at, end, f"is shown at no step: end “{heading}” with a ```{BLOCK} block (a note)")
+
+    def _read_block(self, fence: _Fence) -> None:
+        try:
+            for index, text in join_lines(fence.lines):
+                line = fence.start + 2 + index
+                try:
+                    command = parse(text)
+                except LessonError as error:
+                    raise self._error(line, str(error)) from None
+                self.steps.append(Step(len(self.steps), command, len(self.sections) - 1, line, text))
+        except LessonError as error:
+            if str(error).startswith(f"{self.file}, "):
+                raise
+            raise self._error(fence.start + 2, str(error)) from None
+
+    def _must_be_empty(self, start: int, end: int, what: str) -> None:
+        for index in range(start, end):
+            if self.lines[index].strip():
+                raise self._error(index + 1, f"“{self.lines[index].strip()[:60]}” {what}")
+
+    def _error(self, line: int, what: str) -> LessonError:
+        return LessonError(f"{self.file}, line {line}: {what}")
