@@ -1,107 +1,104 @@
-"""The control channel: gates of a running node, held and released from another process.
+"""The control channel: a running node's tracepoints, watched and held from another process.
 
 A lecture or a test starts a node with one end of a socket pair and puts the descriptor's number into
-PYLITEFS_CONTROL_FD. Requests and answers are JSON, one a line:
+PYLITEFS_CONTROL_FD. Requests and answers are JSON, one a line; an answer has the request's "id":
 
     {"do": "gate", "names": ["ltx.commit"], "database": "a.db", "pids": [123]}   -> {"gate": 1}
     {"do": "wait", "gate": 1, "seconds": 5}                                     -> {"event": {...} or null}
     {"do": "release", "gate": 1}                                                -> {"event": {...} or null}
     {"do": "close", "gate": 1}                                                  -> {}
 
-The rule: the channel's end, also that of a killed lecture, releases everything that is held.
+A lecture sees everything. From `record` on, each tracepoint is pushed, with the bytes that it is about
+(copied in the thread that emits: a moment later they are gone), and says whether it is held:
+
+    {"do": "record"}                    -> {}
+    {"event": {"seq": 7, "name": "wal.frame", "node", "database", "txid", "pid", "thread",
+               "monotonic_ns", "wall_ns", "payload": {"pgno": 2, ...}},
+     "bytes": [{"file": "wal", "path", "offset": 32, "data": base64, "size", "cut": true if cut}],
+     "held": true}
+    {"do": "hold", "rule": {"names": [], "except": [], "database": "", "pids": []}}   -> {}
+    {"do": "let", "seq": 7}             -> {}       lets that event's thread go on
+    {"do": "let-all"}                   -> {}       lets all go on; the rule stays
+    {"do": "hold", "rule": null}        -> {}       holds nothing more, lets all go on
+    {"do": "ping"}                      -> {}       comes after every event that was emitted before it
+
+The rule: the channel's end, also that of a killed lecture, releases everything that is held. The node's
+end of it is control_node.py.
 """
 
+import base64
 import json
-import os
+import logging
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any
 
-from pylitefs.trace import Event, Gate, Tracer
+from pylitefs.trace import Event
 
 CONTROL_FD = "PYLITEFS_CONTROL_FD"
 
 Message = dict[str, Any]
 
-
-def serve_from_environment(tracer: Tracer) -> threading.Thread | None:
-    """Serve the channel that whoever started this process handed down, if there is one."""
-    number = os.environ.pop(CONTROL_FD, "")
-    if not number:
-        return None
-    os.set_inheritable(int(number), False)
-    channel = socket.socket(fileno=int(number))
-    thread = threading.Thread(target=serve, args=(tracer, channel), name="control", daemon=True)
-    thread.start()
-    return thread
+log = logging.getLogger("pylitefs")
 
 
-def serve(tracer: Tracer, channel: socket.socket) -> None:
-    """Answer requests until the other end is gone; then release everything."""
-    gates: dict[int, tuple[Gate, Any]] = {}
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes that an event is about, as they were when it was emitted."""
 
-    def answer(request: Message) -> Message:
-        what = request["do"]
-        if what == "gate":
-            gate = Gate(
-                request.get("names", ()),
-                database=request.get("database", ""),
-                pids=request.get("pids", ()),
-            )
-            number = len(gates) + 1
-            gates[number] = (gate, tracer.listen(gate))
-            return {"gate": number}
-        gate, stop = gates[request["gate"]]
-        if what == "wait":
-            return {"event": _as_message(gate.wait_held(float(request.get("seconds", 10))))}
-        if what == "release":
-            return {"event": _as_message(gate.release_oldest())}
-        if what == "close":
-            stop()
-            gate.close()
-            return {}
-        raise ValueError(f"no such request: {what!r}")
+    file: str
+    """journal, wal, shm, database, ltx or frame."""
+    path: str
+    """Where they were read; "" for a frame."""
+    offset: int
+    data: bytes
+    size: int
+    """Of the whole file, or frame."""
+    cut: bool = False
+    """There were more than are copied."""
 
-    try:
-        # Not one object for both ways: a text file forgets what it has read ahead when it is written to.
-        with channel, channel.makefile("r", encoding="utf-8") as lines:
-            for line in lines:
-                try:
-                    reply = answer(json.loads(line))
-                except (ValueError, KeyError, TypeError) as error:
-                    reply = {"error": f"{type(error).__name__}: {error}"}
-                channel.sendall(json.dumps(reply).encode() + b"\n")
-    except OSError:
-        pass  # The other end was killed while it was answered.
-    finally:
-        for gate, stop in gates.values():
-            stop()
-            gate.close()
+    def to_json(self) -> Message:
+        found: Message = {
+            "file": self.file,
+            "path": self.path,
+            "offset": self.offset,
+            "data": base64.b64encode(self.data).decode(),
+            "size": self.size,
+        }
+        return {**found, "cut": True} if self.cut else found
 
 
-def _as_message(event: Event | None) -> Message | None:
-    if event is None:
-        return None
-    return {
-        "name": event.name,
-        "node": event.node,
-        "database": event.database,
-        "txid": event.txid,
-        "pid": event.pid,
-        "payload": {key: str(value) for key, value in event.payload.items()},
-    }
+Evidence = Callable[[Event], Sequence[Piece]]
+"""Copies the bytes that an event is about; called in the thread that emits."""
+
+
+def no_evidence(event: Event) -> Sequence[Piece]:
+    """For a channel that pushes events without bytes."""
+    del event
+    return ()
 
 
 class Control:
-    """The other end: sets gates in a node.
+    """The other end: holds a node, and hears from it.
 
     `fd_for_node` goes to the child (`pass_fds`, and CONTROL_FD in its environment), then `close_child`.
+    Any thread may ask. A thread of its own reads: it hands answers to who asked, and events to `record`'s
+    function.
     """
 
     def __init__(self) -> None:
         self._ours, self._theirs = socket.socketpair()
-        self._lines = self._ours.makefile("rw", encoding="utf-8")
+        self._lock = threading.Lock()
+        self._sending = threading.Lock()
+        self._next_id = 1
+        self._asked: dict[int, Future[Message]] = {}
+        self._on_event: Callable[[Message], None] | None = None
+        self._reader: threading.Thread | None = None
+        self.ended = threading.Event()
+        """Set once the node has closed its end, or this one is closed."""
 
     @property
     def fd_for_node(self) -> int:
@@ -111,32 +108,107 @@ class Control:
         """The child has been started: its end is its own."""
         self._theirs.close()
 
-    def gate(
-        self, *names: str, database: str = "", pids: Iterable[int] = ()
-    ) -> "RemoteGate":
-        """Hold whoever passes one of these tracepoints from now on."""
-        reply = self.ask({"do": "gate", "names": names, "database": database, "pids": list(pids)})
-        return RemoteGate(self, reply["gate"])
+    # Asking.
 
-    def ask(self, request: Message) -> Message:
+    def ask(self, request: Mapping[str, object]) -> Message:
         """One request, one answer; ValueError if the node says it is wrong, EOFError if it is gone."""
-        self._lines.write(json.dumps(request) + "\n")
-        self._lines.flush()
-        line = self._lines.readline()
-        if not line:
-            raise EOFError("the node is gone")
-        reply: Message = json.loads(line)
+        future: Future[Message] = Future()
+        with self._lock:
+            number, self._next_id = self._next_id, self._next_id + 1
+            self._asked[number] = future
+            if self._reader is None:
+                self._reader = threading.Thread(target=self._read, name="control-reader", daemon=True)
+                self._reader.start()
+            if self.ended.is_set():
+                self._asked.pop(number, None)
+                raise EOFError("the node is gone")
+        line = json.dumps({**request, "id": number}).encode() + b"\n"
+        try:
+            with self._sending:
+                self._ours.sendall(line)
+        except OSError:
+            self._fail_all()
+        reply = future.result()
         if "error" in reply:
             raise ValueError(reply["error"])
         return reply
 
+    def gate(self, *names: str, database: str = "", pids: Iterable[int] = ()) -> "RemoteGate":
+        """Hold whoever passes one of these tracepoints from now on."""
+        reply = self.ask({"do": "gate", "names": names, "database": database, "pids": list(pids)})
+        return RemoteGate(self, reply["gate"])
+
+    def record(self, on_event: Callable[[Message], None]) -> None:
+        """Call `on_event` with {"event", "bytes", "held"} of every tracepoint passed from now on.
+
+        That is in the reader's thread and in their order, so it must not ask anything of this channel.
+        """
+        self._on_event = on_event
+        self.ask({"do": "record"})
+
+    def hold(self, rule: Mapping[str, object] | None) -> None:
+        """From now on hold the events that a rule matches (its keys are in the module's head).
+
+        Held ones that it does not match go on; None holds nothing more.
+        """
+        self.ask({"do": "hold", "rule": rule})
+
+    def let(self, seq: int) -> None:
+        """Let the thread that is held at this event go on."""
+        self.ask({"do": "let", "seq": seq})
+
+    def let_all(self) -> None:
+        """Let every thread that is held go on; the rule stays."""
+        self.ask({"do": "let-all"})
+
+    def ping(self) -> None:
+        """Return once everything that the node emitted before this call was handed to `record`'s function."""
+        self.ask({"do": "ping"})
+
     def close(self) -> None:
         """Release everything that is held in the node."""
-        for one in (self._lines, self._ours, self._theirs):
+        try:
+            self._ours.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        if self._reader is not None and self._reader is not threading.current_thread():
+            self._reader.join(5)
+        self._ours.close()
+        self._theirs.close()
+        self._fail_all()
+
+    # Reading.
+
+    def _read(self) -> None:
+        try:
+            with self._ours.makefile("rb") as lines:
+                for line in lines:
+                    self._take(json.loads(line))
+        except (OSError, ValueError):
+            pass  # The node was killed in the middle of a line, or this end was closed.
+        finally:
+            self._fail_all()
+
+    def _take(self, message: Message) -> None:
+        number = message.pop("id", None)
+        if number is not None:
+            with self._lock:
+                future = self._asked.pop(number, None)
+            if future is not None:
+                future.set_result(message)
+        elif self._on_event is not None:
             try:
-                one.close()
-            except OSError:
-                pass
+                self._on_event(message)
+            except Exception:
+                log.exception("an event of a node could not be dealt with")
+
+    def _fail_all(self) -> None:
+        """The node is gone: whoever waits for an answer is told."""
+        with self._lock:
+            self.ended.set()
+            asked, self._asked = self._asked, {}
+        for future in asked.values():
+            future.set_exception(EOFError("the node is gone"))
 
 
 class RemoteGate:

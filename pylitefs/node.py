@@ -13,7 +13,7 @@ import logging
 import threading
 from pathlib import Path
 
-from pylitefs import control
+from pylitefs import control_node
 from pylitefs.config import Config
 from pylitefs.http.app import Api
 from pylitefs.http.server import HttpServer
@@ -52,6 +52,7 @@ class Node:
         self.api: Api | None = None
         self.server: HttpServer | None = None
         self.replica: Replica | None = None
+        self._control: control_node.NodeEnd | None = None
         self._ended = threading.Event()
         self._stop_lock = threading.Lock()
         self._exit_code = 0
@@ -62,7 +63,7 @@ class Node:
 
     def start(self) -> None:
         """Bring everything up. Raises PylitefsError, with everything taken down again, if a part cannot."""
-        control.serve_from_environment(self.tracer)
+        self._control = control_node.serve_from_environment(self.tracer)
         try:
             self._start()
         except BaseException:
@@ -148,10 +149,18 @@ class Node:
         with self._stop_lock:
             if self._ended.is_set():
                 return
+            self.let_go()
             try:
                 self._take_down()
             finally:
+                if self._control:
+                    self._control.close()
                 self._ended.set()
+
+    def let_go(self) -> None:
+        """Release every thread that is held at a tracepoint, and hold none any more: the node is to end."""
+        if self._control:
+            self._control.let_go()
 
     def _take_down(self) -> None:
         if self.replica:

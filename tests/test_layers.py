@@ -13,7 +13,7 @@ ROOT = Path(pylitefs.__file__).parent
 
 #: From the ground up. A name is a module or a folder of the package.
 FLOORS = (
-    {"trace", "errors", "config", "config_expand", "config_model", "config_yaml", "control", "sample"},
+    {"trace", "errors", "config", "config_expand", "config_model", "config_yaml", "control", "control_node", "sample"},
     {"sqlite"},
     {"ltx"},
     {"store"},
