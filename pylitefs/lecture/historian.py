@@ -1,0 +1,278 @@
+"""From what a node's control channel tells to the entries of a history.
+
+    {"event": {...}, "bytes": [...]}  --entry-->  Entry (text, who, lights, frame, XOR, set), its dumps
+
+The rule: an entry says all that a viewer shows of it, so the historian keeps what single events do not say:
+who holds which lock, how the pages stand, the page checksums, which frames are under way. It decides
+nothing and touches no node; one thread calls it, in the order in which the entries are to stand.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from pylitefs.errors import SqliteFormatError
+from pylitefs.lecture.dumps import Dumps
+from pylitefs.lecture.explain import explain
+from pylitefs.lecture.facts import Facts
+from pylitefs.lecture.held_locks import HeldLocks
+from pylitefs.lecture.model import Dump, Entry, Json
+from pylitefs.lecture.page_states import PageStates
+from pylitefs.lecture.raw_events import RawItem, plain, read_items
+from pylitefs.lecture.travelling import Travelling
+from pylitefs.lecture.xor import ChecksumMirror, LtxContent, read_ltx
+from pylitefs.ltx.checksum import CHECKSUM_FLAG
+from pylitefs.ltx.position import Pos
+from pylitefs.sqlite.header import DatabaseHeader
+
+_WRITES = {"journal.open", "journal.write", "page.write", "wal.frame", "wal.commit", "ltx.commit"}
+_MODES = {
+    "unlink": "delete",
+    "delete": "delete",
+    "truncate": "truncate",
+    "persist": "persist",
+    "zero": "persist",
+}
+"""The journal mode, from how a journal ended."""
+_WRITER_LOCKS = {"RESERVED", "PENDING", "EXCLUSIVE", "WRITE"}
+
+
+class Historian:
+    """Tells one run's history. `name_of` maps a node id (hex) to the node's name, "" or None if unknown;
+    `client_of` names the client behind a process id, if it has a name of its own."""
+
+    def __init__(
+        self,
+        name_of: Callable[[str], str | None] = lambda _: None,
+        client_of: Callable[[int], str | None] = lambda _: None,
+    ) -> None:
+        self._name_of = name_of
+        self._client_of = client_of
+        self._dumps = Dumps()
+        self._locks = HeldLocks()
+        self._pages = PageStates()
+        self._mirror = ChecksumMirror()
+        self._travelling = Travelling()
+        self._writers: set[tuple[str, int]] = set()
+
+    def entry(self, raw: Json, node: str = "") -> tuple[Entry, list[Dump]]:
+        """The entry of one control message of `node` (without a name the event's own counts), and its dumps.
+
+        `seq`, `t_ms`, `stop` and `step` are the caller's to fill in.
+        """
+        event: Json = raw.get("event") or {}
+        items = read_items(raw.get("bytes"))
+        return _Telling(self, event, items, node or str(event.get("node", ""))).tell()
+
+    def learn(self, node: str, database: str, ltx: bytes) -> None:
+        """Take in an LTX file that lies in the node's data directory but whose making was not seen."""
+        content = read_ltx(ltx)
+        if content is not None:
+            self._mirror.apply(node, database, content)
+
+    def position(
+        self, node: str, database: str, pos: Pos, pages: int, mode: str | None = None
+    ) -> Json:
+        """The changes of the state by a position that was asked for rather than seen."""
+        base = f"db/{node}/{database}"
+        found: Json = {
+            f"{base}/txid": pos.txid,
+            f"{base}/checksum": f"{pos.checksum:016x}",
+            f"{base}/pages": pages,
+            **self._pages.cut(node, database, pages),
+        }
+        if mode is not None:
+            found[f"{base}/mode"] = mode
+        return found
+
+    def node_ended(self, node: str, *, wiped: bool = False) -> Json:
+        """The node is down: its locks are gone. `wiped`: so is its data directory."""
+        if wiped:
+            self._mirror.forget(node)
+        self._dumps.forget(node)
+        return {f"db/{node}/{database}/locks": [] for database in self._locks.forget(node)}
+
+
+class _Telling:
+    """One event on its way to an entry."""
+
+    def __init__(self, historian: Historian, event: Json, items: list[RawItem], node: str) -> None:
+        self.known = historian
+        self.event = event
+        self.items = items
+        self.node = node
+        self.name = str(event.get("name", ""))
+        self.database = str(event.get("database", ""))
+        self.txid = _number(event.get("txid"))
+        self.pid = _number(event.get("pid"))
+        payload = event.get("payload")
+        self.payload: Json = dict(payload) if isinstance(payload, dict) else {}
+        self.is_applier = self.payload.get("applier") in (True, "True")
+        self.who = self._who()
+        self.entry = Entry(0, 0.0, "event", self.name, node, self.database, self.txid, self.who)
+
+    def tell(self) -> tuple[Entry, list[Dump]]:
+        entry = self.entry
+        peer = str(self.payload.get("peer") or "")
+        peer_name = (self.known._name_of(peer) or "") if peer else ""
+        if self.name.startswith("stream."):
+            peer_name = self._stream(peer_name)
+        elif self.name.startswith("lock."):
+            self._lock()
+        else:
+            self._files()
+        dumps = self.known._dumps.of_event(self.node, self.event, self.items, entry.frame)
+        entry.dumps = tuple(dump.id for dump in dumps)
+        facts = Facts(self.node, self.database, self.txid, self.who, peer_name or peer, self.payload)
+        entry.text, entry.alone = explain(self.name, facts)
+        entry.detail = {key: plain(key, value) for key, value in self.payload.items()}
+        return entry, dumps
+
+    # Who
+
+    def _who(self) -> str:
+        if self.is_applier or self.name == "page.apply":
+            return "applier"
+        if not self.pid:
+            return f"{self.node} itself"
+        key = (self.node, self.pid)
+        if self.name in _WRITES or (
+            self.name == "lock.acquire" and self.payload.get("lock") in _WRITER_LOCKS
+        ):
+            self.known._writers.add(key)
+        role = "writer" if key in self.known._writers else "reader"
+        client = self.known._client_of(self.pid)
+        return f"{role} {client} (pid {self.pid})" if client else f"{role} (pid {self.pid})"
+
+    # What
+
+    def _stream(self, peer: str) -> str:
+        """Of stream.*: the frame that travels; gives the peer's name."""
+        kind = str(self.payload.get("frame") or "")
+        travelling = self.known._travelling
+        if self.name == "stream.receive" and not peer:
+            peer = travelling.sender_of(self.node, self.database, self.txid, kind)
+        if self.name in ("stream.connect", "stream.end"):
+            travelling.lost(self.node, peer)
+            return peer
+        phase = "send" if self.name == "stream.send" else "receive"
+        ends = (self.node, peer) if phase == "send" else (peer, self.node)
+        size = next((item.size for item in self.items if item.file == "frame"), 0)
+        if size:
+            self.payload.setdefault("size", size)
+        self.entry.frame = {
+            "id": travelling.seen(phase, ends, self.database, self.txid, kind),
+            "from": ends[0],
+            "to": ends[1],
+            "kind": kind,
+            "phase": phase,
+            "bytes": size,
+        }
+        if phase == "send":
+            content = self._ltx_in("frame")
+            pgnos = sorted(content.pages) if content else Facts(payload=self.payload).pgnos
+            self._light(pgnos, "shipped", self.txid)
+        return peer
+
+    def _lock(self) -> None:
+        locks = self.known._locks
+        if self.name == "lock.acquire":
+            locks.take(self.node, self.database, self.payload, self.who)
+        elif self.name == "lock.release":
+            locks.release(self.node, self.database, self.payload)
+        else:
+            holders = locks.holders(self.node, self.database, self.payload)
+            if holders:
+                self.payload["holder"] = ", ".join(holders)
+            return
+        self.entry.set[f"db/{self.node}/{self.database}/locks"] = locks.state(self.node, self.database)
+
+    def _files(self) -> None:
+        """What an event does to pages, checksums and the position."""
+        pgnos = Facts(payload=self.payload).pgnos
+        pages = self.known._pages
+        match self.name:
+            case "journal.open" | "tx.rollback":
+                self.entry.set.update(pages.taken_back(self.node, self.database))
+            case "journal.invalidate" if self.payload.get("live") in (False, "False"):
+                self.entry.set.update(pages.taken_back(self.node, self.database))
+            case "journal.write":
+                self._light(pgnos, "journalled", self.txid + 1)
+            case "page.write" if self.payload.get("checkpoint") not in (True, "True"):
+                self._light(pgnos, "written", self.txid + 1)
+            case "wal.frame":
+                self._light(pgnos, "written", self.txid + 1)
+            case "ltx.encode":
+                self._light(pgnos, "captured", self.txid)
+            case "ltx.commit" | "ltx.store":
+                self._ltx_kept("captured" if self.name == "ltx.commit" else "stored")
+            case "page.apply":
+                self._light(pgnos, "applied", self.txid)
+            case "pos.advance" | "recovery.end":
+                self._position()
+        self._mode()
+
+    def _ltx_kept(self, how: str) -> None:
+        content = self._ltx_in("ltx")
+        if how == "captured":
+            self.known._pages.captured(self.node, self.database)
+        if content is None:
+            self._light(Facts(payload=self.payload).pgnos, how, self.txid)
+            return
+        self._light(sorted(content.pages), how, self.txid)
+        self.payload.setdefault("post_apply_checksum", f"{content.post_apply_checksum:016x}")
+        self.entry.xor = self.known._mirror.apply(self.node, self.database, content)
+
+    def _position(self) -> None:
+        checksum = _number(self.payload.get("checksum"))
+        base = f"db/{self.node}/{self.database}"
+        changes = self.entry.set
+        changes[f"{base}/txid"] = self.txid
+        changes[f"{base}/checksum"] = f"{checksum:016x}"
+        self.payload["checksum"] = f"{checksum:016x}"
+        if checksum == CHECKSUM_FLAG:
+            self.payload["pages"] = 0
+        if "pages" in self.payload:
+            count = _number(self.payload["pages"])
+            changes[f"{base}/pages"] = count
+            changes.update(self.known._pages.cut(self.node, self.database, count))
+
+    def _mode(self) -> None:
+        """The journal mode, where this event shows it."""
+        mode = _MODES.get(str(self.payload.get("how"))) if self.name == "journal.invalidate" else None
+        if self.name in ("wal.frame", "wal.commit"):
+            mode = "wal"
+        if mode:
+            self.entry.set[f"db/{self.node}/{self.database}/mode"] = mode
+            return
+        for item in self.items:
+            if item.file == "database" and item.offset == 0 and self.name == "pos.advance":
+                try:
+                    is_wal = DatabaseHeader.parse(item.data).is_wal
+                except SqliteFormatError:
+                    continue
+                if is_wal:
+                    self.entry.set[f"db/{self.node}/{self.database}/mode"] = "wal"
+
+    def _light(self, pgnos: Any, how: str, txid: int) -> None:
+        lights, changes = self.known._pages.light(self.node, self.database, pgnos, how, txid)
+        self.entry.lights += tuple(lights)
+        self.entry.set.update(changes)
+
+    def _ltx_in(self, file: str) -> LtxContent | None:
+        """The LTX file among the event's bytes, read."""
+        for item in self.items:
+            if item.file == file:
+                data = item.ltx_of_frame() if file == "frame" else item.data
+                return read_ltx(data) if data and not item.cut else None
+        return None
+
+
+def _number(value: object) -> int:
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, str):
+        try:
+            return int(value, 16 if len(value) == 16 else 10)
+        except ValueError:
+            return 0
+    return 0

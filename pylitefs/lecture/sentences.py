@@ -1,0 +1,230 @@
+"""One sentence for each tracepoint, with its numbers; explain.py says which belongs to which.
+
+The rule: a sentence leaves out what its event does not say, and never fails for want of it.
+"""
+
+from pylitefs.lecture.facts import Facts, bytes_text
+
+
+def journal_write(facts: Facts) -> str:
+    pgno, offset, length = facts.number("pgno"), facts.number("offset"), facts.number("length")
+    parts = facts.text("parts")
+    what = f" ({parts})" if parts else ""
+    if facts.text("zeroed") or facts.flag("zeroed"):
+        return "SQLite wrote zeros over the journal's header: this journal rolls nothing back any more."
+    if pgno:
+        return (
+            f"SQLite copied page {pgno}, as it was before the transaction, into the rollback journal: "
+            f"{facts.place}{what}."
+        )
+    if length == 12:
+        return (
+            f"SQLite wrote magic and record count into the header at offset {offset:,}: "
+            "after the next sync the journal can roll the database back."
+        )
+    if offset == 0:
+        return f"SQLite began the rollback journal with its header: {bytes_text(length)}{what}."
+    return f"SQLite wrote {facts.place} of the rollback journal{what}."
+
+
+def journal_invalidate(facts: Facts) -> str:
+    how = {
+        "unlink": "unlinked",
+        "delete": "unlinked",
+        "truncate": "truncated to 0 bytes",
+        "persist": "given a header of zeros",
+        "zero": "given a header of zeros",
+    }.get(facts.text("how"), "ended")
+    if "live" in facts.payload and not facts.flag("live"):
+        return (
+            f"The rollback journal is being {how}, and its header was never valid: no page of the database "
+            "was written, so this is no transaction."
+        )
+    return (
+        f"The rollback journal is being {how}: the commit point. {facts.database} captures the pages that "
+        "were written before SQLite gets its answer."
+    )
+
+
+def page_write(facts: Facts) -> str:
+    page = f"page {facts.number('pgno')}" if facts.number("pgno") else "a part"
+    if facts.flag("checkpoint"):
+        return f"A checkpoint copied {page} from the WAL into the database file: {facts.place}."
+    return f"SQLite wrote {page} of the database file: {facts.place}."
+
+
+def wal_frame(facts: Facts) -> str:
+    pgno, offset, length = facts.number("pgno"), facts.number("offset"), facts.number("length")
+    if offset == 0 and length <= 32:
+        return "SQLite wrote the WAL's header, 32 bytes with new salts: frames of older rounds count no more."
+    page = f" for page {pgno}" if pgno else ""
+    if length == 24:
+        return f"SQLite wrote a frame's header{page} into the WAL: {facts.place}."
+    return f"SQLite appended to the WAL{page}: {facts.place}."
+
+
+def wal_commit(facts: Facts) -> str:
+    first, last = facts.number("first"), facts.number("last")
+    frames = f"frame {last}" if first == last else f"frames {first} to {last}"
+    return (
+        f"Salts and checksums hold up to frame {last}, and it carries a page count: {frames} are transaction "
+        f"{facts.txid}. SQLite has not published it in the WAL index yet, so no reader sees it."
+    )
+
+
+def ltx_encode(facts: Facts) -> str:
+    if facts.number("commit") == 0 and not facts.pgnos and "commit" in facts.payload:
+        return f"Transaction {facts.txid} drops the database: an LTX file without a page."
+    return (
+        f"{facts.pages.capitalize()} went into the LTX file of transaction {facts.txid}, which leaves the "
+        f"database with {facts.number('commit')} pages. Nothing of it is durable yet."
+    )
+
+
+def ltx_commit(facts: Facts) -> str:
+    size = f", {bytes_text(facts.number('size'))}" if facts.number("size") else ""
+    return (
+        f"The LTX file {facts.file or 'of the transaction'}{size} with {facts.pages} is synced under its "
+        f"final name: from here on transaction {facts.txid} survives a crash."
+    )
+
+
+def pos_advance(facts: Facts) -> str:
+    checksum = facts.payload.get("checksum")
+    text = f"{checksum:016x}" if isinstance(checksum, int) else str(checksum or "")
+    at = f", checksum {text}" if text else ""
+    pages = f", {facts.number('pages')} pages" if facts.number("pages") else ""
+    return f"{facts.database} on {facts.node} is at TXID {facts.txid}{at}{pages}."
+
+
+def frame_words(kind: str) -> str:
+    """A stream frame's kind, as the tracepoints name it, for people."""
+    known = {
+        "ltx": "an LTX frame",
+        "ltx:snapshot": "an LTX frame with a snapshot",
+        "ready": "Ready",
+        "end": "End",
+        "drop-db": "DropDB",
+        "handoff": "Handoff",
+        "hwm": "a high-water mark",
+        "high-water-mark": "a high-water mark",
+        "heartbeat": "a Heartbeat",
+    }
+    return known.get(kind, f"a frame ({kind})" if kind else "a frame")
+
+
+def stream_send(facts: Facts) -> str:
+    what = frame_words(facts.text("frame"))
+    of = f" of {facts.database}, transaction {facts.txid}," if facts.txid else ""
+    size = f" ({bytes_text(facts.number('size'))})" if facts.number("size") else ""
+    return f"{facts.node} sends {what}{of} to {facts.peer or 'a replica'}{size}."
+
+
+def stream_receive(facts: Facts) -> str:
+    what = frame_words(facts.text("frame"))
+    of = f" of {facts.database}, transaction {facts.txid}," if facts.txid else ""
+    return f"{facts.node} receives {what}{of} from {facts.peer or 'the primary'}."
+
+
+def stream_end(facts: Facts) -> str:
+    reason = facts.text("reason")
+    return f"The stream to {facts.peer or 'a replica'} ended{': ' + reason if reason else ''}."
+
+
+def catchup_decide(facts: Facts) -> str:
+    gets = {"nothing": "gets nothing", "files": "gets LTX files", "snapshot": "gets a snapshot"}.get(
+        facts.text("decision"), "was looked at"
+    )
+    reason = facts.text("reason")
+    return f"{facts.peer or 'The replica'} {gets} of {facts.database}{': ' + reason if reason else ''}."
+
+
+def ltx_verify(facts: Facts) -> str:
+    size = f"{bytes_text(facts.number('size'))}, " if facts.number("size") else ""
+    return (
+        f"{facts.node} read the LTX file of transaction {facts.txid} to its end ({size}{facts.pages}): "
+        "its file checksum holds. No page has been touched."
+    )
+
+
+def ltx_store(facts: Facts) -> str:
+    return (
+        f"{facts.node} keeps {facts.file or 'the LTX file'}, synced: it continues this database's position, "
+        "and its pages would give the checksum it promises. After a crash it is replayed."
+    )
+
+
+def page_apply(facts: Facts) -> str:
+    if facts.number("pgno"):
+        return (
+            f"The applier wrote page {facts.number('pgno')} through the mount, under SQLite's locks: "
+            f"{facts.place}."
+        )
+    waited = facts.number("waited_ms")
+    readers = f" It had waited {waited} ms for readers." if waited else ""
+    return (
+        f"The applier wrote {facts.pages} of transaction {facts.txid} through the mount and released its "
+        f"locks: new readers see all of it.{readers}"
+    )
+
+
+def recovery_ltx(facts: Facts) -> str:
+    dropped = facts.text("dropped").rpartition("/")[2]
+    if dropped:
+        return f"{dropped} was not written to its end, so it was never acknowledged: it is dropped."
+    return (
+        f"The database file was not at TXID {facts.txid}: {facts.number('files')} LTX files were replayed, "
+        f"{facts.pages} written."
+    )
+
+
+def recovery_wal(facts: Facts) -> str:
+    ahead = facts.number("ahead")
+    more = f"; {ahead} frames past it were never acknowledged and are cut off" if ahead else ""
+    return f"{facts.number('frames')} frames of the WAL belong to kept transactions{more}."
+
+
+def refused(facts: Facts) -> str:
+    remedy = facts.text("remedy")
+    return f"{facts.node} refused {facts.text('what') or 'an operation'}: {facts.text('why')}." + (
+        f" What to do: {remedy}." if remedy else ""
+    )
+
+
+_LOCKS = {
+    "SHARED": "it reads, and nobody may write the database file meanwhile",
+    "RESERVED": "it means to write; readers may still come and go",
+    "PENDING": "no new reader may begin; it waits for those that are there",
+    "EXCLUSIVE": "it alone may touch the database file",
+    "WRITE": "it is the one writer of the WAL",
+    "CKPT": "it is the one that may checkpoint",
+    "RECOVER": "it may rebuild the WAL index",
+    "DMS": "it has the WAL index open (the dead man's switch)",
+}
+
+
+def lock_words(lock: str) -> str:
+    """What holding a lock means."""
+    if lock.startswith("READ"):
+        return f"it reads up to the frame in read mark {lock[4:]}" if lock[4:] else "it reads"
+    return _LOCKS.get(lock, "")
+
+
+def lock_acquire(facts: Facts) -> str:
+    lock = facts.text("lock")
+    words = lock_words(lock)
+    kind = "shared" if facts.text("kind") == "read" else "exclusively"
+    return f"{facts.who or 'A process'} holds {lock} {kind}{': ' + words if words else ''}."
+
+
+def lock_release(facts: Facts) -> str:
+    return f"{facts.who or 'A process'} released {facts.text('lock')}."
+
+
+def lock_busy(facts: Facts) -> str:
+    holder = facts.text("holder")
+    return (
+        f"{facts.who or 'A process'} asked for {facts.text('lock')} and was turned away"
+        f"{': ' + holder + ' holds it' if holder else ''}. With a busy timeout SQLite tries again, without "
+        'one it says "database is locked".'
+    )
