@@ -1,0 +1,391 @@
+"""The lecture's web server: the page, the entries as server-sent events, and what the buttons ask for.
+
+    GET  /?token=T           the page; its modules and its style need no token
+    GET  /events?token=T     the lines of a recording as they come, after Last-Event-ID where there is one
+    GET  /recording?token=T  the lines so far, as a file
+    POST /do?token=T         {"next": true}, {"answer": 1}, {"line": "partition n2"}, {"again": 4},
+                             {"pause": true}, {"run": true}
+
+The rule: whoever asks has the token of the printed URL, names a loopback host, and comes from this page.
+The port and the loopback name may be any, as behind an SSH tunnel or a container's port. One command is
+done at a time; a second one meanwhile is refused, never queued: a double press must not skip anything.
+"""
+
+import asyncio
+import contextlib
+import hmac
+import ipaddress
+import json
+import logging
+import secrets
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import PurePosixPath
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from pylitefs.errors import ConfigError, LessonError, PylitefsError
+from pylitefs.http.server import HttpServer
+from pylitefs.lecture.commands import VERBS
+from pylitefs.lecture.model import Dump, Entry, Json, to_line
+from pylitefs.trace import TRACEPOINTS
+
+MAX_REQUEST = 65536
+KEEP_ALIVE_S = 15.0
+LINES_A_MESSAGE = 500
+"""How many lines are handed to the socket at once: a long history arrives in a few writes."""
+
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+log = logging.getLogger("pylitefs.lecture")
+
+
+class Lecture(Protocol):
+    """What the buttons act on: `Session` of session.py."""
+
+    def next(self) -> None: ...
+    def answer(self, choice: int) -> None: ...
+    def do(self, line: str) -> None: ...
+    def again(self, step: int) -> None: ...
+
+
+class _Refused(Exception):
+    """A request that gets a status and a sentence."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class _Lines:
+    """The lines of a recording as they come, for any number of readers. Filled from any thread.
+
+    `Again` begins a new run: readers are told to forget what they have.
+    """
+
+    def __init__(self, header: Json) -> None:
+        self._header = to_line(header)
+        self._lock = threading.Lock()
+        self._wakers: set[Callable[[], None]] = set()
+        self.run = 0
+        self.busy = ""
+        self.lines: list[str] = [self._header]
+        self._dumps: set[str] = set()
+        self.closed = False
+
+    def append(self, lines: Iterable[str]) -> None:
+        with self._lock:
+            self.lines.extend(lines)
+        self.wake()
+
+    def emit(self, entry: Entry, dumps: Sequence[Dump]) -> None:
+        """One entry; its dumps go before it, each once."""
+        new = [dump for dump in dumps if dump.id not in self._dumps]
+        self._dumps.update(dump.id for dump in new)
+        lines = [to_line({"dump": dump.to_json()}) for dump in new]
+        self.append([*lines, to_line({"entry": entry.to_json()})])
+
+    def begin(self) -> None:
+        """Forget everything but the header: a new run."""
+        with self._lock:
+            self.run += 1
+            self.lines = [self._header]
+            self._dumps = set()
+        self.wake()
+
+    def set_busy(self, what: str) -> None:
+        self.busy = what
+        self.wake()
+
+    def close(self) -> None:
+        self.closed = True
+        self.wake()
+
+    def wake(self) -> None:
+        with self._lock:
+            wakers = tuple(self._wakers)
+        for waker in wakers:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the server has stopped
+                waker()
+
+    async def read(self, last_id: str) -> AsyncIterator[bytes]:
+        """Server-sent events after the one with this id, for ever."""
+        loop, wake = asyncio.get_running_loop(), asyncio.Event()
+
+        def waker() -> None:
+            loop.call_soon_threadsafe(wake.set)
+
+        with self._lock:
+            self._wakers.add(waker)
+        try:
+            run, at = _parse_id(last_id)
+            busy: str | None = None
+            while not self.closed:
+                wake.clear()
+                with self._lock:
+                    reset = run != self.run
+                    if reset:
+                        run, at = self.run, 0
+                    lines = self.lines[at : at + LINES_A_MESSAGE]
+                out = [_message("reset", run)] if reset else []
+                out += [f"id: {run}-{at + n + 1}\ndata: {line}\n\n" for n, line in enumerate(lines)]
+                at += len(lines)
+                if self.busy != busy and len(lines) < LINES_A_MESSAGE:
+                    busy = self.busy
+                    out.append(_message("busy", busy))
+                if out:
+                    yield "".join(out).encode("utf-8", "surrogateescape")
+                    continue
+                try:
+                    await asyncio.wait_for(wake.wait(), KEEP_ALIVE_S)
+                except TimeoutError:
+                    yield b": still there\n\n"
+            yield _message("end", True).encode()
+        finally:
+            with self._lock:
+                self._wakers.discard(waker)
+
+
+def _message(event: str, data: object) -> str:
+    return f"event: {event}\ndata: {json.dumps(data)}\n\n"
+
+
+def _parse_id(last_id: str) -> tuple[int, int]:
+    """Run and line of a Last-Event-ID; what is none is the beginning."""
+    run, _, at = last_id.partition("-")
+    return (int(run), int(at)) if run.isdecimal() and at.isdecimal() else (-1, 0)
+
+
+class LectureServer:
+    """Serves one lesson's page: a live one (`emit` its entries, `attach` its session) or a recording.
+
+    `header` is a recording's first line. Port 0 is any port; `url` holds the token.
+    """
+
+    def __init__(self, header: Json, bind: tuple[str, int] = ("127.0.0.1", 0), *, token: str = "") -> None:
+        self.token = token or secrets.token_urlsafe(24)
+        self._lines = _Lines(header)
+        self._lecture: Lecture | None = None
+        self._live = True
+        self._doing = threading.Lock()
+        self._host = bind[0]
+        self._server = HttpServer(self, bind)
+        self.app: ASGIApp = Starlette(
+            routes=[
+                Route("/", self._page),
+                Route("/events", self._events),
+                Route("/recording", self._recording),
+                Route("/do", self._do, methods=["POST"]),
+                Route("/{name}", self._file),
+            ]
+        )
+
+    @classmethod
+    def of_recording(
+        cls, lines: Iterable[Json], bind: tuple[str, int] = ("127.0.0.1", 0), *, token: str = ""
+    ) -> "LectureServer":
+        """A server of what was recorded: the header and the lines after it, as JSON values."""
+        rest = iter(lines)
+        server = cls(next(rest), bind, token=token)
+        server._live = False
+        server._lines.append(to_line(line) for line in rest)
+        return server
+
+    @property
+    def port(self) -> int:
+        return self._server.port
+
+    @property
+    def url(self) -> str:
+        """The URL to open, with the token. The host is loopback also where every interface is listened on."""
+        host = self._host if _is_loopback(self._host) else "127.0.0.1"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/?token={self.token}"
+
+    def attach(self, lecture: Lecture) -> None:
+        """From now on the buttons act on this session."""
+        self._lecture = lecture
+
+    def emit(self, entry: Entry, dumps: Sequence[Dump]) -> None:
+        """Show one more entry. In any thread; one at a time."""
+        self._lines.emit(entry, dumps)
+
+    def start(self) -> None:
+        """Listen, and serve in a thread. Raises ConfigError if the port cannot be had."""
+        try:
+            self._server.start()
+        except ConfigError as error:
+            raise ConfigError(f"the lecture's page {str(error).removeprefix('cannot ')}") from None
+
+    def stop(self) -> bool:
+        """End every connection and the thread; False if that took too long."""
+        return self._server.stop()
+
+    def end_streams(self) -> None:
+        """Let the readers of /events go (the HTTP server asks for it when it stops)."""
+        self._lines.close()
+
+    # Requests.
+
+    def _check(self, request: Request, *, token: bool = True) -> None:
+        """Raise _Refused unless host, origin and token are right."""
+        host = request.headers.get("host", "")
+        if not _is_loopback(urlsplit(f"//{host}").hostname or ""):
+            raise _Refused(403, f"the lecture answers on loopback names only, and this asks for {host!r}")
+        origin = request.headers.get("origin")
+        if origin is not None and origin != f"{request.url.scheme}://{host}":
+            raise _Refused(403, f"the lecture does not answer pages of {origin}")
+        given = request.query_params.get("token", "")
+        if token and not hmac.compare_digest(given.encode(), self.token.encode()):
+            raise _Refused(403, "the token is missing or wrong: open the URL that pylitefs lecture printed")
+
+    async def _page(self, request: Request) -> Response:
+        return self._answer(request, "index.html", token=True)
+
+    async def _file(self, request: Request) -> Response:
+        return self._answer(request, request.path_params["name"], token=False)
+
+    def _answer(self, request: Request, name: str, *, token: bool) -> Response:
+        try:
+            self._check(request, token=token)
+        except _Refused as refused:
+            return _refusal(refused)
+        found = page_files().get(name)
+        if found is None:
+            return PlainTextResponse("no such file", 404)
+        return Response(found, media_type=TYPES[PurePosixPath(name).suffix], headers=HEADERS)
+
+    async def _events(self, request: Request) -> Response:
+        try:
+            self._check(request)
+        except _Refused as refused:
+            return _refusal(refused)
+        last_id = request.headers.get("last-event-id", "")
+
+        async def messages() -> AsyncIterator[bytes]:
+            yield _message("hello", self._hello()).encode()
+            async for message in self._lines.read(last_id):
+                yield message
+
+        return StreamingResponse(messages(), media_type="text/event-stream", headers=HEADERS)
+
+    def _hello(self) -> Json:
+        verbs = [{"verb": verb, "usage": line.usage, "help": line.help} for verb, line in VERBS.items()]
+        return {"live": self._live, "verbs": verbs, "tracepoints": dict(TRACEPOINTS)}
+
+    async def _recording(self, request: Request) -> Response:
+        try:
+            self._check(request)
+        except _Refused as refused:
+            return _refusal(refused)
+        text = "".join(f"{line}\n" for line in tuple(self._lines.lines)).encode("utf-8", "surrogateescape")
+        headers = {**HEADERS, "Content-Disposition": 'attachment; filename="lecture.jsonl"'}
+        return Response(text, media_type="application/jsonl", headers=headers)
+
+    async def _do(self, request: Request) -> Response:
+        try:
+            self._check(request)
+            what, value = _parse_request(await _body(request))
+            if self._lecture is None:
+                reason = "the nodes are not up yet" if self._live else "this is a recording: it has no nodes"
+                raise _Refused(409, reason)
+            await run_in_threadpool(self._perform, self._lecture, what, value)
+        except _Refused as refused:
+            return _refusal(refused)
+        except PylitefsError as error:
+            return JSONResponse({"error": str(error)}, 409)
+        except Exception as error:  # the lecture goes on: the person at the page decides what to do
+            log.exception("the lecture could not do %s", what)
+            return JSONResponse({"error": f"{type(error).__name__}: {error}"}, 500)
+        return JSONResponse({"ok": True})
+
+    def _perform(self, lecture: Lecture, what: str, value: object) -> None:
+        """Do one thing, in a worker thread. Raises LessonError if another is still being done."""
+        if not self._doing.acquire(blocking=False):
+            raise LessonError(f"still busy with {self._lines.busy}")
+        try:
+            self._lines.set_busy(str(value) if what == "line" else what)
+            if what == "again":
+                self._lines.begin()
+            _ACTIONS[what][1](lecture, value)
+        finally:
+            self._lines.set_busy("")
+            self._doing.release()
+
+
+#: What POST /do takes: the type of the value, and what is done with it.
+_ACTIONS: Mapping[str, tuple[type, Callable[[Lecture, object], None]]] = {
+    "next": (bool, lambda lecture, _: lecture.next()),
+    "answer": (int, lambda lecture, value: lecture.answer(int(str(value)))),
+    "line": (str, lambda lecture, value: lecture.do(str(value))),
+    "again": (int, lambda lecture, value: lecture.again(int(str(value)))),
+    "pause": (bool, lambda lecture, _: lecture.do("pause")),
+    "run": (bool, lambda lecture, _: lecture.do("run")),
+}
+
+
+def _parse_request(body: bytes) -> tuple[str, object]:
+    """The one thing that is asked for, and its value."""
+    try:
+        found = json.loads(body)
+    except ValueError:
+        raise _Refused(400, "the body is no JSON") from None
+    if not isinstance(found, dict) or len(found) != 1:
+        raise _Refused(400, f"one of {', '.join(_ACTIONS)} is asked for, as an object with one key")
+    ((what, value),) = found.items()
+    if what not in _ACTIONS or type(value) is not _ACTIONS[what][0]:
+        raise _Refused(400, f"{what!r} with {value!r} is nothing the lecture can do")
+    return what, value
+
+
+async def _body(request: Request) -> bytes:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_REQUEST:
+            raise _Refused(413, "that is too long")
+    return body
+
+
+def _refusal(refused: _Refused) -> Response:
+    log.warning("refused: %s", refused)
+    return JSONResponse({"error": str(refused)}, refused.status, headers=HEADERS)
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether this names the machine itself: localhost, 127.0.0.0/8, ::1."""
+    if host.rstrip(".").lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def page_files() -> Mapping[str, bytes]:
+    """The page's files by name: what is served, and what a self-contained page is made from."""
+    folder = files("pylitefs.lecture") / "page"
+    return {
+        entry.name: entry.read_bytes()
+        for entry in folder.iterdir()
+        if entry.is_file() and PurePosixPath(entry.name).suffix in TYPES
+    }
