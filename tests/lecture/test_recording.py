@@ -1,0 +1,228 @@
+"""Recordings: what is written is read again, what is wrong is refused by line, and nothing needs FUSE."""
+
+import gzip
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pylitefs.lecture import recording
+from pylitefs.lecture.model import Json, state_at, to_line
+from pylitefs.lecture.recording import Head, HeadSection, Recording, RecordingError, Writer, read, read_bytes
+from pylitefs.lecture.safe_html import why_not_prose
+from tests.lecture.sample_run import HEAD, JOURNAL, entries
+from tests.lecture.sample_run import recording as sample
+
+
+def write(path: Path, hidden: Path | None = None) -> Path:
+    with Writer(path, HEAD, hidden) as writer:
+        for entry in entries():
+            writer.emit(entry, [JOURNAL] if entry.dumps else [])
+    return path
+
+
+def as_bytes(lines: list[Json]) -> bytes:
+    return "".join(to_line(line) + "\n" for line in lines).encode()
+
+
+def without_mounts(found: Recording) -> Recording:
+    def emptied(key: str, value: object) -> object:
+        return "" if key.endswith("/mount") else value
+
+    kept = [replace(one, set={k: emptied(k, v) for k, v in one.set.items()}) for one in found.entries]
+    return replace(found, entries=tuple(kept))
+
+
+@pytest.mark.parametrize("name", ["run.jsonl", "run.jsonl.gz"])
+def test_what_is_written_is_read_again(tmp_path: Path, name: str) -> None:
+    found = read(write(tmp_path / name))
+    assert found == without_mounts(sample())
+    assert state_at(found.entries)["db/n1/data.db/txid"] == 4
+
+
+def test_a_gz_file_is_one_and_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
+    first, second = write(tmp_path / "a.jsonl.gz"), write(tmp_path / "b.jsonl.gz")
+    assert first.read_bytes() == second.read_bytes()
+    assert gzip.decompress(first.read_bytes()) == write(tmp_path / "c.jsonl").read_bytes()
+
+
+def test_the_lines_are_those_of_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "run.jsonl")
+    assert list(read(path).lines()) == [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_dump_is_written_once_and_before_the_first_entry_that_names_it(tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in write(tmp_path / "run.jsonl").read_text().splitlines()]
+    kinds = [next(iter(line)) for line in lines[1:]]
+    assert kinds == ["entry", "dump", "entry", "entry", "entry", "entry"]
+
+
+def test_an_entry_is_in_the_file_when_it_has_been_told(tmp_path: Path) -> None:
+    with Writer(tmp_path / "run.jsonl", HEAD) as writer:
+        writer.emit(entries()[0])
+        assert len(read(tmp_path / "run.jsonl").entries) == 1
+
+
+@pytest.mark.parametrize("name", ["run.jsonl", "run.jsonl.gz"])
+def test_a_lesson_begun_again_begins_the_file_anew(tmp_path: Path, name: str) -> None:
+    with Writer(tmp_path / name, HEAD) as writer:
+        writer.emit(entries()[0])
+        writer.emit(entries()[1], [JOURNAL])
+        for entry in entries():
+            writer.emit(entry, [JOURNAL] if entry.dumps else [])
+    assert read(tmp_path / name) == without_mounts(sample())
+
+
+def test_no_path_of_the_machine_gets_in(tmp_path: Path) -> None:
+    hidden = tmp_path / "lecture"
+    with Writer(tmp_path / "run.jsonl", HEAD, hidden) as writer:
+        writer.emit(replace(entries()[0], text=f"cannot open {hidden}/n1/data"))
+    assert str(tmp_path) not in (tmp_path / "run.jsonl").read_text()
+    assert "/somewhere" not in (tmp_path / "run.jsonl").read_text()
+    [entry] = read(tmp_path / "run.jsonl").entries
+    assert entry.text == "cannot open …/n1/data"
+    assert entry.set["node/n1/mount"] == ""
+
+
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match=r"No such file.*--record"):
+        Writer(tmp_path / "missing" / "run.jsonl", HEAD)
+
+
+def test_a_run_that_was_killed_plays_up_to_there(tmp_path: Path) -> None:
+    whole = write(tmp_path / "run.jsonl").read_bytes()
+    found = read_bytes(whole[:-20], "run")
+    assert found.is_cut
+    assert found.entries == without_mounts(sample()).entries[:-1]
+    packed = gzip.compress(whole)
+    assert read_bytes(packed[:-30], "run").is_cut
+    assert not read_bytes(whole[:-1], "run").is_cut, "only the last newline is missing"
+
+
+LINES: list[Json] = list(sample().lines())
+
+
+def changed(number: int, change: Callable[[Json], object]) -> bytes:
+    """The recording with its line `number` (from 1) changed."""
+    lines = json.loads(json.dumps(LINES))
+    change(lines[number - 1])
+    return as_bytes(lines)
+
+
+@pytest.mark.parametrize(
+    ("data", "line", "what"),
+    [
+        (b"", 1, "no line"),
+        (b"Hello\nyou\n", 1, "not JSON"),
+        (b"[1]\n", 1, "not a JSON object"),
+        (b'{"a":1}\n', 1, "no recording"),
+        (changed(1, lambda it: it.pop("title")), 1, "title: field required"),
+        (changed(1, lambda it: it["steps"][1].update(index=7)), 1, "step 1 has index 7"),
+        (changed(1, lambda it: it["steps"][1].update(section=2)), 1, "section 2"),
+        (changed(1, lambda it: it["sections"][1].update(html="<script>x</script>")), 1, "section 2 has <scr"),
+        (as_bytes([LINES[0], {"other": 1}]), 2, "neither"),
+        (as_bytes([LINES[0], LINES[2], LINES[2]]), 3, "twice"),
+        (as_bytes([*LINES[:2], *LINES[3:]]), 3, "names the dump d1"),
+        (as_bytes([*LINES[:5], *LINES[6:]]), 6, "entry 3 is missing"),
+        (changed(3, lambda it: it["dump"].update(data="###")), 3, "data or parts"),
+        (changed(3, lambda it: it["dump"].update(parts=[[1, 2]])), 3, "data or parts"),
+        (changed(3, lambda it: it["dump"].update(parts=[["a", 2, "", "", "", ""]])), 3, "parts.0.offset"),
+        (changed(3, lambda it: it["dump"].pop("key")), 3, "key: field required"),
+        (changed(4, lambda it: it["entry"].update(kind="party")), 4, "'party'"),
+        (changed(4, lambda it: it["entry"].update(step=3)), 4, "step 3 of 3"),
+        (changed(4, lambda it: it["entry"].update(lights=[["n1", "a.db", "x", "y"]])), 4, "lights.0.2"),
+        (changed(4, lambda it: it["entry"].update(set=[])), 4, "set: "),
+        (changed(7, lambda it: it["entry"].update(xor=[["a", "zz"]])), 7, "xor"),
+        (changed(7, lambda it: it["entry"].update(xor=[3])), 7, "xor"),
+    ],
+)
+def test_what_is_wrong_is_refused_with_its_line_and_the_remedy(data: bytes, line: int, what: str) -> None:
+    with pytest.raises(RecordingError) as error:
+        read_bytes(data, "run.jsonl")
+    assert str(error.value).startswith(f"run.jsonl, line {line}: ")
+    assert what in str(error.value)
+    assert "--record FILE" in str(error.value)
+
+
+def test_another_format_is_named_with_what_made_it() -> None:
+    data = changed(1, lambda it: it.update(format=2, pylitefs="9.9"))
+    with pytest.raises(RecordingError, match=r"made by pylitefs 9\.9 in format 2.*plays format 1"):
+        read_bytes(data, "run.jsonl")
+
+
+def test_a_damaged_gzip_file_and_one_too_long_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = bytearray(gzip.compress(as_bytes(LINES)))
+    packed[20] ^= 0xFF
+    packed[21] ^= 0xFF
+    with pytest.raises(RecordingError):
+        read_bytes(bytes(packed), "run.jsonl.gz")
+    monkeypatch.setattr(recording, "MAX_BYTES", 1000)
+    with pytest.raises(RecordingError, match="longer than"):
+        read_bytes(gzip.compress(bytes(100_000)), "bomb.gz")
+
+
+def test_what_a_newer_pylitefs_says_besides_is_passed_over() -> None:
+    found = read_bytes(changed(4, lambda it: it["entry"].update(more=1)), "run.jsonl")
+    assert len(found.entries) == 5
+
+
+def test_a_name_that_is_no_file_and_no_lesson_says_what_there_is(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="neither a recording's file nor one of"):
+        recording.open_recording(str(tmp_path / "nothing"))
+    with pytest.raises(RecordingError):
+        recording.open_recording(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<script>1</script>",
+        "<img src=x onerror=1>",
+        "<p onclick='1'>",
+        "<a href='javascript:1'>x</a>",
+        "<a href='java\nscript:1'>x</a>",
+        "<a href='data:text/html,x'>x</a>",
+        "<p style='background:url(//x)'>",
+        "<!-- x -->",
+        "<!doctype html>",
+        "<?php ?>",
+        "<svg/onload=1>",
+        "<SCRIPT >",
+        "<iframe>",
+    ],
+)
+def test_html_that_is_more_than_prose_is_told(html: str) -> None:
+    assert why_not_prose(html)
+
+
+def test_what_markdown_gives_is_prose() -> None:
+    markdown_it = pytest.importorskip("markdown_it")
+    text = "# A\n\n*b* **c** `d` [e](https://f) <https://g>\n\n- h\n\n1. i\n\n> j\n\n"
+    text += "```sh\nk\n```\n\n---\n\nl  \nm\n"
+    html = markdown_it.MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    html += markdown_it.MarkdownIt().enable("table").render("| a | b |\n|:--|--:|\n| c | d |\n")
+    assert why_not_prose(html) == ""
+
+
+def test_recordings_are_read_where_there_is_no_fuse_and_no_linux() -> None:
+    """As on Windows: neither fusepy nor the modules that only Unix has can be imported."""
+    code = """
+import sys
+for name in ("fuse", "fcntl", "termios", "pwd", "grp", "resource"):
+    sys.modules[name] = None
+import pylitefs.lecture.recording, pylitefs.lecture.replay_html, pylitefs.lecture.terminal
+import pylitefs.lecture.handout, pylitefs.cli.main, pylitefs.cli.replay, pylitefs.cli.handout
+import pylitefs.cli.lecture
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_head_without_sections_and_steps_is_fine() -> None:
+    head = Head("a", "b", "c", (), ())
+    assert read_bytes(as_bytes([head.to_json()]), "x").head == head
+    assert HeadSection("a", "b").prose == ""
