@@ -32,13 +32,13 @@ class Application(Protocol):
     def end_streams(self) -> None: ...
 
 
-class _Listener(socket.socket):
+class Listener(socket.socket):
     """A listening socket that knows its connections, so that they can be cut off."""
 
     connections: "weakref.WeakSet[socket.socket]"
 
     @classmethod
-    def bound(cls, host: str, port: int) -> "_Listener":
+    def bound(cls, host: str, port: int) -> "Listener":
         """Listen on host and port; an empty host is every interface, IPv6 too where there is any."""
         every = not host and socket.has_dualstack_ipv6()
         listener = cls(socket.AF_INET6 if every or ":" in host else socket.AF_INET, socket.SOCK_STREAM)
@@ -72,7 +72,7 @@ class _Listener(socket.socket):
 class _Config(Config):
     """hypercorn's settings for one listening socket."""
 
-    def __init__(self, listener: _Listener) -> None:
+    def __init__(self, listener: Listener) -> None:
         super().__init__()
         self._listener = listener
         self.graceful_timeout = 2 * GRACE_S
@@ -94,7 +94,7 @@ class HttpServer:
     def __init__(self, api: Application, bind: tuple[str, int]) -> None:
         self._api = api
         self._bind = bind
-        self._listener: _Listener | None = None
+        self._listener: Listener | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = threading.Event()
         self._stop_async: asyncio.Event | None = None
@@ -107,7 +107,7 @@ class HttpServer:
             return
         host, port = self._bind
         try:
-            self._listener = _Listener.bound(host, port)
+            self._listener = Listener.bound(host, port)
         except OSError as error:
             raise ConfigError(
                 f"cannot listen on http.addr {host}:{port}: {error.strerror or error}; "

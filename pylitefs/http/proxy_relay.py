@@ -1,0 +1,212 @@
+"""Passing one HTTP/1.1 request on, and its answer back, as the bytes come.
+
+The rule: the framing is h11's; headers that concern one connection only are not passed on, and after an
+answer that switches the protocol (a WebSocket) bytes go both ways until one side ends.
+Format: https://www.rfc-editor.org/rfc/rfc9112
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+
+import h11
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+BLOCK = 64 * 1024
+DIAL_TIMEOUT_S = 5.0
+
+_OWN_HEADERS = {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade", b"expect"}
+"""Of one connection, not of the request or the answer."""
+
+
+class TargetGone(Exception):
+    """The target cannot be reached, or ended before its answer began; nothing was sent to the client."""
+
+
+class Peer:
+    """One side of the proxy: a connection and its h11 state."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, role: type[h11.CLIENT | h11.SERVER]
+    ) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.h11 = h11.Connection(role)
+
+    async def next_event(self) -> object:
+        """The next of h11's events; its errors for a peer that breaks the protocol."""
+        while True:
+            event = self.h11.next_event()
+            if event is not h11.NEED_DATA:
+                return event
+            if self.h11.they_are_waiting_for_100_continue:
+                await self.send(h11.InformationalResponse(status_code=100, headers=[]))
+            self.h11.receive_data(await self.reader.read(BLOCK))
+
+    async def send(self, event: h11.Event) -> None:
+        data = self.h11.send(event)
+        if data:
+            self.writer.write(data)
+            await self.writer.drain()
+
+    async def respond(self, status: int, headers: Headers, body: bytes = b"") -> None:
+        """A whole answer. The connection ends after it where the request's body was not read."""
+        length = (b"Content-Length", str(len(body)).encode())
+        await self.send(h11.Response(status_code=status, headers=[*headers, length]))
+        if body:
+            await self.send(h11.Data(data=body))
+        await self.send(h11.EndOfMessage())
+
+    def next_request(self) -> bool:
+        """Make ready for another request on this connection; False if it has to end."""
+        if self.h11.our_state is h11.DONE and self.h11.their_state is h11.DONE:
+            self.h11.start_next_cycle()
+            return True
+        return False
+
+
+async def send_text(client: Peer, status: int, text: str) -> None:
+    """Answer with a line of text, unless an answer has begun."""
+    if client.h11.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
+        return
+    if client.h11.their_state is h11.SEND_BODY:
+        # Usually there is no body: then the connection can be kept.
+        with contextlib.suppress(TimeoutError, h11.RemoteProtocolError):
+            async with asyncio.timeout(0.05):
+                while not isinstance(await client.next_event(), h11.EndOfMessage):
+                    pass
+    method_is_head = getattr(client, "head", False)
+    body = b"" if method_is_head else f"{text}\n".encode()
+    await client.respond(status, [(b"Content-Type", b"text/plain; charset=utf-8")], body)
+
+
+async def relay(
+    client: Peer,
+    request: h11.Request,
+    target: tuple[str, int],
+    extra: Callable[[], Headers],
+    *,
+    request_headers: Headers = (),
+    dial_s: float = 0.0,
+) -> None:
+    """Pass `request` and what follows it to `target`, and the answer back with the headers of `extra()`,
+    which is called when the answer is there. Raises TargetGone before anything was answered."""
+    reader, writer = await _dial(target, dial_s)
+    server = Peer(reader, writer, h11.CLIENT)
+    pump: asyncio.Task[None] | None = None
+    try:
+        await _send_request(server, request, request_headers)
+        pump = asyncio.ensure_future(_pump_body(client, server))
+        await _answer(client, server, extra)
+        if client.h11.our_state is h11.SWITCHED_PROTOCOL:
+            await _both_ways(client, server)
+    finally:
+        if pump is not None:
+            pump.cancel()
+            await asyncio.gather(pump, return_exceptions=True)
+        writer.close()
+
+
+async def _dial(
+    target: tuple[str, int], dial_s: float
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + dial_s
+    while True:
+        try:
+            async with asyncio.timeout(DIAL_TIMEOUT_S):
+                return await asyncio.open_connection(*target)
+        except ConnectionRefusedError:
+            if loop.time() > deadline:
+                raise TargetGone("connection refused: is it running?") from None
+            await asyncio.sleep(0.05)
+        except (OSError, TimeoutError) as error:
+            raise TargetGone(str(error) or "no answer") from None
+
+
+async def _send_request(server: Peer, request: h11.Request, more: Headers) -> None:
+    switches = any(name == b"upgrade" for name, _ in request.headers)
+    headers = [
+        (name, value)
+        for name, value in request.headers.raw_items()
+        if name.lower() not in _OWN_HEADERS or (switches and name.lower() in {b"connection", b"upgrade"})
+    ]
+    if not switches:
+        headers.append((b"Connection", b"close"))
+    passed_on = h11.Request(method=request.method, target=request.target, headers=[*headers, *more])
+    try:
+        await server.send(passed_on)
+    except OSError as error:
+        raise TargetGone(error.strerror or "connection lost") from None
+
+
+async def _pump_body(client: Peer, server: Peer) -> None:
+    """The request's body; what the target does not take is its answer's to explain."""
+    with contextlib.suppress(OSError):
+        while True:
+            event = await client.next_event()
+            if isinstance(event, h11.Data):
+                await server.send(h11.Data(data=event.data))
+            elif isinstance(event, h11.EndOfMessage):
+                await server.send(h11.EndOfMessage())
+                return
+            else:
+                # The client is gone: so is whatever the target was doing for it.
+                server.writer.transport.abort()
+                return
+
+
+async def _answer(client: Peer, server: Peer, extra: Callable[[], Headers]) -> None:
+    began = False
+    while True:
+        try:
+            event = await server.next_event()
+        except (h11.RemoteProtocolError, OSError) as error:
+            if began:
+                client.writer.transport.abort()
+                raise ConnectionAbortedError("the answer ended early") from None
+            raise TargetGone(f"it ended without an answer ({error})") from None
+        if isinstance(event, h11.InformationalResponse):
+            if event.status_code == 101:
+                await client.send(
+                    h11.InformationalResponse(status_code=101, headers=list(event.headers.raw_items()))
+                )
+                return
+        elif isinstance(event, h11.Response):
+            began = True
+            kept = [
+                (name, value)
+                for name, value in event.headers.raw_items()
+                if name.lower() not in _OWN_HEADERS and name.lower() != b"transfer-encoding"
+            ]
+            await client.send(h11.Response(status_code=event.status_code, headers=[*kept, *extra()]))
+        elif isinstance(event, h11.Data):
+            await client.send(h11.Data(data=event.data))
+        elif isinstance(event, h11.EndOfMessage):
+            await client.send(h11.EndOfMessage())
+            return
+        else:
+            raise TargetGone("it ended without an answer")
+
+
+async def _both_ways(client: Peer, server: Peer) -> None:
+    """Bytes as they come, until one side ends."""
+
+    async def pipe(source: Peer, sink: Peer) -> None:
+        data = source.h11.trailing_data[0]
+        while True:
+            if data:
+                sink.writer.write(data)
+                await sink.writer.drain()
+            data = await source.reader.read(BLOCK)
+            if not data:
+                return
+
+    ways = {asyncio.ensure_future(pipe(client, server)), asyncio.ensure_future(pipe(server, client))}
+    try:
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
