@@ -21,6 +21,9 @@ from types import MappingProxyType
 #: Every name that is emitted, with one line for people. Logs, tests, lessons and docs use these.
 TRACEPOINTS: Mapping[str, str] = MappingProxyType(
     {
+        "lock.acquire": "a client, or the applier, got a lock (only with observed locks)",
+        "lock.release": "locks were given back (only with observed locks)",
+        "lock.busy": "a lock was refused: another holder is in the way (only with observed locks)",
         "journal.open": "SQLite made (or opened) the rollback journal",
         "journal.write": "bytes were written to the rollback journal",
         "journal.sync": "the rollback journal was synced",
