@@ -35,8 +35,10 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     ),
     "journal.open": Explanation(
         "Journal opened",
-        lambda facts: f"{facts.who or 'SQLite'} made the rollback journal {facts.database}-journal: a write "
-        "transaction has begun to change pages.",
+        lambda facts: (
+            f"{facts.who or 'SQLite'} made the rollback journal {facts.database}-journal: a write "
+            "transaction has begun to change pages."
+        ),
         "The same: the journal is SQLite's own. LiteFS only watches it.",
     ),
     "journal.write": Explanation(
@@ -71,8 +73,10 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     ),
     "tx.rollback": Explanation(
         "Nothing changed",
-        lambda facts: f"The write ended and every page is what it was: no LTX file, and {facts.database} "
-        f"stays at TXID {facts.txid}. A rollback is silence.",
+        lambda facts: (
+            f"The write ended and every page is what it was: no LTX file, and {facts.database} "
+            f"stays at TXID {facts.txid}. A rollback is silence."
+        ),
         "The same: a rolled back transaction leaves nothing.",
     ),
     "ltx.encode": Explanation(
@@ -90,8 +94,9 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     ),
     "stream.connect": Explanation(
         "A replica connects",
-        lambda facts: f"{facts.peer or 'A replica'} asks {facts.node} for everything that continues its "
-        "positions.",
+        lambda facts: (
+            f"{facts.peer or 'A replica'} asks {facts.node} for everything that continues its positions."
+        ),
         _NO_SHIPPING,
     ),
     "stream.send": Explanation("A frame is sent", say.stream_send, _NO_SHIPPING),
@@ -111,14 +116,17 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     ),
     "snapshot.begin": Explanation(
         "Snapshot begins",
-        lambda facts: f"{facts.node} is about to copy {facts.database} at TXID {facts.txid} as one "
-        "transaction.",
+        lambda facts: (
+            f"{facts.node} is about to copy {facts.database} at TXID {facts.txid} as one transaction."
+        ),
         "VACUUM INTO or the backup API copy a database in the same way, under a reader's lock.",
     ),
     "snapshot.end": Explanation(
         "Snapshot copied",
-        lambda facts: f"{facts.node} has copied {facts.pages} of {facts.database} at TXID {facts.txid} and "
-        "holds no lock any more.",
+        lambda facts: (
+            f"{facts.node} has copied {facts.pages} of {facts.database} at TXID {facts.txid} and "
+            "holds no lock any more."
+        ),
         "VACUUM INTO or the backup API copy a database in the same way, under a reader's lock.",
     ),
     "lease.acquire": Explanation(
@@ -135,33 +143,41 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     ),
     "halt.acquire": Explanation(
         "HALT lock taken",
-        lambda facts: f"{facts.peer or 'A replica'} took the HALT lock of {facts.database}: the primary "
-        "waits while it writes.",
+        lambda facts: (
+            f"{facts.peer or 'A replica'} took the HALT lock of {facts.database}: the primary "
+            "waits while it writes."
+        ),
     ),
     "halt.release": Explanation(
         "HALT lock released", lambda facts: f"The HALT lock of {facts.database} is free again."
     ),
     "tx.forward": Explanation(
         "Transaction forwarded",
-        lambda facts: f"Transaction {facts.txid} of {facts.database}, made on a replica, went to the "
-        "primary.",
+        lambda facts: (
+            f"Transaction {facts.txid} of {facts.database}, made on a replica, went to the primary."
+        ),
     ),
     "retention.reap": Explanation(
         "LTX file removed",
-        lambda facts: f"The LTX file up to TXID {facts.txid} is past its retention and gone: a replica that "
-        "still needs it gets a snapshot.",
+        lambda facts: (
+            f"The LTX file up to TXID {facts.txid} is past its retention and gone: a replica that "
+            "still needs it gets a snapshot."
+        ),
         "SQLite alone keeps no past at all.",
     ),
     "recovery.begin": Explanation(
         "Recovery begins",
-        lambda facts: f"{facts.node} looks at what the last run left of {facts.database}, before anyone "
-        "opens it.",
+        lambda facts: (
+            f"{facts.node} looks at what the last run left of {facts.database}, before anyone opens it."
+        ),
         "The first connection to a database looks for a hot journal or a WAL.",
     ),
     "recovery.journal": Explanation(
         "Hot journal rolled back",
-        lambda facts: f"A journal with a valid header was there: {facts.pages} of {facts.database} are again "
-        "what they were before the transaction.",
+        lambda facts: (
+            f"A journal with a valid header was there: {facts.pages} of {facts.database} are again "
+            "what they were before the transaction."
+        ),
         "The same: SQLite rolls a hot journal back when the database is next opened.",
     ),
     "recovery.wal": Explanation(
@@ -178,8 +194,10 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     "fault.refused": Explanation("Refused", say.refused),
     "fault.applier": Explanation(
         "The applier ended",
-        lambda facts: f"{facts.node}'s applier ended and was started again"
-        + (f" while it applied {facts.text('applying')}." if facts.text("applying") else "."),
+        lambda facts: (
+            f"{facts.node}'s applier ended and was started again"
+            + (f" while it applied {facts.text('applying')}." if facts.text("applying") else ".")
+        ),
     ),
 }
 

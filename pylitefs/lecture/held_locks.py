@@ -57,9 +57,7 @@ class HeldLocks:
 
     def state(self, node: str, database: str) -> list[Json]:
         """As `STATE_KEYS` has it."""
-        found = {
-            (lock.first, lock.who, lock.kind) for lock in self._held.get((node, database), {}).values()
-        }
+        found = {(lock.first, lock.who, lock.kind) for lock in self._held.get((node, database), {}).values()}
         return [
             {"who": who, "lock": lock_label(first, kind), "kind": kind} for first, who, kind in sorted(found)
         ]

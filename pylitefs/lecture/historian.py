@@ -69,9 +69,7 @@ class Historian:
         if content is not None:
             self._mirror.apply(node, database, content)
 
-    def position(
-        self, node: str, database: str, pos: Pos, pages: int, mode: str | None = None
-    ) -> Json:
+    def position(self, node: str, database: str, pos: Pos, pages: int, mode: str | None = None) -> Json:
         """The changes of the state by a position that was asked for rather than seen."""
         base = f"db/{node}/{database}"
         found: Json = {
@@ -106,6 +104,7 @@ class _Telling:
         self.pid = _number(event.get("pid"))
         payload = event.get("payload")
         self.payload: Json = dict(payload) if isinstance(payload, dict) else {}
+        self.content = self._ltx()
         self.is_applier = self.payload.get("applier") in (True, "True")
         self.who = self._who()
         self.entry = Entry(0, 0.0, "event", self.name, node, self.database, self.txid, self.who)
@@ -120,7 +119,7 @@ class _Telling:
             self._lock()
         else:
             self._files()
-        dumps = self.known._dumps.of_event(self.node, self.event, self.items, entry.frame)
+        dumps = self.known._dumps.of_event(self.node, self.event, self.items, self.content, entry.frame)
         entry.dumps = tuple(dump.id for dump in dumps)
         facts = Facts(self.node, self.database, self.txid, self.who, peer_name or peer, self.payload)
         entry.text, entry.alone = explain(self.name, facts)
@@ -168,8 +167,7 @@ class _Telling:
             "bytes": size,
         }
         if phase == "send":
-            content = self._ltx_in("frame")
-            pgnos = sorted(content.pages) if content else Facts(payload=self.payload).pgnos
+            pgnos = sorted(self.content.pages) if self.content else Facts(payload=self.payload).pgnos
             self._light(pgnos, "shipped", self.txid)
         return peer
 
@@ -212,7 +210,7 @@ class _Telling:
         self._mode()
 
     def _ltx_kept(self, how: str) -> None:
-        content = self._ltx_in("ltx")
+        content = self.content
         if how == "captured":
             self.known._pages.captured(self.node, self.database)
         if content is None:
@@ -258,12 +256,12 @@ class _Telling:
         self.entry.lights += tuple(lights)
         self.entry.set.update(changes)
 
-    def _ltx_in(self, file: str) -> LtxContent | None:
+    def _ltx(self) -> LtxContent | None:
         """The LTX file among the event's bytes, read."""
         for item in self.items:
-            if item.file == file:
-                data = item.ltx_of_frame() if file == "frame" else item.data
-                return read_ltx(data) if data and not item.cut else None
+            if item.file in ("ltx", "frame") and not item.cut:
+                data = item.ltx_of_frame() if item.file == "frame" else item.data
+                return read_ltx(data) if data else None
         return None
 
 

@@ -17,7 +17,7 @@ class Travelling:
         self._waiting: defaultdict[tuple[_Route, str], deque[str]] = defaultdict(deque)
 
     def seen(self, phase: str, ends: tuple[str, str], database: str, txid: int, kind: str) -> str:
-        """The id of a frame that was sent or received (`phase`: send, receive); `ends` are sender, receiver."""
+        """The id of a frame that was sent or received (`phase`: send, receive); `ends`: sender, receiver."""
         route = (*ends, database, txid, kind.partition(":")[0])
         other = "receive" if phase == "send" else "send"
         waiting = self._waiting[route, other]
@@ -34,7 +34,8 @@ class Travelling:
         """Who sent what `receiver` received, where the event does not say; "" if nobody is known to have."""
         wanted = (receiver, database, txid, kind.partition(":")[0])
         found = {
-            route[0] for (route, phase), ids in self._waiting.items()
+            route[0]
+            for (route, phase), ids in self._waiting.items()
             if phase == "send" and ids and route[1:] == wanted
         }
         return found.pop() if len(found) == 1 else ""
