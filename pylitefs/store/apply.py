@@ -22,6 +22,7 @@ from pylitefs.store.checksums import PageChecksums
 from pylitefs.store.database import Database
 from pylitefs.store.files import check_room, sync_directory, write_all
 from pylitefs.store.state import DatabaseState
+from pylitefs.store.telling import pages_payload
 
 _IN_MEMORY = 1 << 20
 
@@ -124,7 +125,8 @@ def receive(database: Database, applier: Applier, chunks: Iterable[bytes]) -> Re
         trailer = decoder.trailer
         tracer = state.node.tracer
         if tracer.active:
-            tracer.emit("ltx.verify", state.name, header.max_txid, size=spool.size, pages=len(changes))
+            payload = {"commit": header.commit, **pages_payload(changes)}
+            tracer.emit("ltx.verify", state.name, header.max_txid, size=spool.size, **payload)
         if header.node_id == state.node.node_id and header.max_txid <= state.pos.txid:
             return Received(header, trailer, spool.size, "skipped", state.pos)
         sums = _check(state, header, trailer, changes)
@@ -135,13 +137,16 @@ def receive(database: Database, applier: Applier, chunks: Iterable[bytes]) -> Re
         path = state.ltx.path(header.min_txid, header.max_txid)
         state.ltx.add(header.min_txid, header.max_txid, spool.store(path))
         if tracer.active:
-            tracer.emit("ltx.store", state.name, header.max_txid, path=str(path))
+            payload = {"path": str(path), "size": spool.size, **pages_payload(changes)}
+            tracer.emit("ltx.store", state.name, header.max_txid, **payload)
     if header.is_snapshot:
         _remove_all_but(state, header)
     pos = Pos(header.max_txid, trailer.post_apply_checksum)
     with state.apply_lock:
         # SQLite's readers may make this wait, so the state's lock is not held.
+        state.applying = header.max_txid
         applier.apply(state.name, path, verified=True)
+        state.applying = 0
         with state.lock:
             sums.update(changes, header.commit)
             state.sums = sums
@@ -152,9 +157,7 @@ def receive(database: Database, applier: Applier, chunks: Iterable[bytes]) -> Re
     return Received(header, trailer, spool.size, "snapshot" if header.is_snapshot else "applied", pos)
 
 
-def _check(
-    state: DatabaseState, header: Header, trailer: Trailer, changes: dict[int, int]
-) -> PageChecksums:
+def _check(state: DatabaseState, header: Header, trailer: Trailer, changes: dict[int, int]) -> PageChecksums:
     """The checksums that the file's pages go into, once it is sure that they may."""
     whole = header.is_snapshot or header.commit == 0 or header.page_size != state.page_size
     sums = PageChecksums() if whole else state.sums

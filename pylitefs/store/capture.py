@@ -23,6 +23,7 @@ from pylitefs.store.files import write_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.state import DatabaseState
 from pylitefs.store.status import now_ms
+from pylitefs.store.telling import pages_payload
 
 _SPILL = 1 << 20
 """An LTX file is kept in memory up to this size and written in one go."""
@@ -149,7 +150,16 @@ def commit_transaction(
         trailer = encoder.finish(pos.checksum)
         tracer = state.node.tracer
         if tracer.active:
-            tracer.emit("ltx.encode", state.name, txid, pages=len(changes), commit=commit)
+            tracer.emit(
+                "ltx.encode",
+                state.name,
+                txid,
+                commit=commit,
+                size=encoder.bytes_written,
+                pre_apply_checksum=header.pre_apply_checksum,
+                post_apply_checksum=pos.checksum,
+                **pages_payload(changes),
+            )
         content = file.commit()
     except BaseException:
         file.discard()
@@ -162,7 +172,7 @@ def commit_transaction(
             txid,
             path=str(file.path),
             size=encoder.bytes_written,
-            pages=len(changes),
+            **pages_payload(changes),
             checksum=trailer.file_checksum,
         )
     sums.update(changes, commit)

@@ -5,12 +5,17 @@ mount, or from a test) with the kind of file; the two watches see it and decide 
 a change is passed to the data file, and where it completes a transaction, the transaction is durable
 before the caller gets its answer. Calls of the applier go straight through: they *are* transactions.
 
+A writer keeps the state's lock for as long as its commit takes, which is for good while a lecture holds it
+at a tracepoint. So what readers need (to open, read and close files) takes `_names` alone, never that lock.
+
 Raises OSError with the errno that SQLite is to see; each refusal logs one line that says why.
 """
 
 import errno
 import os
+import threading
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import NoReturn, Protocol
 
@@ -18,6 +23,7 @@ from pylitefs.errors import SqliteFormatError
 from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
+from pylitefs.store import telling
 from pylitefs.store.applying import Applier
 from pylitefs.store.capture import commit_drop, commit_whole_file
 from pylitefs.store.files import file_size, pwrite_all
@@ -50,6 +56,8 @@ class Database:
         self.rollback = RollbackWatch(state)
         self.wal = WalWatch(state)
         self._services = services
+        self._names = threading.Lock()
+        """Guards which descriptors are on which files. Taken after the state's lock, and never for long."""
         self._live: dict[FileKind, set[int]] = {kind: set() for kind in FileKind}
         """Clients' descriptors on the files that now bear the names; others are on files unlinked since."""
         self._imports: set[int] = set()
@@ -140,7 +148,8 @@ class Database:
         replica = not self.state.node.status.is_primary
         if replica and not applier and kind in (FileKind.DATABASE, FileKind.JOURNAL):
             self._refuse(errno.EACCES, f"creating {self.name}{kind.suffix}", _READ_ONLY, _USE_PRIMARY)
-        with self.state.lock:
+        # Readers make a WAL and its index; a database or a journal is a writer's.
+        with nullcontext() if kind in (FileKind.WAL, FileKind.SHM) else self.state.lock, self._names:
             self.state.ltx.directory.mkdir(parents=True, exist_ok=True)
             fd = os.open(self.path(kind), os.O_RDWR | os.O_CREAT | (flags & os.O_EXCL), 0o666)
             if kind is FileKind.DATABASE:
@@ -148,21 +157,22 @@ class Database:
             self._opened(kind, fd, flags, applier, created=True)
         tracer = self.state.node.tracer
         if tracer.active and kind is FileKind.JOURNAL:
-            tracer.emit("journal.open", self.name, self.pos.txid)
+            tracer.emit("journal.open", self.name, self.pos.txid, path=str(self.path(kind)))
         return fd
 
     def open_file(self, kind: FileKind, flags: int, applier: bool) -> int:
         """Open a file that exists. A database opened write-only is `cp` over it: its writes are refused."""
-        with self.state.lock:
+        with self._names:
             try:
                 fd = os.open(self.path(kind), os.O_RDWR)
             except FileNotFoundError:
                 # The kernel still knows the name of a side file that a drop took along.
                 if kind is FileKind.DATABASE or not self.exists:
                     raise
-                return self.create_file(kind, flags, applier)
-            self._opened(kind, fd, flags, applier, created=False)
-        return fd
+            else:
+                self._opened(kind, fd, flags, applier, created=False)
+                return fd
+        return self.create_file(kind, flags, applier)
 
     def _opened(self, kind: FileKind, fd: int, flags: int, applier: bool, created: bool) -> None:
         if not applier:
@@ -176,20 +186,24 @@ class Database:
 
     def release(self, kind: FileKind, fd: int, applier: bool = False) -> None:
         """The last copy of a descriptor was closed. What `cp` left unfinished is not kept."""
-        left = ""
-        with self.state.lock:
+        left = self._end_import(fd) if fd in self._imports else ""
+        with self._names:
             self._live[kind].discard(fd)
             self._write_only.discard(fd)
-            try:
-                if fd in self._imports and not self._finish_import(fd) and os.fstat(fd).st_size:
-                    left = "it is not a whole SQLite database"
-            except OSError as error:
-                left = str(error)
             self._imports.discard(fd)
             os.close(fd)
         if left:
             self.state.node.refuse(self.name, "copying a file onto the mount", left, _USE_IMPORT)
             self._services.later(self.name, "remove")
+
+    def _end_import(self, fd: int) -> str:
+        """Capture what `cp` wrote; why that cannot be, "" if it can or nothing was written."""
+        try:
+            with self.state.lock:
+                whole = fd not in self._imports or self._finish_import(fd)
+            return "" if whole or not os.fstat(fd).st_size else "it is not a whole SQLite database"
+        except OSError as error:
+            return str(error)
 
     def flush(self, kind: FileKind, fd: int, applier: bool = False) -> None:
         """A descriptor is being closed: the moment at which a copied database becomes a transaction."""
@@ -220,6 +234,8 @@ class Database:
         """Write all of `data` at `offset`; its length."""
         if applier or kind is FileKind.SHM:
             pwrite_all(fd, data, offset)
+            if kind is FileKind.DATABASE and self.state.node.tracer.active:
+                telling.pages_applied(self.state, fd, offset, len(data))
         elif not self.state.node.status.is_primary:
             self._refuse_write(kind)
         elif fd not in self._live[kind]:
@@ -256,20 +272,23 @@ class Database:
         if fd not in self._imports and not self.wal.live and self.rollback.page_written(offset, len(data)):
             self._services.later(self.name, "capture")
         pwrite_all(fd, data, offset)
-        self._trace("page.write", offset, data, checkpoint=self.wal.live)
+        if self.state.node.tracer.active:
+            telling.page_written(self.state, fd, offset, len(data), checkpoint=self.wal.live)
 
     def _write_journal(self, fd: int, data: "bytes | memoryview", offset: int) -> None:
         if self.rollback.journal_written(offset, data):
-            self.rollback.end_journal()
+            self.rollback.end_journal("persist")
         pwrite_all(fd, data, offset)
-        self._trace("journal.write", offset, data)
+        if self.state.node.tracer.active:
+            telling.journal_written(self.state, offset, data)
 
     def _write_wal(self, fd: int, data: "bytes | memoryview", offset: int) -> None:
         if self.wal.begins_transaction(offset):
             self._begin_in_wal()
         self.wal.before_write(offset, data)
         pwrite_all(fd, data, offset)
-        self._trace("wal.frame", offset, data)
+        if self.state.node.tracer.active:
+            telling.wal_written(self.state, self.wal.page_size, offset, len(data))
         try:
             self.wal.after_write(offset, data)
         except BaseException:
@@ -288,11 +307,6 @@ class Database:
             # What was written without a journal came before: it is a transaction before this one.
             self.rollback.capture()
 
-    def _trace(self, name: str, offset: int, data: "bytes | memoryview", **payload: object) -> None:
-        tracer = self.state.node.tracer
-        if tracer.active:
-            tracer.emit(name, self.name, self.pos.txid, offset=offset, length=len(data), **payload)
-
     # -- truncate, sync, remove ----------------------------------------------------------------------
 
     def truncate(self, kind: FileKind, size: int, applier: bool = False, fd: int | None = None) -> None:
@@ -301,23 +315,20 @@ class Database:
             if size == file_size(self.path(kind)):
                 return  # As a checkpoint with TRUNCATE does to a WAL that is empty.
             self._refuse_write(kind)
-        with self.state.lock:
+        with nullcontext() if kind is FileKind.SHM else self.state.lock:
             if applier:
                 if kind is FileKind.WAL and size == 0:
                     self.wal.tracker.reset(self.page_count)
             elif fd is None or fd in self._live[kind]:
                 self._before_truncate(kind, size, fd)
-            if fd is None:
-                os.truncate(self.path(kind), size)
-            else:
-                os.ftruncate(fd, size)
+            os.truncate(self.path(kind) if fd is None else fd, size)
 
     def _before_truncate(self, kind: FileKind, size: int, fd: int | None) -> None:
         if kind is FileKind.DATABASE:
             if (fd is None and not (size == 0 and self._is_blank())) or fd in self._write_only:
                 self._refuse(errno.EPERM, f"truncating {self.name}", "it is a live database", _USE_IMPORT)
         elif kind is FileKind.JOURNAL and size == 0:
-            self.rollback.end_journal()
+            self.rollback.end_journal("truncate")
         elif kind is FileKind.WAL:
             self.wal.cut(size)
 
@@ -340,19 +351,23 @@ class Database:
             if applier:
                 self._forget(kind)
             elif kind is FileKind.JOURNAL:
-                self.rollback.end_journal()
+                self.rollback.end_journal("delete")
             elif kind is FileKind.WAL:
                 self.wal.gone()
             elif kind is FileKind.DATABASE:
                 self._drop()
-            os.unlink(self.path(kind))
-            self._live[kind].clear()
-            self.state.forget_fd(kind)
-            if kind is FileKind.DATABASE:
-                self._imports.clear()
-                self._write_only.clear()
-                if self.pos.txid == 0:
-                    self._remove_directory()
+            with self._names:
+                self._unlink(kind)
+                if kind is FileKind.DATABASE:
+                    self._imports.clear()
+                    self._write_only.clear()
+                    if self.pos.txid == 0:
+                        self._remove_directory()
+
+    def _unlink(self, kind: FileKind) -> None:
+        os.unlink(self.path(kind))
+        self.state.forget_fd(kind)
+        self._live[kind].clear()
 
     def _forget(self, kind: FileKind) -> None:
         if kind is FileKind.WAL:
@@ -366,19 +381,16 @@ class Database:
             commit_drop(self.state)
         self.rollback.forget()
         self.wal.tracker.reset(0)
-        for kind in (FileKind.JOURNAL, FileKind.WAL, FileKind.SHM):
-            if self.path(kind).exists():
-                self.path(kind).unlink()
-                self.state.forget_fd(kind)
-                self._live[kind].clear()
-                self.stale.add(kind)
+        with self._names:
+            for kind in (FileKind.JOURNAL, FileKind.WAL, FileKind.SHM):
+                if self.path(kind).exists():
+                    self._unlink(kind)
+                    self.stale.add(kind)
 
     def _remove_directory(self) -> None:
-        for directory in (self.state.ltx.directory, self.dir):
-            try:
-                directory.rmdir()
-            except OSError:
-                return
+        with suppress(OSError):
+            self.state.ltx.directory.rmdir()
+            self.dir.rmdir()
 
     # -- with the applier's help ---------------------------------------------------------------------
 

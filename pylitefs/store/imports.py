@@ -38,9 +38,7 @@ _CHANGE_COUNTER = slice(24, 28)
 _SCHEMA_COOKIE = slice(40, 44)
 
 
-def spool(
-    source: BinaryIO, out: Path, size: int | None = None, progress: Progress | None = None
-) -> None:
+def spool(source: BinaryIO, out: Path, size: int | None = None, progress: Progress | None = None) -> None:
     """Copy a stream to a file in constant memory; SqliteFormatError if it is not `size` bytes long."""
     done = 0
     with open(out, "wb") as file:
@@ -96,7 +94,9 @@ def import_file(database: Database, applier: Applier, path: Path) -> Pos:
                 assert pos is not None
                 database.rollback.forget()
                 database.wal.tracker.reset(count)
+            state.applying = pos.txid
             lock.apply(state.ltx.path(pos.txid, pos.txid), verified=True)
+            state.applying = 0
     except ApplierError:
         if pos is None:
             raise

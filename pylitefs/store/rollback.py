@@ -20,6 +20,7 @@ from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.sqlite.journal import JOURNAL_HEADER_SIZE, is_journal_header_valid
 from pylitefs.sqlite.locks import lock_pgno
+from pylitefs.store import telling
 from pylitefs.store.applying import Applier
 from pylitefs.store.capture import commit_transaction, commit_whole_file, pages_in_file
 from pylitefs.store.names import FileKind
@@ -86,14 +87,22 @@ class RollbackWatch:
         self._head = bytes(head)
         return False
 
-    def end_journal(self) -> Pos | None:
+    def end_journal(self, how: str) -> Pos | None:
         """The journal ends, whether by commit or rollback: capture what changed, before it is gone.
 
+        `how` is the journal mode that ends it so: delete, truncate, persist.
         Raises OSError if the transaction cannot be made durable; SQLite then still has its journal.
         """
         tracer = self.state.node.tracer
         if tracer.active:
-            tracer.emit("journal.invalidate", self.state.name, self.state.pos.txid, live=self.journal_live)
+            tracer.emit(
+                "journal.invalidate",
+                self.state.name,
+                self.state.pos.txid,
+                live=self.journal_live,
+                how=how,
+                **telling.pages_payload(sorted(self._dirty)),
+            )
         try:
             pos = self.capture() if self.journal_live else None
         except SqliteFormatError as error:
@@ -134,9 +143,7 @@ class RollbackWatch:
         # A page that joined and was freed again in one transaction is never written, yet it is there.
         grown = range(state.sums.page_count + 1, commit + 1)
         pgnos = sorted(pgno for pgno in self._dirty.union(grown) if pgno <= commit and pgno != skip)
-        return commit_transaction(
-            state, header.page_size, commit, pages_in_file(fd, pgnos, header.page_size)
-        )
+        return commit_transaction(state, header.page_size, commit, pages_in_file(fd, pgnos, header.page_size))
 
     def clear(self) -> None:
         """What was written is captured, or rolled back."""

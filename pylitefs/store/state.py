@@ -53,6 +53,8 @@ class DatabaseState:
     timestamp_ms: int = 0
     """When the newest transaction was made; 0 if there is none."""
     sums: PageChecksums = field(default_factory=PageChecksums)
+    applying: int = 0
+    """The TXID of the LTX file that the applier writes; 0 where it writes none."""
     counts: dict[str, int] = field(default_factory=dict)
     """Writes by kind of file and commits, for the metrics."""
 

@@ -20,6 +20,7 @@ from pylitefs.sqlite import Buffer
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.sqlite.locks import lock_pgno
 from pylitefs.sqlite.wal import FRAME_HEADER_SIZE, WAL_HEADER_SIZE
+from pylitefs.store import telling
 from pylitefs.store.capture import Pages, WalPlace, commit_transaction, pages_in_file
 from pylitefs.store.files import pwrite_all
 from pylitefs.store.names import FileKind
@@ -38,6 +39,12 @@ class WalWatch:
     def live(self) -> bool:
         """Whether committed pages lie in the WAL: then a write to the database file is a checkpoint."""
         return self.tracker.captured > 0
+
+    @property
+    def page_size(self) -> int:
+        """As the WAL's header says; 0 where there is none."""
+        header = self.tracker.header
+        return header.page_size if header is not None else 0
 
     def begins_transaction(self, offset: int) -> bool:
         """Whether a write at `offset` is the WAL header or the first frame of a transaction."""
@@ -124,7 +131,15 @@ class WalWatch:
         assert header is not None
         if state.node.tracer.active:
             state.node.tracer.emit(
-                "wal.commit", state.name, state.pos.txid + 1, first=commit.first, last=commit.last
+                "wal.commit",
+                state.name,
+                state.pos.txid + 1,
+                first=commit.first,
+                last=commit.last,
+                offset=tracker.frame_offset(commit.first),
+                length=(commit.last - commit.first + 1) * tracker.frame_size,
+                commit=commit.page_count,
+                **telling.pages_payload(sorted(commit.frames)),
             )
         if self._repeats(commit):
             tracker.extend_last(commit)

@@ -331,7 +331,7 @@ def test_each_write_is_traced_with_its_place_and_not_its_bytes(served: Served, s
     }  # fmt: skip
     pages = [event.payload for event in events if event.name == "page.write"]
     assert [dict(payload) for payload in pages] == [
-        {"offset": at, "length": 1024, "checkpoint": False} for at in (0, 1024)
+        {"offset": at, "length": 1024, "checkpoint": False, "pgno": at // 1024 + 1} for at in (0, 1024)
     ]
     assert all(
         not isinstance(value, bytes | memoryview) for event in events for value in event.payload.values()
