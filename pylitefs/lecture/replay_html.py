@@ -1,0 +1,54 @@
+"""A recording as one HTML file: the lecture's page with the run in it, to be opened from disk.
+
+The rule: a file is at most 1 MB. The recording goes in as its own lines, gzipped, in base64; where they
+do not fit, the bytes of the largest dumps are left out, and each says so.
+"""
+
+import base64
+import gzip
+from collections.abc import Iterator
+from dataclasses import replace
+
+from pylitefs.lecture.bundle import bundle
+from pylitefs.lecture.model import Dump, to_line
+from pylitefs.lecture.recording import Recording, RecordingError
+from pylitefs.lecture.server import page_files
+
+MAX_BYTES = 1_000_000
+#: The longest dumps that are kept whole, tried in this order.
+_KEPT = (65536, 16384, 4096, 2048, 1024, 512, 128, 0)
+
+
+def page(recording: Recording) -> bytes:
+    """The whole file. Raises RecordingError if 1 MB does not hold even its entries."""
+    files = page_files()
+    title = f"{recording.head.title} – pylitefs"
+    for attempt in _smaller_and_smaller(recording):
+        html = bundle(files, _packed(attempt), title).encode()
+        if len(html) <= MAX_BYTES:
+            return html
+    raise RecordingError(
+        f"{len(recording.entries)} entries do not fit into a page of {MAX_BYTES:,} bytes: "
+        "play the recording with `pylitefs replay FILE`, or record fewer steps"
+    )
+
+
+def _packed(recording: Recording) -> str:
+    text = "".join(f"{to_line(line)}\n" for line in recording.lines())
+    return base64.b64encode(gzip.compress(text.encode("utf-8", "surrogateescape"), mtime=0)).decode()
+
+
+def _smaller_and_smaller(recording: Recording) -> Iterator[Recording]:
+    yield recording
+    longest = max((len(dump.data) for dump in recording.dumps.values()), default=0)
+    for limit in _KEPT:
+        if limit < longest:
+            dumps = {key: _cut(dump, limit) for key, dump in recording.dumps.items()}
+            yield replace(recording, dumps=dumps)
+
+
+def _cut(dump: Dump, limit: int) -> Dump:
+    if len(dump.data) <= limit:
+        return dump
+    note = f"Its {len(dump.data):,} bytes are left out, so that this page stays under 1 MB. {dump.note}"
+    return replace(dump, data=b"", parts=(), changed=(), note=note.strip())

@@ -1,0 +1,166 @@
+"""What the terminal shows of a lesson, as `rich` renders it: the table of nodes, the events, a dump, an XOR.
+
+The rule: values in, something printable out; no node, no input, and every text as text, never as markup.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pylitefs.lecture.model import Dump, Entry, Json, Part, Term
+
+LAST_EVENTS = 12
+_SHOWN_BYTES = 16
+_KIND_STYLES = {"fault": "bold red", "error": "bold red", "command": "bold", "sql": "cyan", "note": "italic"}
+
+
+def nodes_table(state: Json, *, live: bool) -> RenderableType:
+    """Every node with its databases: role, position, how far behind, who locks what, what is held."""
+    table = Table(box=box.SIMPLE, pad_edge=False, show_edge=False)
+    for heading in ("node", "role", "database", "TXID", "checksum", "behind", "locks", "held"):
+        table.add_column(heading, justify="right" if heading in {"TXID", "behind"} else "left")
+    for node in state.get("nodes", ()):
+        role = Text(str(state.get(f"node/{node}/role", "")))
+        held = Text(_held(state.get(f"node/{node}/held") or [], live=live), "yellow")
+        link = _link(state.get(f"node/{node}/link") or {})
+        if link:
+            role.append(f", {link}", "red")
+        names = _databases(state, node) or [""]
+        for number, name in enumerate(names):
+            first = number == 0
+            table.add_row(
+                Text(node if first else "", "bold"),
+                role if first else "",
+                *_database_cells(state, node, name),
+                held if first else "",
+            )
+    return table
+
+
+def _databases(state: Json, node: str) -> list[str]:
+    keys = (key.split("/") for key in state)
+    return sorted({key[2] for key in keys if key[:2] == ["db", node] and len(key) == 4})
+
+
+def _database_cells(state: Json, node: str, name: str) -> tuple[Text, ...]:
+    if not name:
+        return (Text(""),) * 5
+
+    def fact(what: str) -> object:
+        return state.get(f"db/{node}/{name}/{what}", "")
+
+    txid = fact("txid")
+    newest = max(
+        (value for key, value in state.items() if key.startswith("db/") and key.endswith(f"/{name}/txid")),
+        default=0,
+    )
+    behind = newest - txid if isinstance(txid, int) and isinstance(newest, int) else 0
+    found = fact("locks")
+    locks = found if isinstance(found, list) else []
+    who = ", ".join(f"{lock['lock']} {lock['who']}" for lock in locks)
+    return Text(name), Text(str(txid)), Text(str(fact("checksum"))), Text(str(behind or "")), Text(who)
+
+
+def _held(held: Sequence[Json], *, live: bool) -> str:
+    return "; ".join(
+        " ".join(
+            one
+            for one in (
+                str(it["name"]),
+                f"by {it['who']}" if it.get("who") else "",
+                f"for {_minutes(time.time() - float(it['wall_ms']) / 1000)}" if live else "",
+            )
+            if one
+        )
+        for it in held
+    )
+
+
+def _minutes(seconds: float) -> str:
+    whole = max(0, int(seconds))
+    return f"{whole // 60}:{whole % 60:02}"
+
+
+def _link(link: Json) -> str:
+    if link.get("state") in {"cut", "down"}:
+        return f"link {link['state']}"
+    return f"link {link['delay_ms']} ms late" if link.get("delay_ms") else ""
+
+
+def events(entries: Sequence[Entry]) -> RenderableType:
+    """The last entries, a line each: when, where, what, in a sentence."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(justify="right", no_wrap=True)
+    for _ in range(3):
+        table.add_column()
+    if len(entries) > LAST_EVENTS:
+        table.add_row("", "", "", f"… {len(entries) - LAST_EVENTS} before")
+    for entry in entries[-LAST_EVENTS:]:
+        style = _KIND_STYLES.get(entry.kind, "")
+        name = entry.name if entry.kind in {"event", "command"} else entry.kind
+        text = Text(entry.text or entry.name, style)
+        if entry.dumps:
+            text.append(f"  [d: {len(entry.dumps)}]", "dim")
+        table.add_row(Text(f"{entry.t_ms / 1000:.3f} s", "dim"), Text(entry.node), Text(name, style), text)
+    return table
+
+
+def question(asked: Json) -> RenderableType:
+    """The question and its numbered choices; once answered, which is right, and why."""
+    lines = [Text(str(asked["text"]), "bold")]
+    answer = asked.get("answer")
+    for number, choice in enumerate(asked["choices"]):
+        line = Text(f"  {number + 1}  {choice}")
+        if answer == number:
+            line = Text(f"{line.plain}  ← right", "green")
+        lines.append(line)
+    if answer is not None and asked.get("why"):
+        lines.append(Text(str(asked["why"])))
+    return Group(*lines)
+
+
+def xor(terms: Sequence[Term]) -> RenderableType:
+    """The checksum's XOR written out: one number below the other, the last the result."""
+    width = max(len(term.label) for term in terms)
+    lines = []
+    for number, term in enumerate(terms):
+        mark = "=" if number == len(terms) - 1 else "⊕" if number else " "
+        lines.append(Text(f"  {mark} {term.value:016x}  {term.label:{width}}".rstrip()))
+    return Group(*lines)
+
+
+def dump(shown: Dump) -> RenderableType:
+    """A file's or frame's bytes, field by field; `*` marks those that changed."""
+    table = Table(box=box.SIMPLE, pad_edge=False, show_edge=False, title_justify="left")
+    table.title = Text(shown.title)
+    for heading in ("", "offset", "bytes", "field", "value", "meaning"):
+        table.add_column(heading, justify="right" if heading == "offset" else "left", overflow="fold")
+    for part in shown.parts or _whole(shown):
+        start = part.offset - shown.base
+        table.add_row(
+            Text("*" if _is_changed(shown, part) else "", "bold yellow"),
+            str(part.offset),
+            Text(_hex(shown.data[max(start, 0) : max(start + part.length, 0)])),
+            Text(part.name, "bold"),
+            Text(part.value),
+            Text(part.meaning),
+        )
+    return Group(table, Text(shown.note, "dim")) if shown.note else table
+
+
+def _whole(shown: Dump) -> Iterable[Part]:
+    for start in range(0, len(shown.data), _SHOWN_BYTES):
+        yield Part(shown.base + start, min(_SHOWN_BYTES, len(shown.data) - start), "")
+
+
+def _is_changed(shown: Dump, part: Part) -> bool:
+    return any(at < part.offset + part.length and part.offset < at + length for at, length in shown.changed)
+
+
+def _hex(data: bytes) -> str:
+    shown = data[:_SHOWN_BYTES].hex(" ", 4)
+    return f"{shown} … {len(data):,} bytes" if len(data) > _SHOWN_BYTES else shown
