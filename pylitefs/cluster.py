@@ -110,6 +110,10 @@ class ClusterNode:
     is_primary: bool
     controlled: bool = False
     """Whether the node gets a control channel: then `control.gate(…)` holds it at a tracepoint."""
+    arguments: tuple[str, ...] = ()
+    """What `pylitefs mount` gets beside its config, at each start."""
+    prepare: Callable[[Control], None] = field(default=lambda control: None, repr=False)
+    """Called with each new control channel, before the process is there: `Control.ahead` is for this."""
     control: Control | None = field(default=None, repr=False)
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     _told: subprocess.Popen[bytes] | None = field(default=None, repr=False)
@@ -148,16 +152,17 @@ class ClusterNode:
         return [sys.executable, "-m", "pylitefs", "mount", "-config", str(self.config), "--until-eof"]
 
     def start(self, arguments: Sequence[str] = ()) -> None:
-        """Start the process; `wait_ready` tells when it serves. `arguments` go to `pylitefs mount`."""
+        """Start the process; `wait_ready` tells when it serves. `arguments` go to `pylitefs mount` too."""
         self._close()
         environment, inherited = {**os.environ, "PYTHONFAULTHANDLER": "1"}, []
         if self.controlled:
             self.control = Control()
+            self.prepare(self.control)
             environment[CONTROL_FD] = str(self.control.fd_for_node)
             inherited.append(self.control.fd_for_node)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.command(), *arguments],
+                [*self.command(), *self.arguments, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -295,7 +300,7 @@ class Cluster:
             for node in self.nodes:
                 node.dir.mkdir(parents=True, exist_ok=True)
                 unmount(node.mount)
-                node.config.write_text(yaml.safe_dump(self.config_of(node), sort_keys=False))
+                self.write_config(node)
                 node.log.write_bytes(b"")
             self.manifest.write_text(json.dumps(self.description(), indent=2) + "\n")
             for node in self.nodes:
@@ -320,6 +325,10 @@ class Cluster:
                 f"{node.name}: {', '.join(f'{k} {v}' for k, v in node.positions().items())}" for node in self
             ]
             raise ClusterError("the replicas do not reach the primary:\n" + "\n".join(lines))
+
+    def write_config(self, node: ClusterNode) -> None:
+        """Write the node's litefs.yml; it goes by it from its next start on."""
+        node.config.write_text(yaml.safe_dump(self.config_of(node), sort_keys=False))
 
     def config_of(self, node: ClusterNode) -> dict[str, object]:
         """What goes into the node's litefs.yml."""

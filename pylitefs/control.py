@@ -22,6 +22,9 @@ A lecture sees everything. From `record` on, each tracepoint is pushed, with the
     {"do": "hold", "rule": null}        -> {}       holds nothing more, lets all go on
     {"do": "ping"}                      -> {}       comes after every event that was emitted before it
 
+Requests that are there before the node is started are done before it does anything, so that a lecture
+misses nothing of a recovery.
+
 The rule: the channel's end, also that of a killed lecture, releases everything that is held. The node's
 end of it is control_node.py.
 """
@@ -116,9 +119,7 @@ class Control:
         with self._lock:
             number, self._next_id = self._next_id, self._next_id + 1
             self._asked[number] = future
-            if self._reader is None:
-                self._reader = threading.Thread(target=self._read, name="control-reader", daemon=True)
-                self._reader.start()
+            self._start_reader()
             if self.ended.is_set():
                 self._asked.pop(number, None)
                 raise EOFError("the node is gone")
@@ -145,6 +146,14 @@ class Control:
         """
         self._on_event = on_event
         self.ask({"do": "record"})
+
+    def ahead(self, on_event: Callable[[Message], None], rule: Mapping[str, object] | None = None) -> None:
+        """`record` and `hold` from the node's first tracepoint on; to be called before it is started."""
+        self._on_event = on_event
+        for request in ({"do": "record", "id": 0}, {"do": "hold", "rule": rule, "id": 0}):
+            self._ours.sendall(json.dumps(request).encode() + b"\n")
+        with self._lock:
+            self._start_reader()
 
     def hold(self, rule: Mapping[str, object] | None) -> None:
         """From now on hold the events that a rule matches (its keys are in the module's head).
@@ -178,6 +187,11 @@ class Control:
         self._fail_all()
 
     # Reading.
+
+    def _start_reader(self) -> None:
+        if self._reader is None:
+            self._reader = threading.Thread(target=self._read, name="control-reader", daemon=True)
+            self._reader.start()
 
     def _read(self) -> None:
         try:

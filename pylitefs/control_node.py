@@ -279,6 +279,9 @@ class NodeEnd:
         self._gates: dict[int, tuple[Gate, Callable[[], None]]] = {}
         self._lock = threading.Lock()
         self._let_go = False
+        self._ahead = _lines_waiting(channel)
+        self.caught_up = threading.Event()
+        """Set once the requests that were there before this end was made are done."""
         self._requests: Mapping[str, Callable[[Message], Message]] = {
             "gate": self._gate,
             "wait": self._wait,
@@ -296,8 +299,10 @@ class NodeEnd:
         try:
             # Not one object for both ways: a text file forgets what it has read ahead when it is written to.
             with self._channel.makefile("rb") as lines:
+                self._count_down(0)
                 for line in lines:
                     self._take(line)
+                    self._count_down(1)
         except OSError:
             pass  # The other end was killed while it was answered.
         finally:
@@ -320,7 +325,13 @@ class NodeEnd:
         self._outbox.flush(timeout)
         self._outbox.end()
 
+    def _count_down(self, done: int) -> None:
+        self._ahead -= done
+        if self._ahead <= 0:
+            self.caught_up.set()
+
     def _end(self) -> None:
+        self.caught_up.set()
         self.let_go()
         if self._stop_recorder is not None:
             self._stop_recorder()
@@ -405,17 +416,28 @@ class NodeEnd:
             self._stop_recorder = self._tracer.listen(self._recorder)
 
 
+def _lines_waiting(channel: socket.socket) -> int:
+    try:
+        return channel.recv(65536, socket.MSG_PEEK | socket.MSG_DONTWAIT).count(b"\n")
+    except OSError:
+        return 0
+
+
 def serve(tracer: Tracer, channel: socket.socket, evidence: Evidence = no_evidence) -> None:
     """Answer requests until the other end is gone; then release everything."""
     NodeEnd(tracer, channel, evidence).run()
 
 
 def serve_from_environment(tracer: Tracer, evidence: Evidence = no_evidence) -> NodeEnd | None:
-    """Serve, in a thread, the channel that whoever started this process handed down, if there is one."""
+    """Serve, in a thread, the channel that whoever started this process handed down, if there is one.
+
+    What was asked before this process began is done when this returns.
+    """
     number = os.environ.pop(CONTROL_FD, "")
     if not number:
         return None
     os.set_inheritable(int(number), False)
     end = NodeEnd(tracer, socket.socket(fileno=int(number)), evidence)
     threading.Thread(target=end.run, name="control", daemon=True).start()
+    end.caught_up.wait()
     return end

@@ -482,3 +482,22 @@ def test_a_lecture_that_takes_its_time_loses_nothing(tracer: Tracer, monkeypatch
             tracer.emit(NAME, "a.db", number, filler="x" * 5_000)
         channel.ping()
         assert [message["event"]["txid"] for message in heard.messages] == list(range(100))
+
+
+def test_what_is_asked_before_the_node_begins_is_done_before_it_does_anything(
+    tracer: Tracer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lecture, events = Control(), list[Message]()
+    lecture.ahead(events.append, {"names": [NAME], "except": [], "database": "", "pids": []})
+    monkeypatch.setenv(CONTROL_FD, str(os.dup(lecture.fd_for_node)))
+    lecture.close_child()
+    try:
+        end = control_node.serve_from_environment(tracer)
+        assert end is not None and tracer.active
+        held = emit(tracer)
+        wait_for(lambda: bool(events))
+        assert events[0]["held"] and held.is_alive()
+    finally:
+        lecture.close()
+    held.join(5)
+    assert not held.is_alive()
