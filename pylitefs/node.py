@@ -19,7 +19,8 @@ from pylitefs.http.app import Api
 from pylitefs.http.server import HttpServer
 from pylitefs.lease.static import StaticLease
 from pylitefs.mount.applier import Applier
-from pylitefs.mount.operations import MountOperations
+from pylitefs.mount.observed import make_operations
+from pylitefs.mount.observed_locks import LockTable
 from pylitefs.mount.session import MountSession
 from pylitefs.replication.replica import Replica
 from pylitefs.store.status import Status
@@ -32,8 +33,17 @@ log = logging.getLogger("pylitefs")
 class Node:
     """A node from its config. `start()`, then `wait()` until it ends; `stop()` from any thread."""
 
-    def __init__(self, config: Config, *, tracer: Tracer | None = None, skip_unmount: bool = False) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        tracer: Tracer | None = None,
+        skip_unmount: bool = False,
+        observed_locks: bool = False,
+    ) -> None:
+        """`observed_locks`: the mount is told of every lock, for the `lock.*` tracepoints."""
         self.config = config
+        self.locks = LockTable() if observed_locks else None
         lease = config.lease
         self.lease = StaticLease(lease.candidate, lease.shown_hostname, lease.advertise_url)
         self.tracer = tracer or Tracer(self.lease.hostname)
@@ -91,11 +101,11 @@ class Node:
         )
 
     def _start_mount(self) -> None:
-        self.applier = Applier(tracer=self.tracer)
+        self.applier = Applier(tracer=self.tracer, holders=self.locks.describe if self.locks else None)
         self.applier.start()
         self.store.applier = self.applier
         self.mount = MountSession(
-            MountOperations(self.store, self.applier.is_applier_thread),
+            make_operations(self.store, self.applier.is_applier_thread, self.locks),
             self.mount_dir,
             allow_other=self.config.fuse.allow_other,
             debug=self.config.fuse.debug,

@@ -43,6 +43,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.option("--fuse.debug", "-fuse.debug", "fuse_debug", is_flag=True, help="Let libfuse print every call.")
 @click.option("--tracing", "-tracing", is_flag=True, help="Log every tracepoint.")
 @click.option("--skip-unmount", "-skip-unmount", is_flag=True, help="Leave the mount in place at the end.")
+@click.option("--observed-locks", is_flag=True, help="Be told of every lock: lock.* tracepoints, and slower.")
 @click.option("--until-eof", is_flag=True, help="End when standard input does: for what starts nodes.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def mount(
@@ -53,6 +54,7 @@ def mount(
     fuse_debug: bool,
     tracing: bool,
     skip_unmount: bool,
+    observed_locks: bool,
     until_eof: bool,
     command: tuple[str, ...],
 ) -> int:
@@ -74,7 +76,9 @@ def mount(
         tracer.listen(tracelog.to_log)
     if config.tracing.enabled and config.tracing.path:
         tracer.listen(tracelog.to_file(config.tracing))
-    return _serve(config, tracer, skip_unmount=skip_unmount, until_eof=until_eof)
+    return _serve(
+        config, tracer, skip_unmount=skip_unmount, observed_locks=observed_locks, until_eof=until_eof
+    )
 
 
 def _with_flags(config: Config, *, debug: bool, fuse_debug: bool) -> Config:
@@ -86,7 +90,9 @@ def _with_flags(config: Config, *, debug: bool, fuse_debug: bool) -> Config:
     )
 
 
-def _serve(config: Config, tracer: Tracer, *, skip_unmount: bool, until_eof: bool) -> int:
+def _serve(
+    config: Config, tracer: Tracer, *, skip_unmount: bool, observed_locks: bool, until_eof: bool
+) -> int:
     # Here and not above: a wrong config file is told without loading (or missing) libfuse.
     from pylitefs.node import Node
 
@@ -94,7 +100,7 @@ def _serve(config: Config, tracer: Tracer, *, skip_unmount: bool, until_eof: boo
     with _signals(ending):
         if until_eof:
             threading.Thread(target=_end_with_stdin, args=(ending,), name="until-eof", daemon=True).start()
-        node = Node(config, tracer=tracer, skip_unmount=skip_unmount)
+        node = Node(config, tracer=tracer, skip_unmount=skip_unmount, observed_locks=observed_locks)
         try:
             node.start()
         except PylitefsError as error:

@@ -79,8 +79,10 @@ class Applier:
     the text says who holds them), LtxError and its kinds (an LTX file is not what it should be).
     """
 
-    def __init__(self, *, tracer: Tracer) -> None:
+    def __init__(self, *, tracer: Tracer, holders: Callable[[str], str] | None = None) -> None:
+        """`holders` tells who has a database locked, where the kernel's list of locks does not."""
         self._tracer = tracer
+        self._holders = holders
         self._lock = threading.Lock()
         self._child: Child | None = None
         self._mount_dir: str | None = None
@@ -126,7 +128,7 @@ class Applier:
         return child is not None and tid in child.tids
 
     def _start_child(self) -> Child:
-        child = self._child = Child()
+        child = self._child = Child(self._holders)
         threading.Thread(target=self._watch, args=(child,), name="applier-watch", daemon=True).start()
         return child
 

@@ -12,12 +12,14 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pylitefs
 from pylitefs import errors
 from pylitefs.errors import ApplierError, PylitefsError
+from pylitefs.mount.applier_locks import UNKNOWN_HOLDER
 from pylitefs.mount.applier_messages import MAX_MESSAGE, Message
 
 log = logging.getLogger("pylitefs")
@@ -32,8 +34,9 @@ class Died(Exception):
 class CallChannel:
     """One end of a socket pair, used by one call (or one holder of locks) at a time."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, holders: Callable[[str], str] | None = None) -> None:
         self._socket = sock
+        self._holders = holders
         self.tid = 0
 
     def call(self, message: Message) -> Message:
@@ -44,6 +47,7 @@ class CallChannel:
                 answer = self.receive()
                 if "waiting" not in answer:
                     break
+                self._name_holders(answer, "waiting", str(message.get("db")))
                 log.warning(
                     "%s: waiting for %s s to %s: %s",
                     message.get("db"),
@@ -53,6 +57,7 @@ class CallChannel:
                 )
         except OSError:
             raise Died from None
+        self._name_holders(answer, "text", str(message.get("db")))
         raise_error(answer)
         return answer
 
@@ -62,6 +67,12 @@ class CallChannel:
             raise Died
         message: Message = json.loads(packet)
         return message
+
+    def _name_holders(self, answer: Message, key: str, database: str) -> None:
+        """Say who holds what where this process knows it and the applier does not."""
+        text = str(answer.get(key, ""))
+        if self._holders is not None and UNKNOWN_HOLDER in text:
+            answer[key] = text.replace(UNKNOWN_HOLDER, self._holders(database))
 
     def shut(self) -> None:
         """End it for both sides, also for a thread that waits for an answer."""
@@ -88,9 +99,10 @@ def raise_error(answer: Message) -> None:
 
 
 class Child:
-    """One applier process and its channels."""
+    """One applier process and its channels. `holders` tells who has a database locked, for people."""
 
-    def __init__(self) -> None:
+    def __init__(self, holders: Callable[[str], str] | None = None) -> None:
+        self._holders = holders
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._lock = threading.Lock()
         self._channels: set[CallChannel] = set()
@@ -124,7 +136,7 @@ class Child:
             if self._free:
                 return self._free.pop()
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            channel = CallChannel(ours)
+            channel = CallChannel(ours, self._holders)
             try:
                 with theirs:
                     socket.send_fds(self._control, [b'{"op": "channel"}'], [theirs.fileno()])

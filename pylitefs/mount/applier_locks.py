@@ -21,6 +21,7 @@ import threading
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from pylitefs.mount.kernel_locks import program_of
 from pylitefs.sqlite.locks import (
     PENDING_BYTE,
     RESERVED_BYTE,
@@ -120,6 +121,10 @@ class LockFile:
                 os.close(fd)
 
 
+UNKNOWN_HOLDER = "a holder that is not in /proc/locks (another PID namespace?)"
+"""What is said where the kernel's list does not tell; with observed locks the node knows, and says it."""
+
+
 class Place(NamedTuple):
     """Where a lock that is in the way could lie."""
 
@@ -157,15 +162,9 @@ def describe_holders(places: Iterable[Place], own: str = "") -> str:
         if names:
             found.setdefault(_holder(fields[1], fields[4], own), []).extend(names)
     if not found:
-        return "a holder that is not in /proc/locks (another PID namespace?)"
+        return UNKNOWN_HOLDER
     return ", ".join(f"{who} holds {'+'.join(dict.fromkeys(names))}" for who, names in sorted(found.items()))
 
 
 def _holder(kind: str, pid: str, own: str) -> str:
-    if kind == "OFDLCK":
-        return own
-    try:
-        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
-            return f"{file.read().strip()} (process {pid})"
-    except OSError:
-        return f"process {pid}"
+    return own if kind == "OFDLCK" else program_of(int(pid))

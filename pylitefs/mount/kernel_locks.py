@@ -39,3 +39,12 @@ def process_of(tid: int) -> int:
     except OSError:
         pass
     return tid
+
+
+def program_of(pid: int) -> str:
+    """A process for people: `python3 (process 4711)`."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return f"{file.read().strip()} (process {pid})"
+    except OSError:
+        return f"process {pid}"

@@ -40,6 +40,7 @@ _libfuse.fuse_get_session.argtypes = [ctypes.c_void_p]
 _libfuse.fuse_get_session.restype = ctypes.c_void_p
 _libfuse.fuse_session_exit.argtypes = [ctypes.c_void_p]
 _libfuse.fuse_session_exit.restype = None
+_libfuse.fuse_session_exited.argtypes = [ctypes.c_void_p]
 _libfuse.fuse_session_next_chan.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
 _libfuse.fuse_session_next_chan.restype = ctypes.c_void_p
 _libfuse.fuse_chan_fd.argtypes = [ctypes.c_void_p]
@@ -52,6 +53,28 @@ _view.restype = ctypes.py_object
 def caller_tid() -> int:
     """The thread (not process) whose call this libfuse thread is serving, 0 for the kernel itself."""
     return cast(int, _libfuse.fuse_get_context().contents.pid)
+
+
+def interrupted() -> bool:
+    """Whether a signal came for the client whose call this libfuse thread is serving."""
+    return bool(_libfuse.fuse_interrupted())
+
+
+class FileLock(ctypes.Structure):
+    """`struct flock` of 64-bit Linux."""
+
+    _fields_ = (
+        ("l_type", ctypes.c_short),
+        ("l_whence", ctypes.c_short),
+        ("l_start", ctypes.c_int64),
+        ("l_len", ctypes.c_int64),
+        ("l_pid", ctypes.c_int),
+    )
+    l_type: int
+    l_whence: int
+    l_start: int
+    l_len: int
+    l_pid: int
 
 
 class Fuse(fuse.FUSE):
@@ -109,6 +132,10 @@ class Fuse(fuse.FUSE):
     def write(self, path: bytes | None, buf: "Bytes", size: int, offset: int, fip: "FileInfo") -> int:
         return self.operations.write(fip.contents.fh, _view(buf, size, _PYBUF_READ), offset)
 
+    def lock(self, path: bytes | None, fip: "FileInfo", cmd: int, lock: int) -> None:
+        assert self.operations.lock is not None
+        self.operations.lock(fip.contents, cmd, FileLock.from_address(lock))
+
     def getattr(self, path: bytes, buf: "Stat") -> int:
         return self.fgetattr(path, buf, None)
 
@@ -131,6 +158,11 @@ class Fuse(fuse.FUSE):
             spec.tv_sec = seconds
             spec.tv_nsec = nanoseconds
         return 0
+
+
+def has_exited(session: int) -> bool:
+    """Whether libfuse's loop is told to end, or found the mount gone."""
+    return bool(_libfuse.fuse_session_exited(session))
 
 
 def exit_session(session: int) -> None:

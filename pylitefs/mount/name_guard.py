@@ -12,6 +12,7 @@ kernel had cached are no longer good, and only of databases that were there when
 
 import errno
 import time
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from pylitefs.mount.handles import refused
@@ -29,19 +30,24 @@ _RESERVED = (RESERVED_BYTE, 1)
 
 
 class NameGuard:
-    """Of one mount. Before `begin`, and where locks are not the kernel's, everything is let through."""
+    """Of one mount. Before `begin` everything is let through."""
 
     def __init__(self, store: "Store") -> None:
         self._store = store
         self._minor = -1
         self._from_before: frozenset[str] = frozenset()
         self._until = 0.0
+        self.is_write_locked: Callable[[int, Iterable[tuple[int, int]]], bool] = self._by_the_kernel
+        """Whether a process holds a write lock over one of the ranges (first byte, length)."""
 
     def begin(self, minor: int, attr_timeout: float) -> None:
         """The mount is up, with this device number; attributes are cached for so many seconds."""
         self._until = time.monotonic() + attr_timeout
         self._from_before = frozenset(self._store.names())
         self._minor = minor
+
+    def _by_the_kernel(self, pid: int, ranges: Iterable[tuple[int, int]]) -> bool:
+        return is_write_locked(pid, self._minor, ranges)
 
     def check(self, what: str, database: "Database", kind: FileKind, tid: int) -> None:
         """Raise EBUSY, with a log line, if the thread's process does `what` without the lock for it."""
@@ -55,7 +61,7 @@ class NameGuard:
             return  # Beside an empty database SQLite removes a WAL that was left without being alone.
         else:
             needed = [_SHARED]
-        if not is_write_locked(process_of(tid), self._minor, needed):
+        if not self.is_write_locked(process_of(tid), needed):
             self._store.log_refusal(
                 database.name,
                 f"{what} {database.name}{kind.suffix}",

@@ -57,6 +57,16 @@ class FileInfo(Protocol):
     fh: int
     direct_io: int
     keep_cache: int
+    lock_owner: int
+
+
+class FileLock(Protocol):
+    """The fields of `struct flock`: what is asked for, and of F_GETLK the answer."""
+
+    l_type: int
+    l_start: int
+    l_len: int
+    l_pid: int
 
 
 class MountOperations:
@@ -76,8 +86,8 @@ class MountOperations:
     opendir = releasedir = fsyncdir = None
     getxattr = setxattr = listxattr = removexattr = None
     readlink = bmap = ioctl = destroy = None
-    # None: fcntl locks are the kernel's. A mount with observed locks defines it in a subclass.
-    lock = None
+    # None: fcntl locks are the kernel's. A mount with observed locks defines it (observed.py).
+    lock: Callable[[FileInfo, int, FileLock], None] | None = None
 
     def __init__(self, store: "Store", is_applier_thread: Callable[[int], bool] = lambda tid: False) -> None:
         """`is_applier_thread` says whether a thread's id (what FUSE names) belongs to the applier."""
@@ -85,6 +95,8 @@ class MountOperations:
         self.is_applier_thread = is_applier_thread
         self.caller_tid: Callable[[], int] = lambda: 0
         """The thread whose call is being served; the session sets it to libfuse's answer."""
+        self.interrupted: Callable[[], bool] = lambda: False
+        """Whether nobody waits for the call any more, or the mount is ending; the session sets it."""
         self.guard = NameGuard(store)
         self._tracer = store.tracer
         self._handles: dict[int, Handle] = {}

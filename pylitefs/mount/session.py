@@ -129,9 +129,14 @@ class MountSession:
         return not thread.is_alive()
 
     def _serve(self) -> None:
-        from pylitefs.mount.libfuse import Fuse, caller_tid
+        from pylitefs.mount.libfuse import Fuse, caller_tid, has_exited, interrupted
+
+        def is_interrupted() -> bool:
+            session = self._session
+            return self._stopping or interrupted() or session is None or has_exited(session)
 
         self.operations.caller_tid = caller_tid
+        self.operations.interrupted = is_interrupted
         options: dict[str, bool | int | str] = {
             "fsname": self.fsname,
             "subtype": "pylitefs",

@@ -55,3 +55,16 @@ def lock_name(offset: int) -> str:
     if SHARED_FIRST <= offset < SHARED_FIRST + SHARED_SIZE:
         return "SHARED"
     return LOCK_NAMES.get(offset, str(offset))
+
+
+def names_of_locks(first: int, last: int, *, write: bool) -> list[str]:
+    """SQLite's names of the locks on the bytes from `first` to `last`; SHARED for writing is EXCLUSIVE.
+
+    Where SQLite has none, the bytes themselves: `["5-9"]`.
+    """
+    found = []
+    for byte, name in LOCK_NAMES.items():
+        end = byte + SHARED_SIZE - 1 if byte == SHARED_FIRST else byte
+        if byte <= last and first <= end:
+            found.append("EXCLUSIVE" if write and byte == SHARED_FIRST else name)
+    return found or [str(first) if first == last else f"{first}-{last}"]
