@@ -2,25 +2,60 @@
 
 The rule: whoever has taken all pages and seen the trailer holds exactly what the encoder was given;
 anything else ends in an LtxError. The checksum stands at the end, so a page must not be *used* before
-the whole file has been read once (`verify`), and nothing here needs more memory than a few hundred KiB.
+the whole file has been read once (`verify`), and nothing here needs more memory than about a MiB.
+Pages go through in batches, as many as are at hand: a large file costs little more than its bytes do.
 Format: header.py.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import reduce
+from operator import xor
 from os import PathLike
 from typing import Protocol
 
 import lz4.frame
 
 from pylitefs.errors import LtxChecksumError, LtxError, TornLtxError, UnsupportedLtxError
-from pylitefs.ltx.checksum import CHECKSUM_FLAG, crc64, page_checksum
+from pylitefs.ltx.checksum import CHECKSUM_FLAG, crc64
 from pylitefs.ltx.header import HEADER_SIZE, PAGE_HEADER_SIZE, TRAILER_SIZE, Header, Trailer
-from pylitefs.ltx.order import check_post_apply, last_pgno, may_follow, why_not_follow
+from pylitefs.ltx.order import check_post_apply, count_in_order, last_pgno, may_follow, why_not_follow
 
-CHUNK_SIZE = 64 * 1024
+CHUNK_SIZE = 256 * 1024
 """What is asked of `read` at a time, and about what is held of the decompressed block."""
 LZ4_FRAME_MAGIC = bytes.fromhex("04224d18")
+_FRAME_START = bytes.fromhex("04224d186440a7")
+"""How the frame of LiteFS begins: independent blocks of 64 KiB, content checksum."""
+_FRAME_START_UNCHECKED = bytes.fromhex("04224d18604082")
+"""The same without content checksum, for a decompressor that is not to compute it."""
+_CONTENT_CHECKSUM_SIZE = 4
+
+
+@dataclass(slots=True)
+class Batch:
+    """Pages as they lie in the page block one after the other: each its number (u32), then its bytes."""
+
+    pgnos: list[int]
+    data: memoryview
+    unit: int
+    """Bytes of a number and a page."""
+    _checksums: list[int] | None = None
+
+    def __iter__(self) -> Iterator[tuple[int, memoryview]]:
+        """Page number and bytes of each page, not copied."""
+        data, unit = self.data, self.unit
+        for at, pgno in zip(range(PAGE_HEADER_SIZE, len(data), unit), self.pgnos, strict=True):
+            yield pgno, data[at : at + unit - PAGE_HEADER_SIZE]
+
+    def checksums(self) -> list[int]:
+        """`page_checksum` of each page: number and bytes lie together, as it takes them."""
+        if self._checksums is None:
+            data, unit = self.data, self.unit
+            self._checksums = [
+                crc64(data[at : at + unit]) | CHECKSUM_FLAG for at in range(0, len(data), unit)
+            ]
+        return self._checksums
 
 
 class Decoder:
@@ -30,11 +65,16 @@ class Decoder:
         for pgno, page in decoder.pages(): ...
         decoder.trailer
 
+    `verified` says that the very file was read to its end before: then its order is watched over again,
+    but no checksum is computed, which is most of the work.
+
     Raises LtxError (torn, or a rule of the format broken), LtxChecksumError (its bytes do not add up) or
     UnsupportedLtxError, from the constructor for the header and from `pages()` for the rest.
     """
 
-    def __init__(self, read: Callable[[int], bytes]) -> None:
+    def __init__(self, read: Callable[[int], bytes], *, verified: bool = False) -> None:
+        self._verified = verified
+        self._checksum = 0
         self._source = _Source(read)
         head = self._source.read(HEADER_SIZE)
         self.header = Header.unpack(head)
@@ -53,12 +93,18 @@ class Decoder:
 
     def pages(self) -> Iterator[tuple[int, bytes]]:
         """Page number and bytes of each page, ascending; at the end the whole file has been verified."""
+        for batch in self.batches():
+            for pgno, page in batch:
+                yield pgno, bytes(page)
+
+    def batches(self) -> Iterator[Batch]:
+        """The same, as many pages together as are at hand."""
         if self._started:
             raise LtxError(f"the pages of {self.header.filename} were taken already; open the file again")
         self._started = True
         self._v3 = _looks_like_v3(self._source.peek(14), self.header)
         try:
-            yield from self._pages()
+            yield from self._batches()
         except LtxError as error:
             if not self._v3:
                 raise
@@ -67,47 +113,62 @@ class Decoder:
                 "pylitefs reads LiteFS 0.5's format v1. Use Litestream's own tools"
             ) from error
 
-    def _pages(self) -> Iterator[tuple[int, bytes]]:
-        header, page_size = self.header, self.header.page_size
-        block: _Bytes = _Lz4Block(self._source) if header.is_compressed else self._source
-        crc, before, checksum = self._crc, 0, 0
-        is_snapshot = header.is_snapshot
+    def _batches(self) -> Iterator[Batch]:
+        header, unit = self.header, PAGE_HEADER_SIZE + self.header.page_size
+        block: _Bytes = _Lz4Block(self._source, self._verified) if header.is_compressed else self._source
+        before = 0
         while True:
-            head = block.read(PAGE_HEADER_SIZE)
-            if len(head) < PAGE_HEADER_SIZE:
-                raise self._torn(f"after page {before}, where a page number should be")
-            pgno = int.from_bytes(head, "big")
-            crc = crc64(head, crc)
-            if pgno == 0:
+            data = block.take(unit)
+            pgnos = [int.from_bytes(data[at : at + 4], "big") for at in range(0, len(data), unit)]
+            good = count_in_order(header, before, pgnos)
+            if good < len(pgnos):
+                block.put_back(data[good * unit :])
+                pgnos, data = pgnos[:good], data[: good * unit]
+            if not pgnos:
                 break
-            if not may_follow(header, before, pgno):
-                raise LtxError(why_not_follow(header, before, pgno))
-            page = block.read(page_size)
-            if len(page) < page_size:
-                raise self._torn(f"within page {pgno}")
-            crc = crc64(page, crc)
-            if is_snapshot:
-                checksum ^= page_checksum(pgno, page)
-            before = pgno
-            yield pgno, page
-        if is_snapshot and before != last_pgno(header):
+            before = pgnos[-1]
+            batch = Batch(pgnos, data, unit)
+            if not self._verified:
+                self._add(batch)
+            yield batch
+        self._take_end(block, before)
+        if header.is_snapshot and before != last_pgno(header):
             raise LtxError(f"snapshot {header.filename} ends at page {before} of {header.commit}")
         block.finish()
-        self._finish(crc, checksum | CHECKSUM_FLAG)
+        self._finish()
 
-    def _finish(self, crc: int, pages_checksum: int) -> None:
+    def _add(self, batch: Batch) -> None:
+        """Take pages into the file's checksum, and into that of a snapshot's pages."""
+        self._crc = crc64(batch.data, self._crc)
+        if self.header.is_snapshot:
+            self._checksum = reduce(xor, batch.checksums(), self._checksum)
+
+    def _take_end(self, block: "_Bytes", before: int) -> None:
+        """What follows the last page that is as it should be: page number 0, or it is an error."""
+        head = block.read(PAGE_HEADER_SIZE)
+        if len(head) < PAGE_HEADER_SIZE:
+            raise self._torn(f"after page {before}, where a page number should be")
+        pgno = int.from_bytes(head, "big")
+        if pgno and not may_follow(self.header, before, pgno):
+            raise LtxError(why_not_follow(self.header, before, pgno))
+        if pgno:
+            raise self._torn(f"within page {pgno}")
+        self._crc = crc64(head, self._crc)
+
+    def _finish(self) -> None:
         header, raw = self.header, self._source.read(TRAILER_SIZE)
         if len(raw) < TRAILER_SIZE:
             raise self._torn(f"within the trailer, of whose {TRAILER_SIZE} bytes it has {len(raw)}")
         trailer = Trailer.unpack(raw)
-        crc = crc64(raw[:8], crc) | CHECKSUM_FLAG
-        if crc != trailer.file_checksum:
+        crc = crc64(raw[:8], self._crc) | CHECKSUM_FLAG
+        if crc != trailer.file_checksum and not self._verified:
             raise LtxChecksumError(
                 f"the bytes of {header.filename} add up to file checksum {crc:016x}, "
                 f"and its trailer says {trailer.file_checksum:016x}: the file is damaged, fetch it again"
             )
         check_post_apply(header, trailer.post_apply_checksum)
-        if header.is_snapshot and pages_checksum != trailer.post_apply_checksum:
+        pages_checksum = self._checksum | CHECKSUM_FLAG
+        if header.is_snapshot and pages_checksum != trailer.post_apply_checksum and not self._verified:
             raise LtxChecksumError(
                 f"the pages of snapshot {header.filename} add up to {pages_checksum:016x}, "
                 f"and its post-apply checksum is {trailer.post_apply_checksum:016x}"
@@ -124,6 +185,12 @@ class Decoder:
 class _Bytes(Protocol):
     def read(self, size: int) -> bytes:
         """Exactly `size` bytes, or fewer if there are no more."""
+
+    def take(self, unit: int) -> memoryview:
+        """As many times `unit` bytes as are at hand, once at least; nothing if there are no more so many."""
+
+    def put_back(self, data: memoryview) -> None:
+        """The last bytes of what was taken are to be read once more."""
 
     def finish(self) -> None:
         """The page block has been read: check that nothing of it is left."""
@@ -150,6 +217,16 @@ class _Source:
             start, end = self._used, min(self._used + size, len(self._buffer))
         self._used = end
         return self._buffer[start:end]
+
+    def take(self, unit: int) -> memoryview:
+        if self._used + unit > len(self._buffer):
+            self._fill(unit)
+        start = self._used
+        self._used += (len(self._buffer) - start) // unit * unit
+        return memoryview(self._buffer)[start : self._used]
+
+    def put_back(self, data: memoryview) -> None:
+        self._used -= len(data)
 
     def read_some(self) -> bytes:
         """What is at hand, or the next chunk; b"" at the end."""
@@ -188,27 +265,43 @@ class _Source:
 class _Lz4Block:
     """The page block of a compressed file: one LZ4 frame, decompressed a piece at a time."""
 
-    def __init__(self, source: _Source) -> None:
+    def __init__(self, source: _Source, verified: bool) -> None:
         self._source = source
         self._lz4 = lz4.frame.LZ4FrameDecompressor()
         self._buffer = b""
         self._used = 0
-        self._checked_magic = False
+        self._begun = False
+        self._verified = verified
+        self._unchecked = False
 
     def read(self, size: int) -> bytes:
-        if self._used + size > len(self._buffer):
-            pieces = [self._buffer[self._used :]]
-            have = len(pieces[0])
-            while have < size:
-                piece = self._more()
-                if piece is None:
-                    break
-                pieces.append(piece)
-                have += len(piece)
-            self._buffer, self._used = b"".join(pieces), 0
+        self._fill(size)
         data = self._buffer[self._used : self._used + size]
         self._used += len(data)
         return data
+
+    def take(self, unit: int) -> memoryview:
+        self._fill(unit)
+        start = self._used
+        self._used += (len(self._buffer) - start) // unit * unit
+        return memoryview(self._buffer)[start : self._used]
+
+    def put_back(self, data: memoryview) -> None:
+        self._used -= len(data)
+
+    def _fill(self, size: int) -> None:
+        """Have at least `size` bytes at hand, if the frame has them."""
+        if self._used + size <= len(self._buffer):
+            return
+        pieces = [self._buffer[self._used :]]
+        have = len(pieces[0])
+        while have < size:
+            piece = self._more()
+            if piece is None:
+                break
+            pieces.append(piece)
+            have += len(piece)
+        self._buffer, self._used = b"".join(pieces), 0
 
     def finish(self) -> None:
         if self._used < len(self._buffer) or self._more():
@@ -222,9 +315,7 @@ class _Lz4Block:
         while not self._lz4.eof:
             data = b""
             if self._lz4.needs_input:
-                if not self._checked_magic:
-                    self._check_magic()
-                data = self._source.read_some()
+                data = self._source.read_some() if self._begun else self._begin()
                 if not data:
                     return None
             try:
@@ -235,16 +326,23 @@ class _Lz4Block:
                 ) from error
             if self._lz4.eof:
                 self._source.unread(self._lz4.unused_data or b"")
+                if self._unchecked:
+                    self._source.read(_CONTENT_CHECKSUM_SIZE)
             if piece:
                 return piece
         return None
 
-    def _check_magic(self) -> None:
-        """LZ4's library would pass over other kinds of frames in silence."""
-        self._checked_magic = True
-        magic = self._source.peek(4)
-        if magic != LZ4_FRAME_MAGIC[: len(magic)]:
-            raise LtxError(f"no LZ4 frame follows the LTX header but {magic.hex()}")
+    def _begin(self) -> bytes:
+        """The first bytes. LZ4's library would pass over other kinds of frames in silence."""
+        self._begun = True
+        start = self._source.peek(len(_FRAME_START))
+        if start[:4] != LZ4_FRAME_MAGIC[: len(start)]:
+            raise LtxError(f"no LZ4 frame follows the LTX header but {start[:4].hex()}")
+        if self._verified and start == _FRAME_START:
+            self._unchecked = True
+            self._source.read(len(start))
+            return _FRAME_START_UNCHECKED
+        return self._source.read_some()
 
 
 def _looks_like_v3(start: bytes, header: Header) -> bool:

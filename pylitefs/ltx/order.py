@@ -20,6 +20,20 @@ def may_follow(header: Header, before: int, pgno: int) -> bool:
     return True
 
 
+def count_in_order(header: Header, before: int, pgnos: list[int]) -> int:
+    """How many of these pages, one after the other, may follow page `before`."""
+    count = len(pgnos)
+    if pgnos == list(range(before + 1, before + 1 + count)):
+        lock = lock_pgno(header.page_size)
+        if before + count <= header.commit and not before < lock <= before + count:
+            return count  # neighbours, as in a snapshot
+    for at, pgno in enumerate(pgnos):
+        if not may_follow(header, before, pgno):
+            return at
+        before = pgno
+    return count
+
+
 def why_not_follow(header: Header, before: int, pgno: int) -> str:
     """Which rule a page breaks that may not follow, for an error's text."""
     name = header.filename
