@@ -66,7 +66,7 @@ TRACEPOINTS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One tracepoint passed. `payload` holds the bytes' place (offset, length, page), never the bytes."""
+    """One tracepoint passed. `payload` holds the bytes' place (offset, length, page), not the bytes."""
 
     name: str
     node: str
@@ -77,6 +77,8 @@ class Event:
     pid: int
     """The process whose call is being served, 0 where the node acts by itself."""
     payload: Mapping[str, object] = field(default_factory=dict)
+    data: bytes = b""
+    """What is on no disk: the bytes of a stream frame, or the beginning of a long one."""
 
 
 Listener = Callable[[Event], None]
@@ -111,6 +113,12 @@ class Tracer:
 
     def emit(self, name: str, database: str = "", txid: int = 0, **payload: object) -> None:
         """Tell every listener. A listener may block; one that raises is a bug and the caller sees it."""
+        self.emit_bytes(b"", name, database, txid, payload)
+
+    def emit_bytes(
+        self, data: bytes, name: str, database: str, txid: int, payload: Mapping[str, object]
+    ) -> None:
+        """As `emit`, with bytes that are on no disk."""
         event = Event(
             name,
             self.node,
@@ -120,6 +128,7 @@ class Tracer:
             time.time_ns(),
             getattr(self._caller, "pid", 0),
             payload,
+            data,
         )
         for listener in self._listeners:
             listener(event)

@@ -124,7 +124,7 @@ class PrimaryStream:
         except _Ended:
             pass
         if not self._in_body:
-            self._trace_aside("stream.send", frame="end", peer=self.request.node_id)
+            self._trace_aside("stream.send", End().pack(), frame="end", peer=self.request.node_id)
             await self._send_raw(End().pack())
 
     async def _drop_dbs(self) -> None:
@@ -229,10 +229,11 @@ class PrimaryStream:
         after = HighWaterMark(0, name).pack()
         if isinstance(data, bytes):
             frames = (LtxBegin(name).pack(), pack_ltx_body(data), LtxEnd().pack(), after)
-            await self._send(b"".join(frames), "ltx", name, file.max_txid, wait=True)
+            await self._send(b"".join(frames), "ltx", name, file.max_txid, wait=True, after=len(after))
             return _pos_after(file, data[-TRAILER_SIZE:])
         with data:
-            await self._begin_body(name, file.max_txid, "ltx")
+            first = await asyncio.to_thread(data.read, BLOCK)
+            await self._begin_body(name, file.max_txid, "ltx", first)
             while block := await asyncio.to_thread(data.read, BLOCK):
                 await self._send_body(block)
             await self._end_body(after)
@@ -241,8 +242,12 @@ class PrimaryStream:
     async def _send_snapshot(self, name: str, database: Database) -> Pos:
         async with SnapshotPipe(database, self._store.temp_path(".ltx")) as snapshot:
             head = await self._beating(snapshot.head())
-            await self._begin_body(name, Header.unpack(head).max_txid, "ltx:snapshot")
-            await self._send_body(head)
+            whole = False
+            while self._store.tracer.active and len(head) < BLOCK and not whole:
+                # To be shown as it goes out; nobody waits for the rest of a large one.
+                block = await self._beating(snapshot.read())
+                head, whole = head + block, not block
+            await self._begin_body(name, Header.unpack(head).max_txid, "ltx:snapshot", head, whole)
             while block := await snapshot.read():
                 await self._send_body(block)
             info = await snapshot.made()
@@ -251,10 +256,15 @@ class PrimaryStream:
 
     # Sending
 
-    async def _begin_body(self, name: str, txid: int, kind: str) -> None:
-        """A long LTX file begins. Until `_end_body` no other frame can be sent."""
-        await self._send(LtxBegin(name).pack(), kind, name, txid)
+    async def _begin_body(self, name: str, txid: int, kind: str, first: bytes, whole: bool = False) -> None:
+        """A long LTX file begins, with these bytes. Until `_end_body` no other frame can be sent."""
+        if self._store.tracer.active:
+            told = LtxBegin(name).pack() + pack_ltx_body(first) + (LtxEnd().pack() if whole else b"")
+            await self._trace("stream.send", name, txid, told, frame=kind, peer=self.request.node_id)
+        self._count(name, kind)
+        await self._send_raw(LtxBegin(name).pack())
         self._in_body = True
+        await self._send_body(first)
 
     async def _send_body(self, data: bytes) -> None:
         if self._over():
@@ -266,21 +276,26 @@ class PrimaryStream:
         await self._send_raw(LtxEnd().pack() + after)
 
     async def _send(
-        self, data: bytes, kind: str, database: str = "", txid: int = 0, *, wait: bool = False
+        self, data: bytes, kind: str, database: str = "", txid: int = 0, *, wait: bool = False, after: int = 0
     ) -> None:
-        """A frame, or of a long LTX file its beginning; `kind` is its name in tracepoints and metrics.
+        """A whole frame; `kind` is its name in tracepoints and metrics, `after` how many bytes of others follow.
 
         With `wait` it goes out with the next bytes, or once BLOCK bytes wait: small transactions share the
         cost of a send.
         """
-        await self._trace("stream.send", database, txid, frame=kind, peer=self.request.node_id)
-        if self._count_frame is not None:
-            self._count_frame(database, kind)
-        self._sent_files += kind.startswith("ltx")
+        if self._store.tracer.active:
+            told = data[: len(data) - after]
+            await self._trace("stream.send", database, txid, told, frame=kind, peer=self.request.node_id)
+        self._count(database, kind)
         if wait and len(self._waiting) + len(data) < BLOCK:
             self._waiting += data
         else:
             await self._send_raw(data)
+
+    def _count(self, database: str, kind: str) -> None:
+        if self._count_frame is not None:
+            self._count_frame(database, kind)
+        self._sent_files += kind.startswith("ltx")
 
     async def _heartbeat(self) -> None:
         """No tracepoint: a lecture that holds this stream's tracepoints must not lose the connection."""
@@ -316,18 +331,20 @@ class PrimaryStream:
 
     # Tracepoints
 
-    async def _trace(self, name: str, database: str = "", txid: int = 0, **payload: object) -> None:
+    async def _trace(
+        self, name: str, database: str = "", txid: int = 0, data: bytes = b"", **payload: object
+    ) -> None:
         """Emit in another thread: a gate there is awaited, and every other stream goes on."""
         tracer = self._store.tracer
         if tracer.active:
             await self._send_raw(b"")
-            await self._beating(in_thread(lambda: tracer.emit(name, database, txid, **payload)))
+            await self._beating(in_thread(lambda: tracer.emit_bytes(data, name, database, txid, payload)))
 
-    def _trace_aside(self, name: str, **payload: object) -> None:
+    def _trace_aside(self, name: str, data: bytes = b"", **payload: object) -> None:
         """Emit without waiting: this stream is over."""
         tracer = self._store.tracer
         if tracer.active:
-            threading.Thread(target=tracer.emit, args=(name,), kwargs=payload, daemon=True).start()
+            threading.Thread(target=tracer.emit_bytes, args=(data, name, "", 0, payload), daemon=True).start()
 
     async def _trace_decision(self, name: str, pos: Pos, decision: catchup.Decision) -> None:
         await self._trace(
@@ -337,6 +354,7 @@ class PrimaryStream:
             peer=self.request.node_id,
             decision=type(decision).__name__.lower(),
             reason=decision.reason,
+            position=str(self.positions.get(name, Pos())),
         )
 
 

@@ -50,6 +50,9 @@ MISMATCHES = 2
 REFUSALS = 3
 """An LTX file that fails its checks is fatal when it failed as many times in a row: it is not the wire."""
 
+TOLD = 128 * 1024
+"""Bytes of an LTX file that `stream.receive` carries, at most about."""
+
 log = logging.getLogger("pylitefs")
 
 
@@ -91,6 +94,7 @@ class Replica:
         self._silent = False
         self._failure: tuple[str, int, int] | None = None
         self._logged = ""
+        self._peer = ""
         self._thread = threading.Thread(target=self._run, name="replica", daemon=True)
 
     def start(self) -> None:
@@ -185,6 +189,7 @@ class Replica:
                 text = response.read().decode("utf-8", "replace").strip()
                 return f"primary {primary.advertise_url} refuses: {response.status_code} {text}"
             self._waiting_since = time.monotonic()
+            self._peer = response.headers.get("Litefs-Id", "")
             self._check_cluster(primary, response.headers.get("Litefs-Cluster-Id"))
             self._set_connected(primary)
             frames = self._frames(response)
@@ -253,19 +258,19 @@ class Replica:
             case LtxBegin(name):
                 self._receive(name, frames)
             case Ready():
-                self._trace("", 0, "ready")
+                self._trace("", 0, "ready", frame.pack())
                 status.ready = True
             case DropDb(name):
-                self._trace(name, 0, "drop-db")
+                self._trace(name, 0, "drop-db", frame.pack())
                 log.info("the primary has no database %s, which this node holds", name)
             case Handoff():
-                self._trace("", 0, "handoff")
+                self._trace("", 0, "handoff", frame.pack())
                 log.warning("the primary hands its lease to this node, which has a static lease: ignored")
             case _:
                 pass  # a high-water mark: without a backup it is 0 and keeps nothing
 
     def _receive(self, name: str, frames: Iterator[Frame]) -> None:
-        body = _Body(frames, lambda header: self._trace(name, header.max_txid, "ltx"))
+        body = _Body(self._told(name, frames) if self._store.tracer.active else frames)
         try:
             received = self._store.receive_ltx(name, iter(body))
             body.drain()
@@ -293,18 +298,43 @@ class Replica:
             raise _FatalError from error
         raise ReplicationError(f"LTX file {format_txid(txid)} of {name} is refused: {error}") from error
 
-    def _trace(self, database: str, txid: int, frame: str) -> None:
+    def _told(self, name: str, frames: Iterator[Frame]) -> Iterator[Frame]:
+        """The frames of an LTX file, after `stream.receive` was emitted with all of a short one, or with the
+        beginning of a long one."""
+        first: list[LtxChunk | LtxEnd] = []
+        size = 0
+        for frame in frames:
+            if not isinstance(frame, LtxChunk | LtxEnd):
+                yield from first
+                yield frame
+                return
+            first.append(frame)
+            size += len(frame.data) if isinstance(frame, LtxChunk) else 0
+            if isinstance(frame, LtxEnd) or size >= TOLD:
+                break
+        data = b"".join((LtxBegin(name).pack(), *(frame.pack() for frame in first)))
+        body = b"".join(frame.data for frame in first if isinstance(frame, LtxChunk))
+        try:
+            header = Header.unpack(body[:HEADER_SIZE])
+        except LtxError:
+            pass  # The store says so, with the file's name.
+        else:
+            self._trace(name, header.max_txid, "ltx:snapshot" if header.is_snapshot else "ltx", data)
+        yield from first
+        yield from frames
+
+    def _trace(self, database: str, txid: int, frame: str, data: bytes) -> None:
         tracer = self._store.tracer
         if tracer.active:
-            tracer.emit("stream.receive", database, txid, frame=frame)
+            told = {"frame": frame, "peer": self._peer}
+            tracer.emit_bytes(data, "stream.receive", database, txid, told)
 
 
 class _Body:
     """The bytes of one LTX file, read on from the stream as the store asks for them."""
 
-    def __init__(self, frames: Iterator[Frame], on_header: Callable[[Header], None]) -> None:
+    def __init__(self, frames: Iterator[Frame]) -> None:
         self._frames = frames
-        self._on_header = on_header
         self._head = b""
         self._done = False
 
@@ -312,7 +342,7 @@ class _Body:
         while not self._done:
             frame = next(self._frames, None)
             if isinstance(frame, LtxChunk):
-                self._note_head(frame.data)
+                self._head += frame.data[: HEADER_SIZE - len(self._head)]
                 yield frame.data
             elif isinstance(frame, LtxEnd):
                 self._done = True
@@ -330,15 +360,6 @@ class _Body:
             return Header.unpack(self._head).max_txid
         except LtxError:
             return 0
-
-    def _note_head(self, data: bytes) -> None:
-        if len(self._head) < HEADER_SIZE:
-            self._head += data[: HEADER_SIZE - len(self._head)]
-            if len(self._head) == HEADER_SIZE:
-                try:
-                    self._on_header(Header.unpack(self._head))
-                except LtxError:
-                    pass  # the store says so, with the file's name
 
 
 def _hang_up(sock: socket.socket) -> None:
