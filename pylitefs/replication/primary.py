@@ -278,7 +278,7 @@ class PrimaryStream:
     async def _send(
         self, data: bytes, kind: str, database: str = "", txid: int = 0, *, wait: bool = False, after: int = 0
     ) -> None:
-        """A whole frame; `kind` is its name in tracepoints and metrics, `after` bytes at its end are another's.
+        """A whole frame, and `after` bytes of what follows it; `kind` is its name in tracepoints and metrics.
 
         With `wait` it goes out with the next bytes, or once BLOCK bytes wait: small transactions share the
         cost of a send.
