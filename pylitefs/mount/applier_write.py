@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pylitefs.ltx.checksum import lock_pgno
-from pylitefs.ltx.decoder import Decoder
+from pylitefs.ltx.decoder import Batch, Decoder
 from pylitefs.ltx.header import Header
 from pylitefs.mount.applier_exclusive import Exclusive
 from pylitefs.mount.applier_files import DATABASE_HEADER_SIZE, DatabaseFiles, pwrite_all, says_wal
@@ -24,14 +24,15 @@ from pylitefs.mount.applier_locks import DATABASE_LOCKS
 
 AT_HAND = 16 << 20
 """Pages of an LTX file up to this many bytes are kept in memory; a larger one is read twice."""
-WRITE_SIZE = 128 * 1024
-"""Neighbouring pages are written together, up to this: the most that one FUSE write takes."""
+WRITE_SIZE = 256 * 1024
+"""Neighbouring pages are written together, up to this; the kernel makes FUSE writes of 128 KiB of it."""
 WAL_HEADER_SIZE = 32
 QUICK = 128 * 1024
 """Changes up to this many bytes are written so quickly that a reader's own retries outlast them."""
 OPENERS_GONE_S = 0.005
 
-Pages = Iterable[tuple[int, bytes]]
+Page = bytes | memoryview
+Pages = Iterable[tuple[int, Page]]
 
 
 @dataclass(slots=True)
@@ -44,8 +45,10 @@ class Transaction:
     """The first 100 bytes of the new page 1, or none if the transaction leaves it."""
     count: int
     """Pages in the file; 0 while it is not known: a large file that was not read here."""
-    at_hand: list[tuple[int, bytes]] | None
+    at_hand: list[Batch] | None
     """The pages, or None where they are too many to be kept."""
+    verified: bool
+    """By who hands it in; then nothing here computes a checksum again."""
 
     @classmethod
     def load(cls, path: Path, *, verified: bool = False) -> "Transaction":
@@ -54,31 +57,32 @@ class Transaction:
         Raises LtxError or one of its kinds, and OSError.
         """
         with open(path, "rb", buffering=0) as file:
-            decoder = Decoder(file.read)
+            decoder = Decoder(file.read, verified=verified)
             header = decoder.header
             most = AT_HAND // header.page_size
-            kept: list[tuple[int, bytes]] = []
+            kept: list[Batch] = []
             count, page_one = 0, b""
-            for pgno, page in decoder.pages():
-                count += 1
-                if pgno == 1:
-                    page_one = page[:DATABASE_HEADER_SIZE]
+            for batch in decoder.batches():
+                if not count and batch.pgnos[0] == 1:
+                    page_one = bytes(next(iter(batch))[1][:DATABASE_HEADER_SIZE])
+                count += len(batch.pgnos)
                 if count <= most:
-                    kept.append((pgno, page))
+                    kept.append(batch)
                 elif verified:
-                    return cls(path, header, page_one, 0, None)
-        return cls(path, header, page_one, count, kept if count <= most else None)
+                    return cls(path, header, page_one, 0, None, verified)
+        return cls(path, header, page_one, count, kept if count <= most else None, verified)
 
-    def pages(self) -> Iterator[tuple[int, bytes]]:
+    def pages(self) -> Iterator[tuple[int, memoryview]]:
         """The pages, ascending."""
         if self.at_hand is not None:
-            yield from self.at_hand
+            for batch in self.at_hand:
+                yield from batch
             return
         self.count = 0
         with open(self.path, "rb", buffering=0) as file:
-            for page in Decoder(file.read).pages():
-                self.count += 1
-                yield page
+            for batch in Decoder(file.read, verified=True).batches():
+                self.count += len(batch.pgnos)
+                yield from batch
 
     @property
     def is_quick(self) -> bool:
@@ -92,20 +96,29 @@ class Transaction:
         return self.header.is_snapshot or self.count == commit - lock_pages
 
 
-def runs(pages: Pages, page_size: int) -> Iterator[tuple[int, bytes]]:
-    """Neighbouring pages joined: (offset in the database, bytes), at most WRITE_SIZE (or one page) each."""
+def runs(pages: Pages, page_size: int) -> Iterator[tuple[int, list[Page]]]:
+    """Neighbouring pages: (offset in the database, the pages), at most WRITE_SIZE (or one page) each."""
     most = max(1, WRITE_SIZE // page_size)
-    run: list[bytes] = []
+    run: list[Page] = []
     start = 0
     for pgno, page in pages:
         if run and (pgno != start + len(run) or len(run) == most):
-            yield (start - 1) * page_size, b"".join(run)
-            run.clear()
+            yield (start - 1) * page_size, run
+            run = []
         if not run:
             start = pgno
         run.append(page)
     if run:
-        yield (start - 1) * page_size, b"".join(run)
+        yield (start - 1) * page_size, run
+
+
+def _write_runs(files: DatabaseFiles, pages: Pages, page_size: int) -> None:
+    fd = files.db.fd
+    for offset, run in runs(pages, page_size):
+        size = len(run) * page_size
+        if os.pwritev(fd, run, offset) != size:
+            pwrite_all(fd, b"".join(run), offset)
+        files.grew_to(offset + size)
 
 
 def write_transaction(locks: Exclusive, tx: Transaction, *, remove_wal: bool = False) -> None:
@@ -153,10 +166,7 @@ def _write_in_wal_mode(locks: Exclusive, tx: Transaction, to_wal: bool, remove_w
 
 def _write_pages(files: DatabaseFiles, pages: Pages, header: Header) -> None:
     """Pages first, then the length."""
-    fd = files.db.fd
-    for offset, data in runs(pages, header.page_size):
-        pwrite_all(fd, data, offset)
-        files.grew_to(offset + len(data))
+    _write_runs(files, pages, header.page_size)
     files.cut_to(header.commit * header.page_size)
 
 
@@ -171,9 +181,9 @@ def _write_beside_wal_clients(files: DatabaseFiles, tx: Transaction) -> None:
     salt = int.from_bytes(os.urandom(4), "big")
     files.set_wal(WalHeader(tx.header.page_size, 0, salt, salt ^ 1).pack())
     time.sleep(OPENERS_GONE_S)
-    last: list[tuple[int, bytes]] = []
+    last: list[tuple[int, Page]] = []
 
-    def page_one_last() -> Iterator[tuple[int, bytes]]:
+    def page_one_last() -> Iterator[tuple[int, Page]]:
         for pgno, page in tx.pages():
             if pgno == 1:
                 last.append((pgno, page))
@@ -207,9 +217,7 @@ def copy_wal(files: DatabaseFiles) -> None:
             (pgno, read_at(frame_offset(index, page_size) + FRAME_HEADER_SIZE, page_size))
             for pgno, index in sorted(wal.frames.items())
         )
-        for offset, data in runs(newest, page_size):
-            pwrite_all(files.db.fd, data, offset)
-            files.grew_to(offset + len(data))
+        _write_runs(files, newest, page_size)
         files.cut_to(wal.commit * page_size)
     finally:
         os.close(fd)

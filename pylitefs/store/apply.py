@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Literal
 
 from pylitefs.errors import LtxChecksumError, PositionMismatchError
-from pylitefs.ltx.checksum import page_checksum
 from pylitefs.ltx.decoder import Decoder
 from pylitefs.ltx.header import Header, Trailer
 from pylitefs.ltx.position import Pos
@@ -121,7 +120,9 @@ def receive(database: Database, applier: Applier, chunks: Iterable[bytes]) -> Re
     with closing(spool):
         decoder = Decoder(spool.read)
         header = decoder.header
-        changes = {pgno: page_checksum(pgno, page) for pgno, page in decoder.pages()}
+        changes: dict[int, int] = {}
+        for batch in decoder.batches():
+            changes.update(zip(batch.pgnos, batch.checksums(), strict=True))
         trailer = decoder.trailer
         tracer = state.node.tracer
         if tracer.active:
