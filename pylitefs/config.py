@@ -7,6 +7,8 @@ Reference: https://fly.io/docs/litefs/config/, and docs/config.md.
 """
 
 import os
+import re
+import shlex
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -115,6 +117,8 @@ def check_mountable(loaded: Loaded) -> list[str]:
     _check_directories(loaded)
     _check_supported(loaded)
     _check_lease(loaded)
+    _check_exec(loaded)
+    _check_proxy(loaded)
     return [
         f"{loaded.error(place, '')}ignored: {why}"
         for place, why in _IGNORED.items()
@@ -148,10 +152,6 @@ def _check_supported(loaded: Loaded) -> None:
     refused: list[tuple[Place, str]] = []
     if config.lease.type == "consul":
         refused.append((("lease", "type"), "consul is not supported yet: use static"))
-    if config.exec:
-        refused.append((("exec",), "not supported yet: start the application yourself, once it is mounted"))
-    if config.proxy.addr:
-        refused.append((("proxy", "addr"), "the proxy is not supported yet: leave it empty"))
     if config.backup.type:
         refused.append((("backup", "type"), "backups are not supported yet: leave it empty"))
     if refused:
@@ -159,6 +159,31 @@ def _check_supported(loaded: Loaded) -> None:
         lines = loaded.reader.lines
         more = [f"; {key_of(other)} (line {lines.get(other, '?')}): {why}" for other, why in refused[1:]]
         raise loaded.error(place, text + "".join(more))
+
+
+def _check_exec(loaded: Loaded) -> None:
+    for number, command in enumerate(loaded.config.exec):
+        try:
+            words = shlex.split(command.cmd)
+        except ValueError as error:
+            text = f"{command.cmd!r} cannot be split into words: {error}"
+            raise loaded.error(("exec", number, "cmd"), text) from None
+        if not words:
+            raise loaded.error(("exec", number, "cmd"), "required: name a program")
+
+
+def _check_proxy(loaded: Loaded) -> None:
+    proxy = loaded.config.proxy
+    if not proxy.addr:
+        return
+    for key, text, example in (
+        ("addr", proxy.addr, ":8080"),
+        ("target", proxy.target, "localhost:8081"),
+    ):
+        if not re.fullmatch(r"\S*:\d{1,5}", text):
+            raise loaded.error(("proxy", key), f"{text!r} is not an address: write {example}")
+    if not proxy.db:
+        raise loaded.error(("proxy", "db"), "required with proxy.addr: the database whose TXID is followed")
 
 
 def _check_lease(loaded: Loaded) -> None:

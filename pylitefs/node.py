@@ -3,6 +3,7 @@
     config --> Store (recovered) --> Applier (child process) --> MountSession (FUSE, a thread)
                                  `-> HttpServer (asyncio, a thread) --> streams to replicas
                                  `-> Replica (a thread), where the lease names another node
+                                 `-> Proxy (asyncio, a thread), before the application
 
 The rule is the order. Going up: the applier is started before the mount, so that it does not inherit
 /dev/fuse, and nothing is served before every database is whole. Going down: no new transaction once the
@@ -16,6 +17,7 @@ from pathlib import Path
 from pylitefs import control_node
 from pylitefs.config import Config
 from pylitefs.http.app import Api
+from pylitefs.http.proxy import Proxy
 from pylitefs.http.server import HttpServer
 from pylitefs.lease.static import StaticLease
 from pylitefs.mount.applier import Applier
@@ -23,6 +25,7 @@ from pylitefs.mount.observed import make_operations
 from pylitefs.mount.observed_locks import LockTable
 from pylitefs.mount.session import MountSession
 from pylitefs.replication.replica import Replica
+from pylitefs.store.evidence import Evidence
 from pylitefs.store.status import Status
 from pylitefs.store.store import Store
 from pylitefs.trace import Tracer
@@ -40,8 +43,10 @@ class Node:
         tracer: Tracer | None = None,
         skip_unmount: bool = False,
         observed_locks: bool = False,
+        proxy_forward: str = "",
     ) -> None:
-        """`observed_locks`: the mount is told of every lock, for the `lock.*` tracepoints."""
+        """`observed_locks`: the mount is told of every lock, for the `lock.*` tracepoints.
+        `proxy_forward`: what the proxy does with a write on a replica, see `Proxy`."""
         self.config = config
         self.locks = LockTable() if observed_locks else None
         lease = config.lease
@@ -57,13 +62,15 @@ class Node:
             monitor_interval_s=config.data.retention_monitor_interval,
         )
         self.skip_unmount = skip_unmount
+        self.proxy = Proxy(self.store, config.proxy, forward=proxy_forward) if config.proxy.addr else None
         self.applier: Applier | None = None
         self.mount: MountSession | None = None
         self.api: Api | None = None
         self.server: HttpServer | None = None
         self.replica: Replica | None = None
         self._control: control_node.NodeEnd | None = None
-        self._ended = threading.Event()
+        self.ended = threading.Event()
+        """Set once everything is taken down."""
         self._stop_lock = threading.Lock()
         self._exit_code = 0
 
@@ -73,7 +80,8 @@ class Node:
 
     def start(self) -> None:
         """Bring everything up. Raises PylitefsError, with everything taken down again, if a part cannot."""
-        self._control = control_node.serve_from_environment(self.tracer)
+        evidence = Evidence(self.config.data.dir, self._wal_index)
+        self._control = control_node.serve_from_environment(self.tracer, evidence)
         try:
             self._start()
         except BaseException:
@@ -91,6 +99,8 @@ class Node:
         self._start_server()
         if not self.status.is_primary:
             self._start_replica()
+        if self.proxy:
+            self.proxy.start()
         log.info(
             "%s %s on %s, data in %s, API on %s",
             "primary" if self.status.is_primary else "replica",
@@ -99,6 +109,11 @@ class Node:
             self.config.data.dir,
             self.config.http.addr,
         )
+
+    def _wal_index(self, database: str) -> bytes:
+        """The head of a `-shm` as the mount shows it; b"" while there is no mount."""
+        mounted = self.mount is not None and self.mount.mounted
+        return self.applier.wal_index(database) if self.applier and mounted else b""
 
     def _start_mount(self) -> None:
         self.applier = Applier(tracer=self.tracer, holders=self.locks.describe if self.locks else None)
@@ -151,13 +166,13 @@ class Node:
 
     def wait(self) -> int:
         """Block until the node has ended; its exit code, 0 after `stop()`."""
-        self._ended.wait()
+        self.ended.wait()
         return self._exit_code
 
     def stop(self) -> None:
         """Take everything down: streams end, the mount goes, the data directory is let go."""
         with self._stop_lock:
-            if self._ended.is_set():
+            if self.ended.is_set():
                 return
             self.let_go()
             try:
@@ -165,7 +180,7 @@ class Node:
             finally:
                 if self._control:
                     self._control.close()
-                self._ended.set()
+                self.ended.set()
 
     def let_go(self) -> None:
         """Release every thread that is held at a tracepoint, and hold none any more: the node is to end."""
@@ -173,6 +188,8 @@ class Node:
             self._control.let_go()
 
     def _take_down(self) -> None:
+        if self.proxy:
+            self.proxy.stop()
         if self.replica:
             self.replica.stop()
         if self.server:

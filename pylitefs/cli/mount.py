@@ -1,31 +1,39 @@
 """`pylitefs mount`: one node in the foreground, with LiteFS's own flags and config file.
 
-The rule: whatever ends it (Ctrl-C, SIGTERM, a closed terminal, a parent that died) ends it cleanly:
-one path, `Node.stop()`, which unmounts.
+The rule: whatever ends it (Ctrl-C, SIGTERM, a closed terminal, a parent that died, its application's end)
+ends it cleanly: one path, `Node.stop()`, which unmounts. A signal is the application's, if one runs.
 """
 
 import contextlib
 import logging
 import os
 import queue
+import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
+from pylitefs.application import Application
 from pylitefs.cli import logs, tracelog
-from pylitefs.config import Config, check_mountable, find_config, load_config
-from pylitefs.errors import ConfigError, PylitefsError
+from pylitefs.config import Config, ExecCommand, check_mountable, find_config, load_config
+from pylitefs.errors import PylitefsError
 from pylitefs.trace import Tracer
+
+if TYPE_CHECKING:
+    from pylitefs.node import Node
 
 log = logging.getLogger("pylitefs")
 
-#: Gets an item when the node is to end. A handler may interrupt another, and of the things to wait for only
-#: this one may be used in it: a second signal inside `threading.Event.set()` waits for itself, for good.
-Ending = queue.SimpleQueue[None]
+#: Gets a signal's number, or None when the node is to end. A handler may interrupt another, and of what one
+#: can wait for only this may be used in it: a second signal inside `threading.Event.set()` waits for itself.
+Ending = queue.SimpleQueue[int | None]
+
+READY_EVERY_S = 0.02
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -45,6 +53,13 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.option("--skip-unmount", "-skip-unmount", is_flag=True, help="Leave the mount in place at the end.")
 @click.option("--observed-locks", is_flag=True, help="Be told of every lock: lock.* tracepoints, and slower.")
 @click.option("--until-eof", is_flag=True, help="End when standard input does: for what starts nodes.")
+@click.option(
+    "--proxy-forward",
+    default="",
+    envvar="PYLITEFS_PROXY_FORWARD",
+    metavar="primary|URL",
+    help="Let a replica's proxy pass writes on to the primary's, instead of answering with fly-replay.",
+)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def mount(
     *,
@@ -56,19 +71,20 @@ def mount(
     skip_unmount: bool,
     observed_locks: bool,
     until_eof: bool,
+    proxy_forward: str,
     command: tuple[str, ...],
 ) -> int:
     """Run one node in the foreground: mount its databases, serve its HTTP API, and follow or be the primary.
 
-    The config file is LiteFS's litefs.yml. Ctrl-C or SIGTERM unmounts and ends. An application after
-    `--` is not supported yet and is refused.
+    The config file is LiteFS's litefs.yml. Ctrl-C or SIGTERM unmounts and ends. With a command after `--`,
+    or `exec` in the file, that is started once the node is ready; it gets the signals, and the node ends
+    with its exit code.
     """
     loaded = load_config(config_path or find_config(), expand_env=not no_expand_env)
     config = _with_flags(loaded.config, debug=debug, fuse_debug=fuse_debug)
     logs.set_up(config.log)
     if command:
-        text = " ".join(command)
-        raise ConfigError(f"-- {text}: not supported yet: start the application yourself, once it is mounted")
+        config = config.model_copy(update={"exec": (ExecCommand(cmd=shlex.join(command)),)})
     for warning in check_mountable(loaded):
         log.warning("%s", warning)
     tracer = Tracer(config.lease.hostname)
@@ -76,9 +92,20 @@ def mount(
         tracer.listen(tracelog.to_log)
     if config.tracing.enabled and config.tracing.path:
         tracer.listen(tracelog.to_file(config.tracing))
-    return _serve(
-        config, tracer, skip_unmount=skip_unmount, observed_locks=observed_locks, until_eof=until_eof
-    )
+
+    def make_node() -> "Node":
+        # Here and not above: a wrong config file is told without loading (or missing) libfuse.
+        from pylitefs.node import Node
+
+        return Node(
+            config,
+            tracer=tracer,
+            skip_unmount=skip_unmount,
+            observed_locks=observed_locks,
+            proxy_forward=proxy_forward,
+        )
+
+    return _serve(config, make_node, until_eof=until_eof)
 
 
 def _with_flags(config: Config, *, debug: bool, fuse_debug: bool) -> Config:
@@ -90,17 +117,12 @@ def _with_flags(config: Config, *, debug: bool, fuse_debug: bool) -> Config:
     )
 
 
-def _serve(
-    config: Config, tracer: Tracer, *, skip_unmount: bool, observed_locks: bool, until_eof: bool
-) -> int:
-    # Here and not above: a wrong config file is told without loading (or missing) libfuse.
-    from pylitefs.node import Node
-
+def _serve(config: Config, make_node: Callable[[], "Node"], *, until_eof: bool) -> int:
     ending = Ending()
     with _signals(ending):
         if until_eof:
             threading.Thread(target=_end_with_stdin, args=(ending,), name="until-eof", daemon=True).start()
-        node = Node(config, tracer=tracer, skip_unmount=skip_unmount, observed_locks=observed_locks)
+        node = make_node()
         try:
             node.start()
         except PylitefsError as error:
@@ -109,22 +131,57 @@ def _serve(
             log.error("%s; staying up, as exit-on-error is false", error)
             ending.get()
             return 1
+        application = Application(config.exec, candidate=config.lease.candidate)
+        run = _Run(node, application, ending)
         # A signal handler may interrupt anything, so the stopping itself is a thread's work.
-        stopper = threading.Thread(target=_stop_at_end, args=(ending, node.stop), name="stop")
-        stopper.start()
+        threads = [threading.Thread(target=run.stop_at_end, name="stop")]
+        if config.exec:
+            threads.append(threading.Thread(target=run.run_application, name="exec"))
+        for thread in threads:
+            thread.start()
         try:
-            return node.wait()
+            code = node.wait()
         finally:
+            application.end()
             ending.put(None)
-            stopper.join()
+            for thread in threads:
+                thread.join()
+        return run.exit_code if run.exit_code is not None else code
 
 
-def _stop_at_end(ending: Ending, stop: Callable[[], None]) -> None:
-    ending.get()
-    try:
-        stop()
-    except PylitefsError as error:
-        log.error("%s", error)
+class _Run:
+    """A node and its application, and what ends them."""
+
+    def __init__(self, node: "Node", application: Application, ending: Ending) -> None:
+        self._node = node
+        self._application = application
+        self._ending = ending
+        self.exit_code: int | None = None
+        """The application's, once it has ended."""
+
+    def stop_at_end(self) -> None:
+        """Pass signals on to the application; without one, or at the end, stop the node."""
+        while (number := self._ending.get()) is not None and self._application.signal(number):
+            log.info("%s passed on to the application", signal.Signals(number).name)
+        # Its mount stays until it has ended.
+        self._application.end()
+        try:
+            self._node.stop()
+        except PylitefsError as error:
+            log.error("%s", error)
+
+    def run_application(self) -> None:
+        """Start the application once the node is ready; its end is the node's."""
+        try:
+            while not self._node.status.ready:
+                if self._node.ended.wait(READY_EVERY_S):
+                    return
+            self.exit_code = self._application.run()
+        except PylitefsError as error:
+            log.error("%s", error)
+            self.exit_code = 1
+        if self.exit_code is not None:
+            self._ending.put(None)
 
 
 def _end_with_stdin(ending: Ending) -> None:
@@ -138,8 +195,8 @@ def _signals(ending: Ending) -> Iterator[None]:
     """Have the ending signals put into `ending`; handlers of Python's, or libfuse would install its own."""
 
     def end(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        ending.put(None)
+        del frame
+        ending.put(number)
 
     before = {number: signal.signal(number, end) for number in _ENDING}
     try:

@@ -33,11 +33,15 @@ class Peer:
         self.reader = reader
         self.writer = writer
         self.h11 = h11.Connection(role)
+        self.method = b""
+        """Of the request under way: the answer to HEAD has no body."""
 
     async def next_event(self) -> object:
         """The next of h11's events; its errors for a peer that breaks the protocol."""
         while True:
             event = self.h11.next_event()
+            if isinstance(event, h11.Request):
+                self.method = event.method
             if event is not h11.NEED_DATA:
                 return event
             if self.h11.they_are_waiting_for_100_continue:
@@ -54,7 +58,7 @@ class Peer:
         """A whole answer. The connection ends after it where the request's body was not read."""
         length = (b"Content-Length", str(len(body)).encode())
         await self.send(h11.Response(status_code=status, headers=[*headers, length]))
-        if body:
+        if body and self.method != b"HEAD":
             await self.send(h11.Data(data=body))
         await self.send(h11.EndOfMessage())
 
@@ -76,9 +80,7 @@ async def send_text(client: Peer, status: int, text: str) -> None:
             async with asyncio.timeout(0.05):
                 while not isinstance(await client.next_event(), h11.EndOfMessage):
                     pass
-    method_is_head = getattr(client, "head", False)
-    body = b"" if method_is_head else f"{text}\n".encode()
-    await client.respond(status, [(b"Content-Type", b"text/plain; charset=utf-8")], body)
+    await client.respond(status, [(b"Content-Type", b"text/plain; charset=utf-8")], f"{text}\n".encode())
 
 
 async def relay(

@@ -41,7 +41,9 @@ class FakeNode:
     again_at_every_line: ClassVar[bool] = False
     exit_code: ClassVar[int] = 0
 
-    def __init__(self, config: Config, *, tracer: Tracer, skip_unmount: bool = False) -> None:
+    def __init__(
+        self, config: Config, *, tracer: Tracer, skip_unmount: bool = False, **options: object
+    ) -> None:
         self.config, self.tracer, self.skip_unmount = config, tracer, skip_unmount
         self.stopped = threading.Event()
         self.made.append(self)
@@ -159,13 +161,6 @@ def test_a_wrong_config_is_one_line_and_exit_2(tmp_path: Path) -> None:
     )
     assert done.stdout == ""
 
-
-def test_an_application_to_run_is_refused_by_name(
-    node: type[FakeNode], config: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(["mount", "-config", str(config), "--", "sleep", "-x", "1"]) == 2
-    assert "-- sleep -x 1: not supported yet" in capsys.readouterr().err
-    assert not node.made
 
 
 def test_ignored_keys_are_named_in_one_warning_each(

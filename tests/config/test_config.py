@@ -100,9 +100,7 @@ def test_a_deployed_file_is_read_unchanged(tmp_path: Path) -> None:
 
 def test_a_deployed_file_is_refused_by_the_names_of_what_is_missing(tmp_path: Path) -> None:
     assert error(tmp_path, DEPLOYED) == (
-        "litefs.yml:19: lease.type: consul is not supported yet: use static; "
-        "exec (line 14): not supported yet: start the application yourself, once it is mounted; "
-        "proxy.addr (line 8): the proxy is not supported yet: leave it empty"
+        "litefs.yml:19: lease.type: consul is not supported yet: use static"
     )
 
 
@@ -200,8 +198,24 @@ tracing: {enabled: false, path: /t, max-size: 1, max-count: 2, compress: true}
             "3: lease.advertise-url: 'host:20202' is not a URL: write http://HOST:20202",
         ),
         (
-            "lease: {type: static}\nexec: app",
-            "2: exec: not supported yet: start the application yourself, once it is mounted",
+            "lease: {type: static}\nexec: app 'x",
+            "2: exec[0].cmd: \"app 'x\" cannot be split into words: No closing quotation",
+        ),
+        (
+            "lease: {type: static}\nexec:\n  - cmd: ' '",
+            "3: exec[0].cmd: required: name a program",
+        ),
+        (
+            "lease: {type: static}\nproxy:\n  addr: '8080'",
+            "3: proxy.addr: '8080' is not an address: write :8080",
+        ),
+        (
+            "lease: {type: static}\nproxy:\n  addr: ':8080'\n  target: localhost",
+            "4: proxy.target: 'localhost' is not an address: write localhost:8081",
+        ),
+        (
+            "lease: {type: static}\nproxy: {addr: ':8080', target: 'localhost:1'}",
+            "2: proxy.db: required with proxy.addr: the database whose TXID is followed",
         ),
         (
             "lease: {type: static}\nbackup:\n  type: litefs-cloud",
