@@ -64,9 +64,9 @@ def page_summary(page: bytes, pgno: int) -> str:
     head = page[DATABASE_HEADER_SIZE:] if pgno == 1 and page[:16] == DATABASE_MAGIC else page
     if not any(page):
         return "all zero"
-    if len(head) < 8 or head[0] not in PAGE_TYPES:
-        return "no b-tree page"
     count = int.from_bytes(head[3:5], "big")
+    if len(head) < 8 or head[0] not in PAGE_TYPES or 8 + 4 * count > len(head):
+        return "no b-tree page"
     start = "database header, " if head is not page else ""
     return f"{start}{PAGE_TYPES[head[0]]}, {count} {'cell' if count == 1 else 'cells'}"
 

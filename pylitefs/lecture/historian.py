@@ -24,7 +24,6 @@ from pylitefs.ltx.checksum import CHECKSUM_FLAG
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.header import DatabaseHeader
 
-_WRITES = {"journal.open", "journal.write", "page.write", "wal.frame", "wal.commit", "ltx.commit"}
 _MODES = {
     "unlink": "delete",
     "delete": "delete",
@@ -52,6 +51,8 @@ class Historian:
         self._pages = PageStates()
         self._mirror = ChecksumMirror()
         self._travelling = Travelling()
+        self._wal_first: dict[tuple[str, str], int] = {}
+        """The first frame of the transaction that is not captured yet."""
         self._writers: set[tuple[str, int]] = set()
 
     def entry(self, raw: Json, node: str = "") -> tuple[Entry, list[Dump]]:
@@ -134,9 +135,8 @@ class _Telling:
         if not self.pid:
             return f"{self.node} itself"
         key = (self.node, self.pid)
-        if self.name in _WRITES or (
-            self.name == "lock.acquire" and self.payload.get("lock") in _WRITER_LOCKS
-        ):
+        is_lock = self.name.startswith("lock.")
+        if not is_lock or (self.name == "lock.acquire" and self.payload.get("lock") in _WRITER_LOCKS):
             self.known._writers.add(key)
         role = "writer" if key in self.known._writers else "reader"
         client = self.known._client_of(self.pid)
@@ -189,16 +189,16 @@ class _Telling:
         pgnos = Facts(payload=self.payload).pgnos
         pages = self.known._pages
         match self.name:
-            case "journal.open" | "tx.rollback":
+            case "journal.open" | "tx.rollback" | "recovery.journal":
                 self.entry.set.update(pages.taken_back(self.node, self.database))
             case "journal.invalidate" if self.payload.get("live") in (False, "False"):
                 self.entry.set.update(pages.taken_back(self.node, self.database))
-            case "journal.write":
+            case "journal.write" if self._is_page():
                 self._light(pgnos, "journalled", self.txid + 1)
             case "page.write" if self.payload.get("checkpoint") not in (True, "True"):
                 self._light(pgnos, "written", self.txid + 1)
             case "wal.frame":
-                self._light(pgnos, "written", self.txid + 1)
+                self._wal_frame(pgnos)
             case "ltx.encode":
                 self._light(pgnos, "captured", self.txid)
             case "ltx.commit" | "ltx.store":
@@ -209,10 +209,25 @@ class _Telling:
                 self._position()
         self._mode()
 
+    def _is_page(self) -> bool:
+        """Whether what was written is, or may be, a page's content."""
+        return "page" in str(self.payload.get("parts", "page")).split(", ")
+
+    def _wal_frame(self, pgnos: tuple[int, ...]) -> None:
+        first, frame = self.known._wal_first, _number(self.payload.get("frame"))
+        place = (self.node, self.database)
+        if frame and frame <= first.get(place, 0) and not self._is_page():
+            # The frames from here on are written once more: who wrote them rolled back.
+            self.entry.set.update(self.known._pages.taken_back(*place))
+        first[place] = min(first.get(place, frame), frame)
+        if self._is_page():
+            self._light(pgnos, "written", self.txid + 1)
+
     def _ltx_kept(self, how: str) -> None:
         content = self.content
         if how == "captured":
             self.known._pages.captured(self.node, self.database)
+            self.known._wal_first.pop((self.node, self.database), None)
         if content is None:
             self._light(Facts(payload=self.payload).pgnos, how, self.txid)
             return

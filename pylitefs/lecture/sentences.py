@@ -9,22 +9,22 @@ from pylitefs.lecture.facts import Facts, bytes_text
 def journal_write(facts: Facts) -> str:
     pgno, offset, length = facts.number("pgno"), facts.number("offset"), facts.number("length")
     parts = facts.text("parts")
-    what = f" ({parts})" if parts else ""
-    if facts.text("zeroed") or facts.flag("zeroed"):
+    if facts.flag("zeroed"):
         return "SQLite wrote zeros over the journal's header: this journal rolls nothing back any more."
-    if pgno:
+    if length == 12 and not pgno:
         return (
-            f"SQLite copied page {pgno}, as it was before the transaction, into the rollback journal: "
-            f"{facts.place}{what}."
+            f"SQLite wrote magic and record count into the journal's header at offset {offset:,}: "
+            "once that is synced the journal is hot, and a crash would be rolled back."
         )
-    if length == 12:
-        return (
-            f"SQLite wrote magic and record count into the header at offset {offset:,}: "
-            "after the next sync the journal can roll the database back."
-        )
-    if offset == 0:
-        return f"SQLite began the rollback journal with its header: {bytes_text(length)}{what}."
-    return f"SQLite wrote {facts.place} of the rollback journal{what}."
+    if parts == "header" or (offset == 0 and not pgno):
+        return f"SQLite began a segment of the rollback journal with its header: {facts.place}."
+    if not pgno:
+        return f"SQLite wrote {facts.place} of the rollback journal."
+    if parts == "page number":
+        return f"SQLite began the journal's record of page {pgno} with its number: {facts.place}."
+    if parts == "checksum":
+        return f"SQLite ended the journal's record of page {pgno} with its checksum: {facts.place}."
+    return f"SQLite copied page {pgno}, as it was before, into the rollback journal: {facts.place}."
 
 
 def journal_invalidate(facts: Facts) -> str:
@@ -54,13 +54,19 @@ def page_write(facts: Facts) -> str:
 
 
 def wal_frame(facts: Facts) -> str:
-    pgno, offset, length = facts.number("pgno"), facts.number("offset"), facts.number("length")
-    if offset == 0 and length <= 32:
-        return "SQLite wrote the WAL's header, 32 bytes with new salts: frames of older rounds count no more."
-    page = f" for page {pgno}" if pgno else ""
-    if length == 24:
-        return f"SQLite wrote a frame's header{page} into the WAL: {facts.place}."
-    return f"SQLite appended to the WAL{page}: {facts.place}."
+    pgno, offset = facts.number("pgno"), facts.number("offset")
+    frame, parts, commit = facts.number("frame"), facts.text("parts"), facts.number("commit")
+    if offset == 0 or parts == "header":
+        return "SQLite wrote the WAL's header, with new salts: frames of an earlier round count no more."
+    if not pgno:
+        return f"SQLite appended {facts.place} to the WAL."
+    which = f"frame {frame} of the WAL" if frame else "a frame of the WAL"
+    ends = f" It is a commit frame, with a page count of {commit}." if commit else ""
+    if parts == "frame header" or facts.number("length") == 24:
+        return f"SQLite wrote the header of {which}, for page {pgno}: {facts.place}.{ends}"
+    if parts == "page":
+        return f"SQLite wrote page {pgno}, as the transaction leaves it, into {which}: {facts.place}.{ends}"
+    return f"SQLite wrote {which} with page {pgno}: {facts.place}.{ends}"
 
 
 def wal_commit(facts: Facts) -> str:
