@@ -200,7 +200,7 @@ class Recorder:
 
     def __call__(self, event: Event) -> None:
         pieces: Sequence[Piece] = ()
-        if self._recording:
+        if self._recording and not self._closed:
             pieces = self._copy(event)
             self._outbox.wait_for_room()
         held = self._push(event, pieces)

@@ -24,6 +24,7 @@ from pylitefs.sqlite.wal import (
 from pylitefs.store.files import file_size, pwrite_all
 from pylitefs.store.names import FileKind, is_super_journal
 from pylitefs.store.state import DatabaseState
+from pylitefs.store.telling import pages_payload
 
 log = logging.getLogger("pylitefs")
 
@@ -76,19 +77,19 @@ def _is_same_directory(one: Path, other: Path) -> bool:
 
 
 def _play_back(state: DatabaseState, journal: Journal) -> None:
-    pages = 0
+    pgnos: list[int] = []
     fd = os.open(state.path(FileKind.DATABASE), os.O_RDWR | os.O_CREAT, 0o666)
     try:
         for pgno, page in journal.records:
             pwrite_all(fd, page, (pgno - 1) * journal.page_size)
-            pages += 1
+            pgnos.append(pgno)
         os.ftruncate(fd, journal.initial_pages * journal.page_size)
         os.fsync(fd)
     finally:
         os.close(fd)
-    log.info("%s: a hot journal was rolled back, %d pages", state.name, pages)
+    log.info("%s: a hot journal was rolled back, %d pages", state.name, len(pgnos))
     if state.node.tracer.active:
-        state.node.tracer.emit("recovery.journal", state.name, pages=pages)
+        state.node.tracer.emit("recovery.journal", state.name, 0, **pages_payload(pgnos))
 
 
 def checkpoint_wal(state: DatabaseState, last: Header | None) -> None:
