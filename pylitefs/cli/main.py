@@ -27,6 +27,9 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "export": "pylitefs.cli.transfer:export_command",
         "import": "pylitefs.cli.transfer:import_command",
         "ltx": "pylitefs.cli.ltx:ltx",
+        "lecture": "pylitefs.cli.lecture:lecture",
+        "replay": "pylitefs.cli.replay:replay",
+        "handout": "pylitefs.cli.handout:handout",
         "compare": "pylitefs.cli.compare:compare",
         "version": "pylitefs.cli.version:version",
     }

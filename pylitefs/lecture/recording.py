@@ -31,6 +31,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pylitefs import __version__
 from pylitefs.errors import PylitefsError
+from pylitefs.lecture import lesson as lessons
 from pylitefs.lecture.model import FORMAT, Dump, Entry, Json, Term, to_line
 from pylitefs.lecture.safe_html import why_not_prose
 
@@ -76,6 +77,13 @@ class Head:
     steps: tuple[HeadStep, ...]
     pylitefs: str = __version__
     format: int = FORMAT
+
+    @classmethod
+    def of(cls, of: lessons.Lesson) -> "Head":
+        """The head of a lesson's runs."""
+        sections = (HeadSection(one.heading, one.html, one.prose_markdown) for one in of.sections)
+        steps = (HeadStep(one.index, one.text, one.section) for one in of.steps)
+        return cls(of.name, of.title, of.summary, tuple(sections), tuple(steps))
 
     def to_json(self) -> Json:
         return {
@@ -346,10 +354,12 @@ class _Reader:
 
 
 def packaged() -> list[str]:
-    """The lessons of which pylitefs brings a recording along, by name."""
+    """The lessons of which pylitefs brings a recording along, by name, in the lessons' order."""
     folder = _packaged_folder()
-    found = [one.name for one in folder.iterdir()] if folder.is_dir() else []
-    return sorted(name.removesuffix(SUFFIX) for name in found if name.endswith(SUFFIX))
+    files = [one.name for one in folder.iterdir()] if folder.is_dir() else []
+    found = sorted(name.removesuffix(SUFFIX) for name in files if name.endswith(SUFFIX))
+    order = lessons.names()
+    return sorted(found, key=lambda name: order.index(name) if name in order else len(order))
 
 
 def open_recording(name: str) -> Recording:
