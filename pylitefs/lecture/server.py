@@ -63,7 +63,7 @@ log = logging.getLogger("pylitefs.lecture")
 class Lecture(Protocol):
     """What the buttons act on: `Session` of session.py."""
 
-    def next(self) -> None: ...
+    def next(self) -> object: ...
     def answer(self, choice: int) -> None: ...
     def do(self, line: str) -> None: ...
     def again(self, step: int) -> None: ...
@@ -92,6 +92,12 @@ class _Lines:
         self.lines: list[str] = [self._header]
         self._dumps: set[str] = set()
         self.closed = False
+
+    @property
+    def last_id(self) -> str:
+        """The id of the newest line's event: who asked for something waits until it has that."""
+        with self._lock:
+            return f"{self.run}-{len(self.lines)}"
 
     def append(self, lines: Iterable[str]) -> None:
         with self._lock:
@@ -312,11 +318,11 @@ class LectureServer:
         except _Refused as refused:
             return _refusal(refused)
         except PylitefsError as error:
-            return JSONResponse({"error": str(error)}, 409)
+            return JSONResponse({"error": str(error), "last": self._lines.last_id}, 409)
         except Exception as error:  # the lecture goes on: the person at the page decides what to do
             log.exception("the lecture could not do %s", what)
             return JSONResponse({"error": f"{type(error).__name__}: {error}"}, 500)
-        return JSONResponse({"ok": True})
+        return JSONResponse({"ok": True, "last": self._lines.last_id})
 
     def _perform(self, lecture: Lecture, what: str, value: object) -> None:
         """Do one thing, in a worker thread. Raises LessonError if another is still being done."""
@@ -333,7 +339,7 @@ class LectureServer:
 
 
 #: What POST /do takes: the type of the value, and what is done with it.
-_ACTIONS: Mapping[str, tuple[type, Callable[[Lecture, object], None]]] = {
+_ACTIONS: Mapping[str, tuple[type, Callable[[Lecture, object], object]]] = {
     "next": (bool, lambda lecture, _: lecture.next()),
     "answer": (int, lambda lecture, value: lecture.answer(int(str(value)))),
     "line": (str, lambda lecture, value: lecture.do(str(value))),

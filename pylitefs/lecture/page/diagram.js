@@ -66,7 +66,14 @@ export class Diagram {
     this._clampLeft();
     const pen = canvas.getContext("2d");
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    this._colours = new Map();
     this._paint(pen);
+  }
+
+  /** A colour of the theme, looked up once a drawing. */
+  _colour(name) {
+    if (!this._colours.has(name)) this._colours.set(name, themeColour(name));
+    return this._colours.get(name);
   }
 
   /** Zoom by a factor around the entry that is looked at. */
@@ -103,9 +110,9 @@ export class Diagram {
   }
 
   _paint(pen) {
-    const colour = (name) => themeColour(name);
+    const colour = (name) => this._colour(name);
     pen.clearRect(0, 0, this._width, this._height);
-    pen.font = `600 ${this._rem * 0.9}px ${themeColour("--sans")}`;
+    pen.font = `600 ${this._rem * 0.9}px ${this._colour("--sans")}`;
     pen.textBaseline = "middle";
     const first = Math.max(0, Math.floor((this.left - this._rem * 2) / this._gap) - 1);
     const last = Math.min(this._history.length - 1, Math.ceil((this.left + this._width) / this._gap));
@@ -120,8 +127,7 @@ export class Diagram {
       pen.stroke();
     }
     this._paintMessages(pen, colour, first, last);
-    const colours = new Map();
-    for (let index = first; index <= last; index++) this._paintEntry(pen, colours, index);
+    for (let index = first; index <= last; index++) this._paintEntry(pen, index);
     pen.globalAlpha = 1;
     pen.fillStyle = colour("--paper");
     pen.fillRect(0, 0, this._margin, this._height);
@@ -188,27 +194,26 @@ export class Diagram {
     pen.globalAlpha = 1;
   }
 
-  _paintEntry(pen, colours, index) {
+  _paintEntry(pen, index) {
     const entry = this._history.entries[index];
     if (!entry.node || !["event", "sql", "fault", "error"].includes(entry.kind)) return;
     const [shape, name, letter] = signOf(entry);
-    if (!colours.has(name)) colours.set(name, themeColour(name));
     const size = Math.min(this._rem * 0.62, Math.max(3, this._gap * 0.46)) * (index === this.hovered ? 1.3 : 1);
     const x = this._x(index);
     const y = this._y(entry.node);
     pen.globalAlpha = index > this._at ? 0.35 : 1;
-    pen.fillStyle = colours.get(name);
-    pen.strokeStyle = themeColour(index === this._at ? "--now" : "--ink");
+    pen.fillStyle = this._colour(name);
+    pen.strokeStyle = this._colour(index === this._at ? "--now" : "--ink");
     pen.lineWidth = index === this._at ? 3 : 1;
     tracePath(pen, shape, x, y, size);
     pen.fill();
     pen.stroke();
     if (letter && size > this._rem * 0.42) {
-      pen.fillStyle = ["--k-lock", "--bad", "--how-stored", "--ink", "--muted"].includes(name) ? themeColour("--on-dark") : "#111";
-      pen.font = `700 ${size * 1.15}px ${themeColour("--sans")}`;
+      pen.fillStyle = ["--k-lock", "--bad", "--how-stored", "--ink", "--muted"].includes(name) ? this._colour("--on-dark") : "#111";
+      pen.font = `700 ${size * 1.15}px ${this._colour("--sans")}`;
       pen.textAlign = "center";
       pen.fillText(letter, x, y + size * 0.08);
-      pen.font = `600 ${this._rem * 0.9}px ${themeColour("--sans")}`;
+      pen.font = `600 ${this._rem * 0.9}px ${this._colour("--sans")}`;
     }
   }
 

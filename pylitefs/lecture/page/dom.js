@@ -117,3 +117,12 @@ export async function copyText(text, button) {
   button.textContent = done ? "copied" : "select and copy by hand";
   setTimeout(() => (button.textContent = before), 1500);
 }
+
+/** Scroll a list, and nothing around it, until one of its items shows. */
+export function keepInViewOf(list, item) {
+  const top = item.getBoundingClientRect().top - list.getBoundingClientRect().top + list.scrollTop;
+  if (top < list.scrollTop) list.scrollTop = top;
+  else if (top + item.offsetHeight > list.scrollTop + list.clientHeight) {
+    list.scrollTop = top + item.offsetHeight - list.clientHeight;
+  }
+}

@@ -41,6 +41,7 @@ class LiveSource {
     this._on = on;
     this._waiting = [];
     this._scheduled = false;
+    this._seen = "";
     const events = new EventSource(`events${location.search}`);
     events.addEventListener("hello", (event) => on.hello(JSON.parse(event.data)));
     events.addEventListener("reset", () => {
@@ -57,6 +58,7 @@ class LiveSource {
     });
     events.onmessage = (event) => {
       this._waiting.push(JSON.parse(event.data));
+      this._seen = event.lastEventId;
       this._schedule();
     };
     events.onerror = () => on.gone("The connection to the lecture is lost; trying again …");
@@ -85,9 +87,22 @@ class LiveSource {
         body: JSON.stringify(what),
       });
       const found = await answer.json();
+      await this._hasArrived(found.last);
       return found.error || "";
     } catch (error) {
       return `The lecture does not answer: ${error.message}`;
     }
+  }
+
+  /** Wait until all that the answer tells of is here too, so that no press comes before it is seen. */
+  async _hasArrived(last) {
+    if (!last) return;
+    const [run, line] = last.split("-").map(Number);
+    for (let tries = 0; tries < 150; tries++) {
+      const [seenRun, seenLine] = this._seen.split("-").map(Number);
+      if (seenRun > run || (seenRun === run && seenLine >= line)) break;
+      await new Promise((done) => setTimeout(done, 20));
+    }
+    this._flush();
   }
 }

@@ -25,7 +25,19 @@ export function drawStage(box, history, at, from, view) {
     return;
   }
   fill(box, lanes, h("div", { class: "cards" }, cards), legend());
+  keepHeight(box);
   drawLanes(box, lanes, history, at, from, view);
+}
+
+/** What is below the nodes should not jump: the cards stay as high as they have been. */
+function keepHeight(box) {
+  const row = box.querySelector(".cards");
+  const place = `${innerWidth} ${innerHeight} ${document.documentElement.className} ${row.children.length}`;
+  if (box.dataset.place !== place) Object.assign(box.dataset, { place, height: "0" });
+  const most = (box.parentElement.clientHeight || innerHeight) * (document.documentElement.classList.contains("large") ? 0.34 : 0.42);
+  const height = Math.max(Number(box.dataset.height), Math.min(row.offsetHeight, most));
+  box.dataset.height = String(height);
+  row.style.minHeight = `${height}px`;
 }
 
 function litPages(history, from, at) {
@@ -48,6 +60,7 @@ function nodeCard(history, node, at, lit, view) {
     h("header", null,
       h("h2", null, node),
       h("span", { class: `role role-${role}` }, role === "primary" ? "★ primary" : role === "down" ? "✗ down" : "replica"),
+      databases.map((database) => lagView(history, node, database, at, databases.length > 1)),
       mountButton(history, node, at, view)),
     databases.map((database) => databaseView(history, node, database, at, lit)),
     databases.length ? null : h("p", { class: "empty" }, role === "down" ? "The process is gone." : "No database yet."),
@@ -67,7 +80,6 @@ function mountButton(history, node, at, view) {
 function databaseView(history, node, database, at, lit) {
   const get = (what) => history.value(`db/${node}/${database}/${what}`, at);
   const txid = get("txid");
-  const lag = history.lag(node, database, at);
   const checksum = get("checksum") || "";
   const locks = get("locks") || [];
   return h("div", { class: "database" },
@@ -76,8 +88,7 @@ function databaseView(history, node, database, at, lit) {
       get("mode") ? h("span", { class: "mode" }, get("mode")) : null,
       h("span", { class: "txid", "data-tip": `Position: TXID ${txid ?? 0}, checksum ${checksum || "none"}` },
         "TXID ", h("b", null, String(txid ?? 0))),
-      checksum ? h("code", { class: "checksum" }, `${checksum.slice(0, 4)}…${checksum.slice(-4)}`) : null,
-      lag ? h("span", { class: "lag" }, lag > 0 ? `${lag} behind` : `${-lag} ahead`) : null),
+      checksum ? h("code", { class: "checksum" }, `${checksum.slice(0, 4)}…${checksum.slice(-4)}`) : null),
     pageGrid(history, node, database, at, lit, get("pages") || 0),
     locks.length
       ? h("div", { class: "locks" }, locks.map((lock) =>
@@ -85,6 +96,14 @@ function databaseView(history, node, database, at, lit) {
           "data-tip": `${lock.who} holds ${lock.lock} for ${lock.kind === "write" ? "writing" : "reading"}` },
         h("span", { class: "sign" }, lock.kind === "write" ? "■ " : "□ "), lock.lock, " ", h("i", null, lock.who))))
       : null);
+}
+
+function lagView(history, node, database, at, named) {
+  const lag = history.lag(node, database, at);
+  if (!lag) return null;
+  const words = `${Math.abs(lag)} ${lag > 0 ? "behind" : "ahead"}`;
+  return h("span", { class: "lag", "data-tip": `${database}: ${Math.abs(lag)} transactions ${lag > 0 ? "behind" : "ahead of"} the primary` },
+    named ? `${database} ${words}` : words);
 }
 
 function pageGrid(history, node, database, at, lit, pages) {
@@ -163,7 +182,9 @@ function drawLanes(box, lanes, history, at, from, view) {
     .map((node) => [node, history.value(`node/${node}/link`, at)])
     .filter(([node, link]) => link && link.to && link.to !== node && middle(link.to) !== null);
   const step = lanes.clientHeight / (links.length + 0.6);
-  const drawing = svg("svg", { width, height: lanes.clientHeight, class: "links" });
+  const drawing = svg("svg", { width, height: lanes.clientHeight, class: "links" }, svg("defs", null, ["up", "bad"].map((kind) =>
+    svg("marker", { id: `arrow-${kind}`, class: `arrow-${kind}`, viewBox: "0 0 10 10", refX: "9", refY: "5", markerWidth: "6",
+      markerHeight: "6", orient: "auto" }, svg("path", { d: "M0 0L10 5L0 10z" })))));
   lanes.append(drawing);
   const ways = new Map();
   links.forEach(([node, link], index) => {
@@ -172,7 +193,7 @@ function drawLanes(box, lanes, history, at, from, view) {
     const x1 = middle(link.to) + (index - (links.length - 1) / 2) * 14;
     const x2 = middle(node);
     const state = history.value(`node/${node}/role`, at) === "down" ? "down" : link.state;
-    drawing.append(svg("path", { class: `link link-${state}`, d: `M${x1} ${lanes.clientHeight}V${y}H${x2}V${lanes.clientHeight}` }));
+    drawing.append(svg("path", { class: `link link-${state}`, "marker-end": `url(#arrow-${state === "up" ? "up" : "bad"})`, d: `M${x1} ${lanes.clientHeight}V${y}H${x2}V${lanes.clientHeight}` }));
     const words = state === "cut" ? "✂ cut" : state === "down" ? "✗ no connection" : link.delay_ms ? `+${link.delay_ms} ms` : "";
     if (words) {
       lanes.append(h("span", { class: `word word-${state}`, style: { left: `${(x1 + x2 * 2) / 3}px`, top: `${y}px` } }, words));

@@ -1,0 +1,353 @@
+// The lecture's page: one cursor over the history, and every part of the page drawn from it.
+//
+// The rule: what is shown is entry `cursor` of the history and nothing else. Next walks the history until
+// its end; only there, and only if the nodes are live, it asks the server for the next step.
+import { byId, fill, h, minutes } from "./dom.js";
+import { History } from "./history.js";
+import { openSource } from "./source.js";
+import { drawStage } from "./stage.js";
+import { Diagram } from "./diagram.js";
+import { ByteInspector } from "./bytes.js";
+import { drawXor, newestXor } from "./xor.js";
+import { commandText, drawCaption, drawLesson, drawQuestion } from "./prose.js";
+import { EventTable } from "./table.js";
+import { FaultPanel } from "./faults.js";
+import { listenForKeys, showAgain, showKeys } from "./keys.js";
+import { Appearance, Tooltip, showToast } from "./chrome.js";
+
+const DOUBLE_PRESS_MS = 1000;
+const TABS = [["bytes", "Bytes"], ["checksum", "Checksum"], ["events", "Events"], ["faults", "Break things"]];
+
+class LecturePage {
+  constructor() {
+    this.history = new History();
+    this.cursor = -1;
+    this.live = false;
+    this.busy = "";
+    this.tab = "bytes";
+    this.tabFollows = true;
+    this.chosen = new Map();
+    this._forward = true;
+    this._atEnd = true;
+    this._questionSince = 0;
+    this._question = "";
+    this._scheduled = false;
+    this.tip = new Tooltip(byId("tip"));
+    this.appearance = new Appearance(() => this.draw());
+    this.bytes = new ByteInspector(byId("panel-bytes"));
+    this.table = new EventTable(byId("panel-events"), { go: (index) => this.go(index) });
+    this.faults = new FaultPanel(byId("panel-faults"), { line: (line) => this.ask({ line }) });
+    this.diagram = new Diagram(byId("diagram"), {
+      go: (index) => this.go(index),
+      hover: (index, event) => this.tip.showEntry(this.history.entries[index], event),
+    });
+    this._wire();
+  }
+
+  async start() {
+    try {
+      this.source = await openSource({
+        hello: (found) => this._hello(found),
+        lines: (lines) => this._take(lines),
+        reset: () => this._reset(),
+        busy: (what) => this._setBusy(what),
+        gone: (why) => showToast(why, 4000),
+      });
+    } catch (error) {
+      showToast(`The recording cannot be read: ${error.message}`, 0);
+    }
+  }
+
+  // What comes in.
+
+  _hello(found) {
+    this.live = found.live;
+    this.faults.setHelp(found);
+    document.body.classList.toggle("live", this.live);
+    this.schedule();
+  }
+
+  _take(lines) {
+    const before = this.history.length;
+    for (const line of lines) this.history.add(line);
+    if (this.history.length > before && this._atEnd && this.live) {
+      this._forward = true;
+      this.cursor = this.history.length - 1;
+      this._noteQuestion();
+    } else if (!this.live && this.cursor < 0) this._atEnd = this.history.length === 0;
+    this.schedule();
+  }
+
+  _reset() {
+    this.history.clear();
+    this.cursor = -1;
+    this._atEnd = true;
+    this.schedule();
+  }
+
+  _setBusy(what) {
+    this.busy = what;
+    this.schedule();
+  }
+
+  // Moving.
+
+  /** Look at entry `index`. */
+  go(index) {
+    const last = this.history.length - 1;
+    const wanted = Math.min(Math.max(index, last < 0 ? -1 : 0), last);
+    this._forward = wanted > this.cursor;
+    this.cursor = wanted;
+    this._atEnd = wanted === last;
+    this._noteQuestion();
+    this.schedule();
+  }
+
+  /** One step on: through the history, then the lesson. A press just after a question came is no step. */
+  next() {
+    if (this._justAsked()) return;
+    if (this.cursor < this.history.length - 1) this.go(this.history.nextStop(this.cursor));
+    else if (this.live && !this.busy) this.ask({ next: true });
+    else if (!this.live) showToast("This is the end of the recording.", 2500);
+  }
+
+  back() {
+    this.go(this.history.previousStop(this.cursor));
+  }
+
+  _justAsked() {
+    return performance.now() - this._questionSince < DOUBLE_PRESS_MS;
+  }
+
+  /** Answer the open question: the live lesson's, or a recorded one for oneself. */
+  answer(number) {
+    const index = this.history.questionAt(this.cursor);
+    if (index < 0) return;
+    const asked = this.history.entries[index].set.question;
+    if (number >= asked.choices.length || (asked.answer !== null && asked.answer !== undefined)) return;
+    this.chosen.set(asked.text, number);
+    if (this.cursor < this.history.length - 1) this.go(this.history.nextStop(this.cursor));
+    else if (this.live) this.ask({ answer: number });
+    else this.schedule();
+  }
+
+  async ask(what) {
+    if (!this.live) {
+      showToast("This is a recording: it has no nodes.", 2500);
+      return;
+    }
+    if (this.busy) {
+      showToast(`Still busy with ${this.busy}.`, 2500);
+      return;
+    }
+    this.busy = Object.keys(what)[0];
+    this._atEnd = true;
+    this.cursor = this.history.length - 1;
+    this.schedule();
+    const problem = await this.source.ask(what);
+    this.busy = "";
+    if (problem) showToast(problem, 0);
+    this.schedule();
+  }
+
+  again(step) {
+    this.ask({ again: step });
+  }
+
+  // Drawing.
+
+  schedule() {
+    if (this._scheduled) return;
+    this._scheduled = true;
+    requestAnimationFrame(() => {
+      this._scheduled = false;
+      this.draw();
+    });
+  }
+
+  draw() {
+    const { history, cursor } = this;
+    const from = cursor < 0 ? 0 : history.stretchStart(cursor);
+    const view = { live: this.live, atEnd: this._atEnd, forward: this._forward, chosen: this.chosen,
+      showFrame: (frame) => this._showFrame(frame) };
+    this._drawTop();
+    drawLesson(byId("prose"), byId("steps"), history, cursor, view, { again: (step) => this.again(step) });
+    drawCaption(byId("told"), byId("alone"), history, cursor);
+    drawStage(byId("stage"), history, cursor, from, view);
+    drawQuestion(byId("question"), history, cursor, view, { answer: (number) => this.answer(number) });
+    if (this.tabFollows) this._followTab(from);
+    this._drawTabs();
+    this._drawPanel(from);
+    this.diagram.draw(history, cursor, from, true);
+    this._drawBar();
+    this._forward = false;
+  }
+
+  /** Remember when a question, or its answer, came into view: a double press must not skip it. */
+  _noteQuestion() {
+    const index = this.history.questionAt(this.cursor);
+    const asked = index < 0 ? null : this.history.entries[index].set.question;
+    const shown = asked ? `${asked.text}:${asked.answer}` : "";
+    if (shown && shown !== this._question && this._forward) this._questionSince = performance.now();
+    this._question = shown;
+  }
+
+  _followTab(from) {
+    if (this.cursor < 0) return;
+    const xor = newestXor(this.history, this.cursor);
+    const told = this.history.entries[this.history.told(this.cursor)];
+    const isXor = xor >= from && (told.name === "pos.advance" || !told.dumps.length);
+    if (isXor) this.tab = "checksum";
+    else if (this.history.entries.slice(from, this.cursor + 1).some((entry) => entry.dumps.length)) this.tab = "bytes";
+    this.bytes.follows = true;
+  }
+
+  _drawTop() {
+    const { history, cursor } = this;
+    const steps = history.header.steps.length;
+    const step = history.step(cursor);
+    byId("title").textContent = history.header.title || "pylitefs";
+    document.title = history.header.title ? `${history.header.title} – pylitefs` : "pylitefs lecture";
+    const mode = history.value("mode", cursor);
+    const past = !this._atEnd && history.length > 0;
+    fill(byId("badges"),
+      h("span", { class: "badge" }, step < 0 ? `${steps} steps` : `step ${step + 1} of ${steps}`),
+      this.live
+        ? h("span", { class: `badge ${past ? "past" : "live"}` }, past ? "looking back" : "● live")
+        : h("span", { class: "badge recorded" }, "recording"),
+      mode === "running" ? h("span", { class: "badge running" }, "▶ running")
+        : h("span", { class: "badge paused" }, h("span", { class: "bars", "aria-hidden": "true" }), "paused"),
+      this.busy ? h("span", { class: "badge busy", role: "status" }, `${this.busy} …`) : null);
+    const box = byId("past");
+    box.hidden = !(past && this.live);
+    if (!box.hidden) {
+      const again = Math.max(0, step);
+      fill(box, "You look at the past: the live nodes are ", `${history.length - 1 - cursor} entries further. `,
+        h("button", { type: "button", "data-focus": "past-live", onclick: () => this.go(history.length - 1) }, "to live (End)"), " ",
+        step >= 0 ? h("button", { type: "button", "data-focus": "past-again", onclick: () => this.again(again) },
+          `↻ Again from step ${again + 1}`) : null);
+    }
+  }
+
+  _drawTabs() {
+    fill(byId("tabs"), TABS.map(([name, label]) => h("button", {
+      type: "button", role: "tab", id: `tab-${name}`, "aria-selected": String(this.tab === name), "data-focus": `tab-${name}`,
+      "aria-controls": `panel-${name}`, tabindex: this.tab === name ? "0" : "-1", onclick: () => this.chooseTab(name),
+    }, label)),
+    this.tabFollows ? null : h("button", { type: "button", class: "follow", "data-focus": "tab-follow",
+      "data-tip": "Show again what the step is about (z)", onclick: () => this.followAgain() }, "follow the step"));
+    for (const [name] of TABS) byId(`panel-${name}`).hidden = this.tab !== name;
+  }
+
+  _drawPanel(from) {
+    if (this.tab === "bytes") this.bytes.show(this.history, this.cursor, from);
+    else if (this.tab === "checksum") drawXor(byId("panel-checksum"), this.history, this.cursor);
+    else if (this.tab === "events") this.table.show(this.history, this.cursor, from);
+    else this.faults.show(this.history.nodes(this.history.length - 1), this.live, this.busy);
+  }
+
+  _drawBar() {
+    const { history, cursor } = this;
+    const slider = byId("slider");
+    slider.max = String(Math.max(0, history.length - 1));
+    slider.value = String(Math.max(0, cursor));
+    const entry = history.entries[cursor];
+    slider.setAttribute("aria-valuetext", entry ? `${cursor}: ${entry.text || entry.name}` : "before the first");
+    byId("place").textContent = entry ? `${cursor} / ${history.length - 1} · ${minutes(entry.t_ms)}` : "";
+    byId("back").disabled = cursor <= 0;
+    byId("next").textContent = this._atEnd && this.live ? "Next step ▶" : "Next ▶";
+    byId("diagram").setAttribute("aria-label",
+      `Space-time diagram: ${history.length} entries on ${history.allNodes().length} nodes; arrows move by event. ` +
+      "The tab Events has the same as a table.");
+  }
+
+  _showFrame(frame) {
+    const found = this.history.dumpsAt(this.cursor).find((one) => one.key.startsWith(`${frame.from}>${frame.to}`));
+    this.chooseTab("bytes");
+    if (found) this.bytes.showKey(found.key);
+  }
+
+  // What the person does.
+
+  chooseTab(name) {
+    this.tab = name;
+    this.tabFollows = false;
+    this.draw();
+  }
+
+  followAgain() {
+    this.tabFollows = true;
+    this.bytes.follows = true;
+    this.draw();
+  }
+
+  _wire() {
+    byId("next").addEventListener("click", () => this.next());
+    byId("back").addEventListener("click", () => this.back());
+    byId("slider").addEventListener("input", (event) => this.go(Number(event.target.value)));
+    byId("stage").addEventListener("click", (event) => {
+      const card = event.target.closest("[data-node]");
+      if (card) this.faults.choose(card.dataset.node);
+    });
+    byId("diagram").addEventListener("keydown", (event) => {
+      const move = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (!move) return;
+      event.preventDefault();
+      this.go(this.diagram.neighbour(this.cursor, move));
+    });
+    byId("tabs").addEventListener("keydown", (event) => {
+      const move = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (!move) return;
+      event.preventDefault();
+      const names = TABS.map(([name]) => name);
+      this.chooseTab(names[(names.indexOf(this.tab) + move + names.length) % names.length]);
+      byId(`tab-${this.tab}`).focus();
+    });
+    window.addEventListener("resize", () => this.schedule());
+    setInterval(() => {
+      for (const one of document.querySelectorAll("[data-since]")) {
+        one.textContent = minutes(Date.now() - Number(one.dataset.since));
+      }
+    }, 500);
+    this._tools();
+    listenForKeys((what) => this.act(what));
+  }
+
+  _tools() {
+    const tool = (label, words, what) => h("button", { type: "button", "data-tip": words, "aria-label": words, id: `tool-${what}`,
+      onclick: () => this.act(what) }, label);
+    fill(byId("tools"), tool("↻ Again", "Again from a step (a)", "again"), tool("Pause/run", "Pause, or run (p)", "pause"),
+      tool("Aa", "Large type (l)", "large"), tool("◐", "Dark or light (d)", "theme"), tool("?", "Keys (?)", "keys"));
+  }
+
+  /** Do what a key or a tool means. */
+  act(what) {
+    if (what.startsWith("answer-")) this.answer(Number(what.slice(7)) - 1);
+    else if (what.startsWith("tab-")) this.chooseTab(what.slice(4));
+    else this._actions()[what]();
+  }
+
+  _actions() {
+    const dialog = byId("dialog");
+    return {
+      next: () => this.next(),
+      back: () => this.back(),
+      forward: () => this.go(this.cursor + 1),
+      backward: () => this.go(this.cursor - 1),
+      start: () => this.go(0),
+      end: () => this.go(this.history.length - 1),
+      follow: () => this.followAgain(),
+      pause: () => this.ask(this.history.value("mode", this.history.length - 1) === "running" ? { pause: true } : { run: true }),
+      again: () => (this.live
+        ? showAgain(dialog, this.history.header.steps, Math.max(0, this.history.step(this.cursor)), commandText, (step) => this.again(step))
+        : showToast("This is a recording: it has no nodes to build again.", 2500)),
+      "zoom-in": () => this.diagram.zoom(1.3),
+      "zoom-out": () => this.diagram.zoom(1 / 1.3),
+      large: () => this.appearance.toggleLarge(),
+      theme: () => this.appearance.toggleTheme(),
+      keys: () => showKeys(dialog),
+    };
+  }
+}
+
+new LecturePage().start();

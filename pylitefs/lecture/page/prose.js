@@ -1,0 +1,109 @@
+// The lesson's text: the passage of the step, its commands with the current one marked, the sentence of
+// what just happened, what SQLite alone would do, and the questions to the class.
+import { fill, h, keepInViewOf, safeMarkup, sentence } from "./dom.js";
+
+/** A command without what would give an answer away. */
+export function commandText(step) {
+  return /^ask\b/.test(step.text) ? step.text.split("\n")[0] : step.text;
+}
+
+/** The passage and its commands. `on.again` rebuilds the nodes up to a step. */
+export function drawLesson(proseBox, stepsBox, history, at, view, on) {
+  const { sections, steps, summary } = history.header;
+  const done = history.step(at);
+  const current = steps[done] || steps[0];
+  const which = current ? current.section : 0;
+  const section = sections[which];
+  const shown = `${which}:${section ? section.html : ""}`;
+  if (proseBox.dataset.shown !== shown) {
+    proseBox.dataset.shown = shown;
+    fill(proseBox,
+      which === 0 && summary ? h("p", { class: "summary" }, summary) : null,
+      section && section.heading ? h("h2", null, section.heading) : null,
+      section ? safeMarkup(section.html) : null);
+    proseBox.scrollTop = 0;
+  }
+  const following = steps.find((step) => step.index === done + 1);
+  fill(stepsBox,
+    steps.filter((step) => step.section === which).map((step) => stepItem(step, done, view, on)),
+    following && following.section !== which
+      ? h("li", { class: "coming" }, "then: ", sections[following.section].heading || "on") : null,
+    !following && steps.length ? h("li", { class: "coming" }, "the end of the lesson") : null);
+  const marked = stepsBox.querySelector(".is-current");
+  if (marked) keepInViewOf(stepsBox, marked);
+}
+
+function stepItem(step, done, view, on) {
+  const state = step.index < done ? "is-done" : step.index === done ? "is-current" : step.index === done + 1 ? "is-next" : "";
+  const words = { "is-done": "done: ", "is-current": "now: ", "is-next": "next: " }[state] || "";
+  const verb = commandText(step).split(/\s/)[0];
+  return h("li", { class: state, "aria-current": state === "is-current" ? "step" : null },
+    h("span", { class: "number" }, String(step.index + 1)),
+    h("span", { class: "offscreen" }, words),
+    h("code", { class: verb === "expect" ? "expect" : "" }, commandText(step)),
+    view.live
+      ? h("button", { type: "button", class: "again", "data-focus": `again-${step.index}`,
+        "aria-label": `Again from step ${step.index + 1}`,
+        "data-tip": `Again from step ${step.index + 1}: new nodes, all before it done again`,
+        onclick: () => on.again(step.index) }, "↻") : null);
+}
+
+/** What just happened, in a sentence, and what SQLite alone would do. */
+export function drawCaption(toldBox, aloneBox, history, at) {
+  const entry = at >= 0 ? history.entries[history.told(at)] : null;
+  const asks = entry && entry.kind === "question";
+  const text = asks ? "What comes next? Think first, then press a number." : entry ? entry.text || entry.name : history.header.summary || "";
+  const shown = entry ? `${entry.seq}:${text}` : text;
+  if (toldBox.dataset.shown !== shown) {
+    toldBox.dataset.shown = shown;
+    fill(toldBox,
+      entry && (entry.kind === "event" || entry.kind === "fault" || entry.kind === "sql" || entry.kind === "error")
+        ? h("span", { class: `chip kind-${entry.kind}` }, `${entry.node ? `${entry.node} ` : ""}${entry.name || entry.kind}`) : null,
+      " ", sentence(text), entry && entry.who ? h("span", { class: "who" }, ` ${entry.who}`) : null);
+  }
+  const others = entry ? othersOf(history, at) : 0;
+  fill(aloneBox,
+    entry && entry.alone ? [h("b", null, "SQLite alone: "), sentence(entry.alone)] : h("span", { class: "note" },
+      entry ? "" : "Press PageDown, → or space to begin; ? shows the keys."),
+    others > 0 ? h("span", { class: "note others" }, ` ${others} more ${others === 1 ? "event" : "events"} in this step`) : null);
+}
+
+function othersOf(history, at) {
+  let count = -1;
+  for (let index = history.stretchStart(at); index <= at; index++) if (history.entries[index].kind === "event") count++;
+  return count;
+}
+
+/** The question that is open after entry `at`, its choices, what was chosen, and the answer once known. */
+export function drawQuestion(box, history, at, view, on) {
+  const index = history.questionAt(at);
+  const asked = index < 0 ? null : history.entries[index].set.question;
+  box.hidden = !asked;
+  document.body.classList.toggle("asking", Boolean(asked));
+  if (!asked) {
+    box.dataset.shown = "";
+    return;
+  }
+  const answered = asked.answer !== null && asked.answer !== undefined;
+  const chosen = view.chosen.get(asked.text);
+  const shown = `${index}:${answered}:${chosen}`;
+  if (box.dataset.shown === shown) return;
+  box.dataset.shown = shown;
+  box.classList.toggle("answered", answered);
+  fill(box,
+    h("h2", null, asked.text),
+    h("ol", null, asked.choices.map((choice, number) => {
+      const right = answered && number === asked.answer;
+      const wrong = answered && number === chosen && !right;
+      const mark = right ? "✓" : wrong ? "✗" : String(number + 1);
+      return h("li", null, h("button", { type: "button", class: `choice${right ? " right" : ""}${wrong ? " wrong" : ""}`,
+        disabled: answered, "data-focus": `choice-${number}`, onclick: () => on.answer(number) },
+      h("span", { class: "mark" }, mark), h("span", null, sentence(choice)),
+      right ? h("span", { class: "offscreen" }, " (right)") : wrong ? h("span", { class: "offscreen" }, " (wrong)") : null));
+    })),
+    answered
+      ? h("p", { class: "why", role: "status" },
+        chosen === undefined ? "" : chosen === asked.answer ? h("b", null, "Right. ") : h("b", null, "Not so. "),
+        sentence(asked.why || ""))
+      : h("p", { class: "note" }, "What do you think? Press the number; Next shows the answer."));
+}
