@@ -200,6 +200,14 @@ class ExpectAt(Expect):
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectChecksum(Expect):
+    """The position's checksum on this node is what it was at an older TXID since the last `cluster`."""
+
+    node: str
+    txid: int
+
+
+@dataclass(frozen=True, slots=True)
 class ExpectHeld(Expect):
     """This tracepoint is held on this node."""
 
@@ -358,6 +366,9 @@ EXPECTATIONS: Mapping[type[Expect], Help] = MappingProxyType(
             "the query fails, and the message holds this text",
         ),
         ExpectAt: Help("expect NODE at TXID", "the database's position has this TXID"),
+        ExpectChecksum: Help(
+            "expect NODE checksum of TXID", "the database's checksum is again what it was at this TXID"
+        ),
         ExpectHeld: Help("expect NODE held NAME", "this tracepoint is held there"),
         ExpectWaits: Help("expect NODE[/SHELL] waits", "the shell's statement has not come back"),
         ExpectDone: Help("expect NODE[/SHELL] done", "the shell's statement came back without an error"),

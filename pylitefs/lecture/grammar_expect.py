@@ -57,6 +57,13 @@ def _expect_sql(node: str, _connection: str, tail: str) -> c.Command:
     return c.ExpectSqlFails(node, statement, said.strip())
 
 
+def _expect_checksum(node: str, _connection: str, tail: str) -> c.Command:
+    word, _, rest = tail.partition(" ")
+    if word != "of":
+        raise Wrong("“of” and a TXID are missing")
+    return c.ExpectChecksum(node, txid(rest.strip()))
+
+
 def _expect_text(node: str, connection: str, tail: str) -> c.Command:
     if not tail:
         raise Wrong("the message is missing")
@@ -94,6 +101,7 @@ _EXPECTATIONS: Mapping[str, tuple[Callable[[str, str, str], c.Command], bool]] =
     {
         "sql": (_expect_sql, False),
         "at": (lambda node, _, tail: c.ExpectAt(node, txid(tail)), False),
+        "checksum": (_expect_checksum, False),
         "held": (lambda node, _, tail: c.ExpectHeld(node, tracepoint(tail)), False),
         "waits": (_waits, True),
         "done": (_done, True),
