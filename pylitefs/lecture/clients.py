@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ class Shell:
         """What runs, or ran last."""
         self.answer: Answer | None = None
         """What it gave: {"rows", "changes"} or {"error"}; None while it runs."""
+        self.setup = ""
+        """SQL that goes before the first statement."""
         self._buffer = b""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PYLITEFS_")}
         self._process = subprocess.Popen(
@@ -61,14 +64,20 @@ class Shell:
         """The rows, one a line, columns joined by |; or the error's text."""
         return "" if self.answer is None else result_text(self.answer)
 
-    def begin(self, sql: str, **more: object) -> None:
-        """Type a statement. LessonError if the one before has not come back."""
+    def check_free(self) -> None:
+        """LessonError if the statement before has not come back."""
         if self.is_running:
             raise LessonError(
                 f"the shell {self.name} still waits for: {self.sql}; let it go on with step or run, "
-                f"or use another shell, {self.name.partition('/')[0]}/b"
+                f"or use another shell, such as {self.name.partition('/')[0]}/b"
             )
+
+    def begin(self, sql: str, **more: object) -> None:
+        """Type a statement. LessonError if the one before has not come back."""
+        self.check_free()
         self.sql, self.answer = sql, None
+        if self.setup:
+            more["setup"], self.setup = self.setup, ""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps({"sql": sql, **more}).encode() + b"\n")
@@ -96,13 +105,14 @@ class Shell:
             self.answer = json.loads(line)
         return self.answer is not None
 
-    def wait(self, seconds: float) -> Answer | None:
+    def wait(self, seconds: float, meanwhile: Callable[[], object] = lambda: None) -> Answer | None:
         """Poll until the statement has come back; None if it has not after `seconds`."""
         deadline = time.monotonic() + seconds
         while self.is_running and not self.collect():
             if time.monotonic() > deadline:
                 return None
             time.sleep(0.002)
+            meanwhile()
         return self.answer
 
     def kill(self, why: str = "the shell was killed") -> None:
@@ -110,6 +120,9 @@ class Shell:
         self._process.kill()
         if self.is_running:
             self.answer = {"error": why}
+
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
 
     def tell_to_end(self) -> None:
         """Close its standard input: it ends by itself once its statement is through."""
@@ -135,6 +148,4 @@ def result_text(answer: Answer) -> str:
     """As lessons write it: rows joined by newlines, columns by |, NULL empty; an error's text."""
     if "error" in answer:
         return str(answer["error"])
-    return "\n".join(
-        "|".join("" if value is None else str(value) for value in row) for row in answer["rows"]
-    )
+    return "\n".join("|".join("" if value is None else str(value) for value in row) for row in answer["rows"])

@@ -9,8 +9,12 @@ Pure: no clocks, threads or sockets.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pylitefs.lecture.model import Json
+
+Rule = Mapping[str, Any]
+"""What a node holds, as its control channel has it: names, except, database, pids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class Held:
     born: int
     """The step in which it came to be held."""
     wall_ms: int
+    applier: bool = False
     who: str = ""
 
     @classmethod
@@ -41,12 +46,19 @@ class Held:
             name=event["name"],
             database=event["database"],
             txid=event["txid"],
-            pid=0 if event["payload"].get("applier") else event["pid"],
+            pid=event["pid"],
             peer=peer,
             born=born,
             wall_ms=event["wall_ns"] // 1_000_000,
+            applier=bool(event["payload"].get("applier")),
             who=who,
         )
+
+    def matches(self, rule: Rule | None) -> bool:
+        """As a node sees it (control_node.py)."""
+        if rule is None or (rule["names"] and self.name not in rule["names"]) or self.name in rule["except"]:
+            return False
+        return not self.name.startswith("lock.") or self.applier or self.pid in rule["pids"]
 
     @property
     def shown(self) -> Json:
@@ -80,6 +92,15 @@ class Holds:
         """The node is gone, or holds nothing any more."""
         self._held = {key: held for key, held in self._held.items() if held.node != node}
 
+    def clear(self) -> None:
+        self._held = {}
+
+    def keep(self, node: str, rule: Rule | None) -> None:
+        """The node has got another rule, and let go what it does not match."""
+        for held in self.on(node):
+            if not held.matches(rule):
+                self.remove(held)
+
     def __bool__(self) -> bool:
         return bool(self._held)
 
@@ -88,7 +109,7 @@ class Holds:
 
     def on(self, node: str = "") -> list[Held]:
         """What is held on `node` (or on any), in the order in which steps release it."""
-        found = (held for held in self._held.values() if node in ("", held.node))
+        found = [held for held in list(self._held.values()) if node in ("", held.node)]
         return sorted(found, key=self._key)
 
     def next(self, node: str = "") -> Held | None:
@@ -99,7 +120,7 @@ class Holds:
         return (
             held.born,
             self._order.get(held.node, len(self._order)),
-            held.pid == 0,
+            held.pid == 0 or held.applier,
             self._order.get(held.peer, len(self._order)),
             held.database,
             held.name,
@@ -117,7 +138,7 @@ class Holds:
 
 @dataclass(frozen=True, slots=True)
 class Pausing:
-    """Which tracepoints are held while the lecture is paused: those named (all if none), but not `without`."""
+    """Which tracepoints are held while paused: those named (all if none), but not `without`."""
 
     names: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
@@ -125,7 +146,7 @@ class Pausing:
     #: They come when a clock says so: holding them would make the next step a matter of luck.
     CLOCKED = ("retention.reap", "lease.renew")
 
-    def rule(self, pids: Iterable[int]) -> Mapping[str, object]:
+    def rule(self, pids: Iterable[int]) -> Rule:
         """For a node's control channel. `pids`: the shells on that node, whose locks are looked at."""
         clocked = [name for name in self.CLOCKED if name not in self.names]
         return {

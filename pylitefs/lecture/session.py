@@ -4,13 +4,30 @@ The rule: everything goes through one director, one thing at a time; what a pers
 again when the lesson is replayed beyond it.
 """
 
+import contextlib
+import sys
+import tempfile
+import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from pylitefs.errors import LessonError, PylitefsError
+from pylitefs.lecture.commands import Ask, Command, Expect
+from pylitefs.lecture.director import Director
+from pylitefs.lecture.grammar import parse
 from pylitefs.lecture.lesson import Lesson, Step
-from pylitefs.lecture.model import Dump, Entry
+from pylitefs.lecture.model import Dump, Entry, Json
 
 Emit = Callable[[Entry, Sequence[Dump]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Free:
+    """What a person did beside the lesson, when `before` was the next step."""
+
+    before: int
+    command: Command
 
 
 class Session:
@@ -24,36 +41,121 @@ class Session:
         self.steps: tuple[Step, ...] = lesson.steps
         self.position = 0
         """Index of the step that `next` does; `len(steps)` at the end."""
+        self.question: Ask | None = None
+        """What is asked and not answered yet."""
         self._base_dir = base_dir
         self._emit = emit
+        self._free: list[_Free] = []
+        self._lock = threading.RLock()
+        self._closed = False
+        self._director = Director(base_dir, emit)
 
     @property
     def ended(self) -> bool:
         """Whether there is no next step (an open question is one)."""
-        return self.position >= len(self.steps)
+        return self.position >= len(self.steps) and self.question is None
 
     def next(self) -> bool:
         """Do the next step, and the `expect` lines after it; False if there is none.
 
         An open question is answered instead. Raises LessonError, ExpectError; the step then counts as done.
         """
-        raise NotImplementedError
+        with self._lock:
+            if self.question is not None:
+                self._reveal(None)
+                return True
+            if self.ended:
+                return False
+            self._do_step()
+            while not self.ended and isinstance(self.steps[self.position].command, Expect):
+                self._do_step()
+            return True
 
     def answer(self, choice: int) -> None:
         """Answer the open question (an index of its choices). LessonError if there is none."""
-        raise NotImplementedError
+        with self._lock:
+            if self.question is None:
+                raise LessonError("no question is open: go on with the next step")
+            if not 0 <= choice < len(self.question.choices):
+                raise LessonError(
+                    f"the question has {len(self.question.choices)} choices, and no {choice + 1}"
+                )
+            self._reveal(choice)
 
     def do(self, line: str) -> None:
         """One command more, as a person typed it or a button says it. Raises LessonError."""
-        raise NotImplementedError
+        with self._lock:
+            command = parse(line)
+            if isinstance(command, Ask):
+                raise LessonError("a question stands in a lesson: write it into the file")
+            self._director.do(command)
+            self._free.append(_Free(self.position, command))
 
     def again(self, step: int) -> None:
-        """A new cluster, and all that was done before `step` (its index) again: then `position` is `step`."""
-        raise NotImplementedError
+        """A new cluster, and all that was done before `step` (its index) again: then `position` is `step`.
+
+        A question among it is answered; LessonError if something cannot be done again.
+        """
+        with self._lock:
+            if not 0 <= step <= len(self.steps):
+                raise LessonError(f"the lesson has steps 0 to {len(self.steps)}, and no {step}")
+            free = [one for one in self._free if one.before < step]
+            self._director.begin_again()
+            self.position, self.question, self._free = 0, None, []
+            while self.position < step:
+                self._do_free(free)
+                command = self.steps[self.position].command
+                self._do_step()
+                if isinstance(command, Ask):
+                    self._reveal(None)
+            self._free = free
 
     def close(self) -> None:
-        """Release everything and end every process; no mount is left. Also while another call is under way."""
-        raise NotImplementedError
+        """Release everything and end every process and mount. Also while another call is under way."""
+        self._director.close()
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _do_free(self, free: list[_Free]) -> None:
+        for one in free:
+            if one.before == self.position:
+                self._director.do(one.command)
+
+    def _do_step(self) -> None:
+        step = self.steps[self.position]
+        self.position += 1
+        self._director.chronicle.step = step.index
+        if isinstance(step.command, Ask):
+            self.question = step.command
+            self._director.say("question", "ask", step.command.question, {"question": _shown(step.command)})
+            return
+        try:
+            self._director.do(step.command)
+        except PylitefsError as error:
+            where = f"{self.lesson.name}, line {step.line}, `{step.text.splitlines()[0]}`: {error}"
+            raise type(error)(where) from error
+
+    def _reveal(self, choice: int | None) -> None:
+        asked, self.question = self.question, None
+        assert asked is not None
+        right = asked.choices[asked.answer]
+        said = "" if choice is None else "Right: " if choice == asked.answer else "No: "
+        text = f"{said}{right}. {asked.why}".strip()
+        self._director.say("answer", "ask", text, {"question": _shown(asked, revealed=True)})
+
+
+def _shown(asked: Ask, *, revealed: bool = False) -> Json:
+    """As the state's `question` has it."""
+    return {
+        "text": asked.question,
+        "choices": list(asked.choices),
+        "answer": asked.answer if revealed else None,
+        "why": asked.why if revealed else "",
+    }
 
 
 def run_headless(lesson: Lesson, emit: Emit, base_dir: Path | None = None) -> int:
@@ -61,4 +163,14 @@ def run_headless(lesson: Lesson, emit: Emit, base_dir: Path | None = None) -> in
 
     In `base_dir`, or a temporary folder. What went wrong is told on standard error.
     """
-    raise NotImplementedError
+    with contextlib.ExitStack() as stack:
+        if base_dir is None:
+            base_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pylitefs-lecture-")))
+        session = stack.enter_context(Session(lesson, base_dir, emit))
+        try:
+            while session.next():
+                pass
+        except LessonError as error:
+            print(error, file=sys.stderr)
+            return 1
+    return 0

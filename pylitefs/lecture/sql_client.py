@@ -6,15 +6,15 @@ Requests come as JSON lines on standard input and are answered in order on stand
 
     {"sql": "SELECT a, b FROM t"}            -> {"rows": [[1, "x"]], "changes": 0}
     {"sql": "INSERT …; INSERT …"}            -> {"rows": [], "changes": 2}      the last statement's rows
-    {"sql": "INSERT …", "fresh": true}       on a connection of its own, closed afterwards
-    {"sha256": true}                         -> {"rows": [["…"]], …}            of every page, in one read transaction
+    {"sql": "INSERT …", "setup": "PRAGMA …"} with something before it
+    {"sql": "SELECT …", "fresh": true}       on a connection of its own, closed afterwards
     …                                        -> {"error": "database is locked"}
 
 The rules: it opens the database as anybody's program would, in autocommit mode and without a busy timeout;
 and it ends with its standard input, also in the middle of a statement, which is then interrupted.
 """
 
-import hashlib
+import contextlib
 import json
 import os
 import queue
@@ -60,10 +60,11 @@ class Shell:
                 connection = self._connection
             self._now = connection
             try:
-                if request.get("sha256"):
-                    return {"rows": [[hashlib.sha256(connection.serialize()).hexdigest()]], "changes": 0}
+                if setup := str(request.get("setup", "")):
+                    self._run(connection, setup)
                 return self._run(connection, str(request["sql"]))
             finally:
+                self._now = None
                 if fresh:
                     connection.close()
         except (sqlite3.Error, sqlite3.Warning) as error:
@@ -77,8 +78,10 @@ class Shell:
         return {"rows": rows, "changes": connection.total_changes - before}
 
     def interrupt(self) -> None:
-        if self._now is not None:
-            self._now.interrupt()
+        connection = self._now
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                connection.interrupt()
 
     def close(self) -> None:
         if self._connection is not None:

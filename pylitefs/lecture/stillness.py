@@ -49,7 +49,9 @@ def look(processes: Iterable[Process]) -> Look | None:
         asleep = _WAITING if process.may_wait else _SLEEPING
         try:
             for tid in os.listdir(f"/proc/{process.pid}/task"):
-                with open(f"/proc/{process.pid}/task/{tid}/status", encoding="utf-8", errors="replace") as file:
+                with open(
+                    f"/proc/{process.pid}/task/{tid}/status", encoding="utf-8", errors="replace"
+                ) as file:
                     text = file.read()
                 state = text.partition("\nState:\t")[2][:1]
                 if state not in asleep:

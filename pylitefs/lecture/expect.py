@@ -1,0 +1,241 @@
+"""What a lesson says is so: looked at until it is; after `EXPECT_S` an ExpectError says what is so instead.
+
+The rule: looking changes nothing. Positions are those the nodes have told; bytes are read from the data
+directories, without a lock; and a query runs on a connection of its own that is no part of the history.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pylitefs.errors import ExpectError, SqliteFormatError
+from pylitefs.lecture import commands
+from pylitefs.lecture.clients import result_text
+from pylitefs.lecture.stage import DATABASE
+from pylitefs.ltx.header import format_txid
+from pylitefs.sqlite import wal
+from pylitefs.sqlite.header import DatabaseHeader
+
+if TYPE_CHECKING:
+    from pylitefs.lecture.director import Director
+
+EXPECT_S = 10.0
+_PAUSE_S = 0.02
+
+Wrong = str | None
+"""What is so instead; None if the expectation holds."""
+
+
+def check(director: "Director", command: commands.Expect, seconds: float = EXPECT_S) -> None:
+    """Poll until what is expected is so, and tell of it. Raises ExpectError if it never is."""
+    nodes = director.nodes
+    for name in _nodes_of(command):
+        nodes.node(name)
+    look = _LOOKS[type(command)]
+    polled = not isinstance(command, commands.ExpectNoEvent)
+    deadline = time.monotonic() + (seconds if polled else 0)
+    while (wrong := look(director, command)) is not None:
+        director.check_open()
+        if time.monotonic() > deadline:
+            raise ExpectError(wrong)
+        time.sleep(_PAUSE_S)
+        director.refresh()
+    director.tell("command", "expect", _TOLD[type(command)](command), getattr(command, "node", ""))
+
+
+def _nodes_of(command: commands.Expect) -> tuple[str, ...]:
+    found = getattr(command, "nodes", None)
+    return tuple(found) if found is not None else (command.node,)  # type: ignore[attr-defined]
+
+
+def database_bytes(data_dir: Path, database: str = DATABASE) -> bytes | None:
+    """The database as its files have it: the database file, and over it what the WAL has committed."""
+    folder = data_dir / "dbs" / database
+    try:
+        content = bytearray((folder / "database").read_bytes())
+    except FileNotFoundError:
+        return None
+    try:
+        log = (folder / "wal").read_bytes()
+        header = wal.WalHeader.parse(log)
+        if not DatabaseHeader.parse(content[:100]).is_wal:
+            return bytes(content)
+    except (FileNotFoundError, SqliteFormatError):
+        return bytes(content)
+    done = wal.committed(wal.scan(lambda at, size: log[at : at + size], len(log), header), header)
+    for pgno, index in done.frames.items():
+        begin = wal.frame_offset(index, header.page_size) + wal.FRAME_HEADER_SIZE
+        end = pgno * header.page_size
+        content.extend(bytes(max(0, end - len(content))))
+        content[end - header.page_size : end] = log[begin : begin + header.page_size]
+    return bytes(content[: done.commit * header.page_size] if done.commit else content)
+
+
+def _sql(director: "Director", command: commands.ExpectSql) -> Wrong:
+    answer = director.shells.look(director.nodes.running(command.node), sql=command.statement)
+    if answer is None:
+        return f"{command.node}: {command.statement} does not come back (held: {director.holds.told()})"
+    found = result_text(answer)
+    if "error" in answer:
+        return f"{command.node}: {command.statement} fails: {found}"
+    if found == command.value:
+        return None
+    return f"{command.node}: {command.statement} gives {found!r} and not {command.value!r}"
+
+
+def _sql_fails(director: "Director", command: commands.ExpectSqlFails) -> Wrong:
+    answer = director.shells.look(director.nodes.running(command.node), sql=command.statement)
+    if answer is None:
+        return f"{command.node}: {command.statement} does not come back (held: {director.holds.told()})"
+    found = result_text(answer)
+    if "error" in answer and command.text in found:
+        return None
+    how = "fails with" if "error" in answer else "does not fail, it gives"
+    return f"{command.node}: {command.statement} {how} {found!r}; expected was an error with {command.text!r}"
+
+
+def _at(director: "Director", command: commands.ExpectAt) -> Wrong:
+    txid = director.positions.get((command.node, DATABASE), (0, 0))[0]
+    if txid == command.txid:
+        return None
+    return f"{command.node} is at TXID {txid} and not at {command.txid}"
+
+
+def _held(director: "Director", command: commands.ExpectHeld) -> Wrong:
+    if any(held.name == command.name for held in director.holds.on(command.node)):
+        return None
+    return f"{command.name} is not held on {command.node}; held: {director.holds.told()}"
+
+
+def _waits(director: "Director", command: commands.ExpectWaits) -> Wrong:
+    shell = director.shells.find(command.node, command.connection)
+    if shell is None:
+        return f"nothing was typed into {_shell(command)} yet"
+    return None if shell.is_running else f"{shell.name} does not wait: {shell.state} {shell.result}"
+
+
+def _done(director: "Director", command: commands.ExpectDone) -> Wrong:
+    shell = director.shells.find(command.node, command.connection)
+    if shell is None or not shell.sql:
+        return f"nothing was typed into {_shell(command)} yet"
+    if shell.state == "done":
+        return None
+    return f"{shell.name} is not done with {shell.sql}: {shell.state} {shell.result}"
+
+
+def _fails(director: "Director", command: commands.ExpectFails) -> Wrong:
+    shell = director.shells.find(command.node, command.connection)
+    if shell is None or not shell.sql:
+        return f"nothing was typed into {_shell(command)} yet"
+    if shell.state == "error" and command.text in shell.result:
+        return None
+    return f"{shell.name}: {shell.state} {shell.result!r}; expected was an error with {command.text!r}"
+
+
+def _shell(command: Any) -> str:
+    return f"{command.node}/{command.connection or 'a'}"
+
+
+def _differences(director: "Director", names: tuple[str, ...]) -> list[str]:
+    """In what the first of these nodes differs from each of the others."""
+    first, *others = names
+    found: list[str] = []
+    positions = {name: director.positions.get((name, DATABASE), (0, 0)) for name in names}
+    contents = {name: database_bytes(director.nodes.node(name).data) for name in names}
+    for other in others:
+        if positions[other] != positions[first]:
+            shown = " and ".join(f"{one} at {_position(positions[one])}" for one in (first, other))
+            found.append(f"{shown}")
+        elif contents[other] != contents[first]:
+            found.append(
+                f"{first} and {other} have the same position and other bytes{_where(contents, first, other)}"
+            )
+    return found
+
+
+def _position(pos: tuple[int, int]) -> str:
+    return f"{format_txid(pos[0])}/{pos[1]:016x}"
+
+
+def _where(contents: Mapping[str, bytes | None], first: str, other: str) -> str:
+    one, two = contents[first] or b"", contents[other] or b""
+    if len(one) != len(two):
+        return f" ({len(one):,} and {len(two):,})"
+    return f", the first at offset {next(n for n in range(len(one)) if one[n] != two[n]):,}"
+
+
+def _same(director: "Director", command: commands.ExpectSame) -> Wrong:
+    return "; ".join(_differences(director, command.nodes)) or None
+
+
+def _differ(director: "Director", command: commands.ExpectDiffer) -> Wrong:
+    if _differences(director, command.nodes):
+        return None
+    position = director.positions.get((command.nodes[0], DATABASE), (0, 0))
+    return f"{' and '.join(command.nodes)} are the same, at {_position(position)}"
+
+
+def _event(director: "Director", command: commands.ExpectEvent) -> Wrong:
+    passed = [one for one in list(director.seen) if one.node == command.node and one.name == command.name]
+    if any(command.text in one.text for one in passed):
+        return None
+    if not passed:
+        return f"{command.node} has not passed {command.name} since the last cluster"
+    last = passed[-1].text
+    return f"{command.node} passed {command.name}, but never with {command.text!r}; the last was: {last}"
+
+
+def _no_event(director: "Director", command: commands.ExpectNoEvent) -> Wrong:
+    for one in list(director.seen):
+        if one.node == command.node and one.name == command.name:
+            return f"{command.node} has passed {command.name}: {one.text}"
+    return None
+
+
+def _role(director: "Director", command: commands.ExpectRole) -> Wrong:
+    role = director.nodes.role_shown(command.node)
+    return None if role == command.role else f"{command.node} is {role} and not {command.role}"
+
+
+def _log(director: "Director", command: commands.ExpectLog) -> Wrong:
+    node = director.nodes.node(command.node)
+    if node.log.exists() and command.text in node.log.read_text(errors="replace"):
+        return None
+    return f"the log of {command.node} does not say {command.text!r}; it ends:\n{node.log_tail(5)}"
+
+
+_LOOKS: Mapping[type[commands.Expect], Callable[["Director", Any], Wrong]] = {
+    commands.ExpectSql: _sql,
+    commands.ExpectSqlFails: _sql_fails,
+    commands.ExpectAt: _at,
+    commands.ExpectHeld: _held,
+    commands.ExpectWaits: _waits,
+    commands.ExpectDone: _done,
+    commands.ExpectFails: _fails,
+    commands.ExpectSame: _same,
+    commands.ExpectDiffer: _differ,
+    commands.ExpectEvent: _event,
+    commands.ExpectNoEvent: _no_event,
+    commands.ExpectRole: _role,
+    commands.ExpectLog: _log,
+}
+
+#: What is told of one that holds.
+_TOLD: Mapping[type[commands.Expect], Callable[[Any], str]] = {
+    commands.ExpectSql: lambda one: f"On {one.node}, {one.statement} gives {one.value or 'no rows'}",
+    commands.ExpectSqlFails: lambda one: f"On {one.node}, {one.statement} fails: {one.text}",
+    commands.ExpectAt: lambda one: f"{one.node} is at TXID {one.txid}",
+    commands.ExpectHeld: lambda one: f"{one.node} is held at {one.name}",
+    commands.ExpectWaits: lambda one: f"The shell {_shell(one)} waits",
+    commands.ExpectDone: lambda one: f"The shell {_shell(one)} is done",
+    commands.ExpectFails: lambda one: f"The shell {_shell(one)} got an error: {one.text}",
+    commands.ExpectSame: lambda one: f"{', '.join(one.nodes)} have the same position and the same bytes",
+    commands.ExpectDiffer: lambda one: f"{' and '.join(one.nodes)} differ",
+    commands.ExpectEvent: lambda one: (
+        f"{one.node} has passed {one.name}{f': {one.text}' if one.text else ''}"
+    ),
+    commands.ExpectNoEvent: lambda one: f"{one.node} has not passed {one.name}",
+    commands.ExpectRole: lambda one: f"{one.node} is {'a ' if one.role != 'down' else ''}{one.role}",
+    commands.ExpectLog: lambda one: f"The log of {one.node} says {one.text!r}",
+}

@@ -1,0 +1,152 @@
+"""The shells of a lecture by node and name, and those that only look (the `expect` of a lesson).
+
+The rule: what a shell says becomes an entry once, when it is heard. Who only looks is no part of the
+history: it takes no step and is never held.
+"""
+
+from typing import TYPE_CHECKING
+
+from pylitefs.cluster import ClusterNode
+from pylitefs.lecture.clients import Answer, Shell
+from pylitefs.lecture.model import Json
+from pylitefs.lecture.stage import DATABASE
+
+if TYPE_CHECKING:
+    from pylitefs.lecture.director import Director
+
+FIRST = "a"
+"""The name of a node's first shell: `sql n1 …` and `sql n1/a …` are the same."""
+LOOK_S = 2.0
+_SHOWN = 400
+
+
+class Shells:
+    def __init__(self, director: "Director") -> None:
+        self._director = director
+        self._shells: dict[tuple[str, str], Shell] = {}
+        self._observers: dict[str, Shell] = {}
+        self._ended: list[Shell] = []
+        self._names: dict[int, str] = {}
+        self.observers: set[int] = set()
+        """Process ids of those that only look, living and dead."""
+
+    # What lessons type into
+
+    def get(self, node: ClusterNode, connection: str = "") -> Shell:
+        """A node's shell of that name; a new one is made ready as the cluster was asked for."""
+        key = (node.name, connection or FIRST)
+        shell = self._shells.get(key)
+        if shell is None:
+            shell = Shell("/".join(key), node.database(DATABASE))
+            self._shells[key] = shell
+            self._names[shell.pid] = shell.name
+            shell.setup = self._setup(node.name)
+            if self._director.paused:
+                self._director.hold_by_mode()
+        return shell
+
+    def begin(self, shell: Shell, statement: str) -> None:
+        """Type a statement, and tell of it."""
+        shell.check_free()
+        key, node = self._key(shell)
+        shown = {"sql": statement, "state": "running", "result": "", "pid": shell.pid}
+        self._director.tell("command", "sql", f"{shell.name}> {statement}", node, {key: shown})
+        shell.begin(statement)
+
+    def _setup(self, node: str) -> str:
+        made = self._director.nodes.made
+        found = [f"PRAGMA page_size={made.page_size}"]
+        if made.journal_mode != "delete" and self._director.nodes.roles[node].is_primary:
+            found.append(f"PRAGMA journal_mode={made.journal_mode}")
+        return "; ".join(found)
+
+    def _key(self, shell: Shell) -> tuple[str, str]:
+        """The state's key of a shell, and its node."""
+        return f"sql/{shell.name}", shell.name.partition("/")[0]
+
+    def find(self, node: str, connection: str = "") -> Shell | None:
+        return self._shells.get((node, connection or FIRST))
+
+    def running(self) -> list[Shell]:
+        return [shell for shell in self._shells.values() if shell.is_running]
+
+    def collect(self) -> None:
+        """Hear what shells have said, and tell of it."""
+        for shell in list(self._shells.values()):
+            if shell.collect():
+                self._tell_end(shell)
+
+    def _tell_end(self, shell: Shell) -> None:
+        key, node = self._key(shell)
+        result = shell.result
+        shown = result if len(result) <= _SHOWN else f"{result[:_SHOWN]} …"
+        changes: Json = {key: {"sql": shell.sql, "state": shell.state, "result": shown, "pid": shell.pid}}
+        self._director.tell("sql", shell.state, f"{shell.name}: {_outcome(shell, shown)}", node, changes)
+
+    def pids(self, node: str) -> list[int]:
+        """Process ids of a node's shells."""
+        return [shell.pid for (name, _), shell in self._shells.items() if name == node]
+
+    def all_pids(self) -> list[int]:
+        return [shell.pid for shell in (*self._shells.values(), *self._observers.values())]
+
+    def name_of_pid(self, pid: int) -> str | None:
+        return self._names.get(pid)
+
+    # Those that only look
+
+    def look(self, node: ClusterNode, **request: object) -> Answer | None:
+        """What a statement gives on a connection of its own; None if it does not come back soon."""
+        shell = self._observers.get(node.name)
+        if shell is None:
+            shell = self._observers[node.name] = Shell(f"{node.name}/look", node.database(DATABASE))
+            self.observers.add(shell.pid)
+        shell.begin(str(request.pop("sql", "")), fresh=True, **request)
+        answer = shell.wait(LOOK_S, self._director.refresh)
+        if answer is None:
+            # It hangs in a mount where a name is held: another one does the next look.
+            shell.kill()
+            self._ended.append(self._observers.pop(node.name))
+        return answer
+
+    # Ends
+
+    def kill(self, node: str = "") -> None:
+        """End the shells on a node (or all) at once; their statements fail."""
+        for shells in (self._shells, {(name, ""): one for name, one in self._observers.items()}):
+            for key in [key for key in shells if node in ("", key[0])]:
+                shell = shells[key]
+                ran = shell.is_running
+                shell.kill(f"{key[0]} ended, and this shell with it")
+                if ran and shells is self._shells and self._director.stage is not None:
+                    self._tell_end(shell)
+                self._ended.append(shell)
+        self._shells = {key: one for key, one in self._shells.items() if node not in ("", key[0])}
+        self._observers = {name: one for name, one in self._observers.items() if node not in ("", name)}
+        self._reap()
+
+    def tell_to_end(self) -> None:
+        for shell in (*self._shells.values(), *self._observers.values()):
+            shell.tell_to_end()
+
+    def close(self) -> None:
+        """End all; by force if need be."""
+        self.tell_to_end()
+        for shell in (*self._shells.values(), *self._observers.values(), *self._ended):
+            shell.close()
+        self._shells.clear()
+        self._observers.clear()
+        self._ended.clear()
+
+    def _reap(self) -> None:
+        self._ended = [shell for shell in self._ended if not shell.has_ended()]
+
+
+def _outcome(shell: Shell, result: str) -> str:
+    answer = shell.answer or {}
+    if "error" in answer:
+        return f"error: {result}"
+    if result:
+        return result
+    changes = answer.get("changes", 0)
+    return f"done, {changes} row{'' if changes == 1 else 's'} changed" if changes else "done"
