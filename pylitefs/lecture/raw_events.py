@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pylitefs.errors import ReplicationError
 from pylitefs.replication.frames import Decoder, LtxChunk, LtxEnd
 
+_MOST_SHOWN = 20
+
 
 @dataclass(frozen=True, slots=True)
 class RawItem:
@@ -69,7 +71,12 @@ def read_items(found: object) -> list[RawItem]:
 
 
 def plain(key: str, value: object) -> object:
-    """A payload's value as it is shown: checksums in hex, the rest as JSON has it."""
+    """A payload's value as it is shown: checksums in hex, a path's last part, the first few pages."""
     if "checksum" in key and isinstance(value, int) and not isinstance(value, bool):
         return f"{value:016x}"
+    if isinstance(value, list | tuple):
+        more = " …" if len(value) > _MOST_SHOWN else ""
+        return ", ".join(map(str, value[:_MOST_SHOWN])) + more
+    if key in ("path", "dropped"):
+        return str(value).rpartition("/")[2]
     return value

@@ -191,8 +191,8 @@ def recovery_wal(facts: Facts) -> str:
 
 
 def refused(facts: Facts) -> str:
-    remedy = facts.text("remedy")
-    return f"{facts.node} refused {facts.text('what') or 'an operation'}: {facts.text('why')}." + (
+    why, remedy = facts.text("why"), facts.text("remedy")
+    return f"{facts.node} refused {facts.text('what') or 'an operation'}{': ' + why if why else ''}." + (
         f" What to do: {remedy}." if remedy else ""
     )
 
@@ -217,20 +217,20 @@ def lock_words(lock: str) -> str:
 
 
 def lock_acquire(facts: Facts) -> str:
-    lock = facts.text("lock")
+    lock = facts.text("lock") or "a lock"
     words = lock_words(lock)
     kind = "shared" if facts.text("kind") == "read" else "exclusively"
     return f"{facts.who or 'A process'} holds {lock} {kind}{': ' + words if words else ''}."
 
 
 def lock_release(facts: Facts) -> str:
-    return f"{facts.who or 'A process'} released {facts.text('lock')}."
+    return f"{facts.who or 'A process'} released {facts.text('lock') or 'its locks'}."
 
 
 def lock_busy(facts: Facts) -> str:
     holder = facts.text("holder")
     return (
-        f"{facts.who or 'A process'} asked for {facts.text('lock')} and was turned away"
+        f"{facts.who or 'A process'} asked for {facts.text('lock') or 'a lock'} and was turned away"
         f"{': ' + holder + ' holds it' if holder else ''}. With a busy timeout SQLite tries again, without "
         'one it says "database is locked".'
     )

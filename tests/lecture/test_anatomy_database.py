@@ -64,7 +64,7 @@ def free_bytes(page: bytes, start: int) -> int:
 
 
 def test_every_byte_of_a_cell_belongs_to_it(tmp_path: Path) -> None:
-    """Between the cells lies just the space that the page itself counts as free: each cell is as long as it is."""
+    """Between the cells lies what the page itself counts as free: each cell is as long as it should be."""
     data = make_small(
         tmp_path / "a.db",
         "CREATE TABLE t(id INTEGER PRIMARY KEY, a)",
