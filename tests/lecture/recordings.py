@@ -46,8 +46,8 @@ HEADER: Json = {
         {
             "heading": "The commit is held",
             "html": "<p>SQLite <em>journals</em> the old pages, writes the new ones, and unlinks the "
-            "journal: <strong>that is the commit</strong>. Just before the name is gone, LiteFS reads the changed "
-            "pages once and packs them into an LTX file.</p><p>Look at the grid: <code>J</code> is a page "
+            "journal: <strong>that is the commit</strong>. Just before the name is gone, LiteFS reads the "
+            "changed pages once and packs them into an LTX file.</p><p>In the grid <code>J</code> is a page "
             "whose old content is in the journal.</p>",
         },
         {"heading": "On its way", "html": "<p>The streams are woken. What if the way is cut?</p>"},
