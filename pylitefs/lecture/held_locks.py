@@ -83,7 +83,9 @@ def _named(payload: Json) -> Iterator[int]:
         yield from (first for first, known in LOCK_NAMES.items() if known == name)
         return
     end = start + length if length > 0 else _END
-    shm = payload.get("file") == "shm"
+    file = payload.get("file")
+    if file not in ("database", "shm"):
+        return
     for first, size in _RANGES.items():
-        if (first <= WAL_DMS_LOCK) is shm and start < first + size and first < end:
+        if (first <= WAL_DMS_LOCK) is (file == "shm") and start < first + size and first < end:
             yield first

@@ -32,7 +32,8 @@ _MODES = {
     "zero": "persist",
 }
 """The journal mode, from how a journal ended."""
-_WRITER_LOCKS = {"RESERVED", "PENDING", "EXCLUSIVE", "WRITE"}
+_WRITER_LOCKS = {"RESERVED", "WRITE"}
+"""Who takes one of these to write means to write."""
 
 
 class Historian:
@@ -136,7 +137,8 @@ class _Telling:
             return f"{self.node} itself"
         key = (self.node, self.pid)
         is_lock = self.name.startswith("lock.")
-        if not is_lock or (self.name == "lock.acquire" and self.payload.get("lock") in _WRITER_LOCKS):
+        to_write = self.name == "lock.acquire" and self.payload.get("kind") == "write"
+        if not is_lock or (to_write and self.payload.get("lock") in _WRITER_LOCKS):
             self.known._writers.add(key)
         role = "writer" if key in self.known._writers else "reader"
         client = self.known._client_of(self.pid)

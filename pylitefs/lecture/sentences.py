@@ -209,28 +209,36 @@ _LOCKS = {
 }
 
 
-def lock_words(lock: str) -> str:
-    """What holding a lock means."""
-    if lock.startswith("READ"):
-        return f"it reads up to the frame in read mark {lock[4:]}" if lock[4:] else "it reads"
+def lock_words(lock: str, kind: str = "") -> str:
+    """What holding a lock means; `kind` is read or write, or "" for what the lock is usually held for."""
+    if lock.startswith("READ") and lock[4:].isdigit():
+        if kind == "write":
+            return f"no reader goes by read mark {lock[4:]}, so it may be changed"
+        return f"it reads up to the frame in read mark {lock[4:]}"
+    if lock == "PENDING" and kind == "read":
+        return "a reader takes it in passing; where a writer waits, it gets no further"
+    if lock == "DMS" and kind == "write":
+        return "nobody else has the WAL index open"
     return _LOCKS.get(lock, "")
 
 
 def lock_acquire(facts: Facts) -> str:
     lock = facts.text("lock") or "a lock"
-    words = lock_words(lock)
+    words = lock_words(lock, facts.text("kind"))
     kind = "shared" if facts.text("kind") == "read" else "exclusively"
-    return f"{facts.who or 'A process'} holds {lock} {kind}{': ' + words if words else ''}."
+    return (
+        f"{facts.who or 'A process'} holds {lock.replace('+', ', ')} {kind}{': ' + words if words else ''}."
+    )
 
 
 def lock_release(facts: Facts) -> str:
-    return f"{facts.who or 'A process'} released {facts.text('lock') or 'its locks'}."
+    return f"{facts.who or 'A process'} released {facts.text('lock').replace('+', ', ') or 'its locks'}."
 
 
 def lock_busy(facts: Facts) -> str:
     holder = facts.text("holder")
     return (
-        f"{facts.who or 'A process'} asked for {facts.text('lock') or 'a lock'} and was turned away"
+        f"{facts.who or 'A process'} asked for {facts.text('lock').replace('+', ', ') or 'a lock'} and was turned away"
         f"{': ' + holder + ' holds it' if holder else ''}. With a busy timeout SQLite tries again, without "
         'one it says "database is locked".'
     )

@@ -64,6 +64,8 @@ def test_a_sentence_reads_well_with_all_facts_and_with_few(name: str) -> None:
         ("recovery.ltx", {"dropped": "/d/x.ltx"}, "x.ltx was not written to its end"),
         ("fault.refused", {"what": "a write", "why": "a replica", "remedy": "go"}, "What to do: go."),
         ("lock.acquire", {"lock": "EXCLUSIVE", "kind": "write"}, "holds EXCLUSIVE exclusively"),
+        ("lock.acquire", {"lock": "PENDING", "kind": "read"}, "in passing"),
+        ("lock.acquire", {"lock": "READ1+READ2", "kind": "write"}, "holds READ1, READ2 exclusively."),
         ("lock.acquire", {"lock": "READ2", "kind": "read"}, "read mark 2"),
         ("lock.busy", {"lock": "RESERVED", "holder": "writer (pid 5)"}, "writer (pid 5) holds it"),
     ],
