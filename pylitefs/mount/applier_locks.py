@@ -162,7 +162,7 @@ def describe_holders(places: Iterable[Place], own: str = "") -> str:
         if names:
             found.setdefault(_holder(fields[1], fields[4], own), []).extend(names)
     if not found:
-        return UNKNOWN_HOLDER
+        return f"{UNKNOWN_HOLDER}, or {own}" if own else UNKNOWN_HOLDER
     return ", ".join(f"{who} holds {'+'.join(dict.fromkeys(names))}" for who, names in sorted(found.items()))
 
 

@@ -203,16 +203,26 @@ class LockTable:
             ]
 
     def describe(self, database: str) -> str:
-        """The clients that hold locks on a database, for people: `python3 (process 4711) holds SHARED`."""
-        found: dict[str, list[str]] = {}
-        for caller, held in self.holders(database):
-            if not caller.applier:
-                names = found.setdefault(program_of(caller.pid), [])
-                names += [name for one in held for name in names_of(one)]
+        """The clients that hold locks on a database, for people: `python3 (process 4711) holds READ1`.
+
+        Of WAL clients those that read or write: all of them hold SHARED and DMS, and keep nobody waiting.
+        """
+        clients = [(caller, held) for caller, held in self.holders(database) if not caller.applier]
+        in_wal = self._named(clients, "shm")
+        found = in_wal or self._named(clients, "database")
         if not found:
-            return "nobody but this node itself"
+            return "this node itself"
         lines = (f"{who} holds {'+'.join(dict.fromkeys(what))}" for who, what in sorted(found.items()))
         return ", ".join(lines)
+
+    @staticmethod
+    def _named(clients: list[tuple[Caller, list[Held]]], file: str) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for caller, held in clients:
+            names = [name for one in held for name in names_of(one) if name != "DMS"]
+            if caller.file == file and names:
+                found.setdefault(program_of(caller.pid), []).extend(names)
+        return found
 
     def close(self) -> None:
         """The mount is gone, and every lock with it."""

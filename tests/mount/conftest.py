@@ -101,14 +101,21 @@ class MountFactory(Protocol):
     ) -> Mounted: ...
 
 
+@pytest.fixture(params=["kernel", "observed"])
+def locks(request: pytest.FixtureRequest) -> str:
+    """Whose `fcntl` locks on the mount are: every test of a mount runs in both modes."""
+    return str(request.param)
+
+
 @pytest.fixture
-def mount_factory(tmp_path: Path) -> Iterator[MountFactory]:
+def mount_factory(tmp_path: Path, locks: str) -> Iterator[MountFactory]:
     mounts: list[Mounted] = []
+    mode = ("--observed-locks",) if locks == "observed" else ()
 
     def make(*flags: str, name: str = "node", mount_dir: Path | None = None, started: bool = True) -> Mounted:
         base = tmp_path / name
         base.mkdir(exist_ok=True)
-        mounted = Mounted(base / "data", mount_dir or base / "mnt", *flags)
+        mounted = Mounted(base / "data", mount_dir or base / "mnt", *mode, *flags)
         mounts.append(mounted)
         if started:
             mounted.ask("start")

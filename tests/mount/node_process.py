@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import cast
 
 from pylitefs.errors import MountError
+from pylitefs.mount.observed import ObservedOperations
+from pylitefs.mount.observed_locks import names_of
 from pylitefs.mount.operations import FileInfo, MountOperations
 from pylitefs.mount.session import MountSession, install_signal_handlers
 from pylitefs.store.status import Status
 from pylitefs.store.store import Store
-from pylitefs.trace import Event, Tracer
+from pylitefs.trace import Event, Gate, Tracer
 from tests.mount.passthrough import PassthroughStore
 
 
@@ -29,7 +31,7 @@ class CountingOperations(MountOperations):
     """Counts the callbacks that tests ask for, and breaks or holds the one they name."""
 
     def __init__(self, store: Store) -> None:
-        super().__init__(store, is_applier_thread=lambda tid: tid in self.applier_tids)
+        super().__init__(store, lambda tid: tid in self.applier_tids)
         self.applier_tids: set[int] = set()
         self.counts: Counter[str] = Counter()
         self.broken = ""
@@ -59,21 +61,29 @@ class CountingOperations(MountOperations):
         super().truncate(path, length, fi)
 
 
+class CountingObservedOperations(CountingOperations, ObservedOperations):
+    """The same with observed locks."""
+
+
 class NodeProcess:
     """The commands; each takes the line's other fields and returns what is answered."""
 
-    def __init__(self, data_dir: Path, mount_dir: Path, real: bool, allow_other: bool) -> None:
+    def __init__(
+        self, data_dir: Path, mount_dir: Path, *, real: bool, allow_other: bool, observed: bool
+    ) -> None:
+        operations = CountingObservedOperations if observed else CountingOperations
         self.status = Status(is_primary=True)
         self.tracer = Tracer()
         self.real_store: Store | None = None
         if real:
             self.real_store = Store(data_dir, tracer=self.tracer, status=self.status, monitor_interval_s=0)
             self.real_store.open(mount_dir)
-            self.operations = CountingOperations(self.real_store)
+            self.operations = operations(self.real_store)
         else:
             store = PassthroughStore(data_dir, self.status, self.tracer)
-            self.operations = CountingOperations(cast(Store, store))
+            self.operations = operations(cast(Store, store))
         self.events: list[Event] = []
+        self.held = Gate()
         self.session = MountSession(
             self.operations, mount_dir, allow_other=allow_other, on_unmounted=self.on_unmounted
         )
@@ -116,6 +126,40 @@ class NodeProcess:
     def traced(self) -> dict[str, object]:
         return {"events": [[event.name, event.database, event.pid] for event in self.events]}
 
+    def lock_events(self) -> dict[str, object]:
+        """Those of locks so far, in order, and no more of them."""
+        events, self.events[:] = list(self.events), []
+        return {
+            "events": [
+                [event.name.removeprefix("lock."), event.payload["lock"], event.pid, dict(event.payload)]
+                for event in events
+                if event.name.startswith("lock.")
+            ]
+        }
+
+    def gates(self, names: list[str], pids: list[int]) -> dict[str, object]:
+        """Hold these processes at these tracepoints."""
+        self.held = Gate(names, pids=pids)
+        self.tracer.listen(self.held)
+        return {}
+
+    def gated(self) -> dict[str, object]:
+        return {"held": [event.name for event in self.held.held]}
+
+    def opens(self) -> dict[str, object]:
+        self.held.close()
+        return {}
+
+    def locks(self, database: str) -> dict[str, object]:
+        """Who holds what, by the table's own account."""
+        assert isinstance(self.operations, ObservedOperations)
+        found = [
+            [caller.pid, caller.applier, caller.file, names_of(held)]
+            for caller, all_held in self.operations.locks.holders(database)
+            for held in all_held
+        ]
+        return {"locks": sorted(found)}
+
     def stop(self, timeout: float = 5.0) -> dict[str, object]:
         began = time.monotonic()
         self.session.stop(timeout)
@@ -135,10 +179,17 @@ def main() -> None:
     parser.add_argument("mount_dir", type=Path)
     parser.add_argument("--passthrough", action="store_true")
     parser.add_argument("--allow-other", action="store_true")
+    parser.add_argument("--observed-locks", action="store_true")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     install_signal_handlers()
-    node = NodeProcess(args.data_dir, args.mount_dir, not args.passthrough, args.allow_other)
+    node = NodeProcess(
+        args.data_dir,
+        args.mount_dir,
+        real=not args.passthrough,
+        allow_other=args.allow_other,
+        observed=args.observed_locks,
+    )
     for line in sys.stdin:
         fields = json.loads(line)
         command: Callable[..., dict[str, object]] = getattr(node, fields.pop("do"))

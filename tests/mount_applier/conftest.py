@@ -19,16 +19,34 @@ from .support import Reader
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(params=["directory", pytest.param("fuse", marks=pytest.mark.fuse)])
-def mount_dir(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """A directory to keep databases in, plain or mounted."""
+MOUNTED = [pytest.param(name, marks=pytest.mark.fuse) for name in ("fuse", "observed")]
+
+
+class Place:
+    """A directory to keep databases in, and who serves it, if it is a mount."""
+
+    def __init__(self, path: Path, process: "subprocess.Popen[str] | None" = None) -> None:
+        self.path = path
+        self.process = process
+
+    def holders(self, database: str) -> str:
+        """Who has a database locked, by the account of the mount's own process."""
+        assert self.process and self.process.stdin and self.process.stdout
+        self.process.stdin.write(f"{database}\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().strip()
+
+
+@pytest.fixture(params=["directory", *MOUNTED])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """Plain, mounted with locks that the kernel keeps, and mounted with observed ones."""
     mount = tmp_path / "mount"
     mount.mkdir()
     if request.param == "directory":
-        yield mount
+        yield Place(mount)
         return
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.mount_applier.mounted", str(tmp_path / "data"), str(mount)],
+        [sys.executable, "-m", "tests.mount_applier.mounted", request.param, tmp_path / "data", mount],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -38,7 +56,7 @@ def mount_dir(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     assert process.stdin is not None and process.stdout is not None
     try:
         assert process.stdout.readline() == "ready\n", "the mount did not come up; see stderr"
-        yield mount
+        yield Place(mount, process)
         process.stdin.close()
         process.wait(10)
     finally:
@@ -50,17 +68,23 @@ def mount_dir(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
+def mount_dir(place: Place) -> Path:
+    """The directory itself."""
+    return place.path
+
+
+@pytest.fixture
 def tracer() -> Tracer:
     return Tracer()
 
 
 @pytest.fixture
-def applier(mount_dir: Path, tracer: Tracer) -> Iterator[Applier]:
+def applier(place: Place, tracer: Tracer) -> Iterator[Applier]:
     """An applier attached to `mount_dir`."""
-    one = Applier(tracer=tracer)
+    one = Applier(tracer=tracer, holders=place.holders if place.process else None)
     one.start()
     try:
-        one.attach(mount_dir)
+        one.attach(place.path)
         yield one
     finally:
         one.stop()

@@ -280,7 +280,7 @@ with applier.write_lock("a.db"):
 
 
 @pytest.mark.fuse
-@pytest.mark.parametrize("mount_dir", ["fuse"], indirect=True)
+@pytest.mark.parametrize("place", ["fuse", "observed"], indirect=True)
 @pytest.mark.parametrize("mode", ["delete", "wal"])
 def test_a_mount_that_is_killed_is_an_error_and_no_hang(
     *, applier: Applier, mount_dir: Path, tmp_path: Path, reader: StartReader, mode: str
