@@ -236,9 +236,9 @@ def lock_release(facts: Facts) -> str:
 
 
 def lock_busy(facts: Facts) -> str:
-    holder = facts.text("holder")
+    holder, lock = facts.text("holder"), facts.text("lock").replace("+", ", ") or "a lock"
     return (
-        f"{facts.who or 'A process'} asked for {facts.text('lock').replace('+', ', ') or 'a lock'} and was turned away"
+        f"{facts.who or 'A process'} asked for {lock} and was turned away"
         f"{': ' + holder + ' holds it' if holder else ''}. With a busy timeout SQLite tries again, without "
         'one it says "database is locked".'
     )
