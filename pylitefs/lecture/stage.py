@@ -114,7 +114,12 @@ class Stage(Cluster):
     # Roles
 
     def set_role(self, name: str, role: Role) -> None:
-        """What the node is from its next start on; its link leads to the node that it follows."""
+        """What the node is from its next start on; its link leads to the node that it follows.
+
+        What was done to the link was done to the way to another node, so it is whole.
+        """
+        if role.of and role.of != self.roles[name].of:
+            self.links[name].heal()
         self.roles[name] = role
         node = self.node(name)
         node.is_primary = role.is_primary
