@@ -26,6 +26,7 @@ from pylitefs.lecture.xor import LtxContent
 from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, is_page_size
+from pylitefs.sqlite.journal import is_journal_header_valid
 from pylitefs.sqlite.wal import WAL_HEADER_SIZE, WalHeader, frame_offset
 
 MOST_BYTES = 64 * 1024
@@ -42,6 +43,8 @@ class Dumps:
         self._wal_headers: dict[tuple[str, str], WalHeader] = {}
         self._wal_done: dict[tuple[str, str], int] = {}
         """The last frame of the commit before."""
+        self._ended: set[tuple[str, str]] = set()
+        """Whose rollback journal has ended, though the file may be there."""
         self._page_sizes: dict[tuple[str, str], int] = {}
         self._pages: dict[tuple[str, str], dict[int, bytes]] = {}
         """The pages as the LTX files of this node left them."""
@@ -51,6 +54,10 @@ class Dumps:
     ) -> list[Dump]:
         """The dumps of one event, the most telling first."""
         one = _Telling(self, node, event, frame)
+        if one.name == "journal.invalidate":
+            self._ended.add(one.place)
+        elif one.name in ("journal.open", "journal.write") and not one.payload.get("zeroed"):
+            self._ended.discard(one.place)
         if one.name == "journal.open":
             self._forget_key(f"{node} {one.database}-journal")
             self._images.pop((node, one.database, "journal"), None)
@@ -71,6 +78,13 @@ class Dumps:
             del self._images[key]
         for pair in [pair for pair in self._wal_done if pair[0] == node]:
             del self._wal_done[pair]
+
+    def journal_header(self, node: str, database: str) -> str:
+        """The journal's header as it was last seen: valid, zero, or of a journal that has ended: ended."""
+        if (node, database) in self._ended:
+            return "ended"
+        image = self._images.get((node, database, "journal"))
+        return "valid" if image is None or image.base or is_journal_header_valid(image.data) else "zero"
 
     def _forget_key(self, key: str) -> None:
         self._last.pop(key, None)

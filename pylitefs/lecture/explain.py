@@ -36,7 +36,7 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     "journal.open": Explanation(
         "Journal opened",
         lambda facts: (
-            f"{facts.who or 'SQLite'} made the rollback journal {facts.database}-journal: a write "
+            f"{facts.actor} made the rollback journal {facts.database}-journal: a write "
             "transaction has begun to change pages."
         ),
         "The same: the journal is SQLite's own. LiteFS only watches it.",
@@ -48,8 +48,8 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     ),
     "journal.sync": Explanation(
         "Journal synced",
-        lambda facts: "The rollback journal is on the disk: only now may SQLite touch the database file.",
-        "The same; synchronous=OFF leaves this sync out.",
+        say.journal_sync,
+        "The same; synchronous=OFF leaves the syncs out.",
     ),
     "journal.invalidate": Explanation(
         "Journal ends: the commit point",

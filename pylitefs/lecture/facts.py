@@ -41,6 +41,13 @@ class Facts:
     """The other node's name, of what travels."""
     payload: Json = field(default_factory=dict)
 
+    @property
+    def actor(self) -> str:
+        """Who did it, at a sentence's beginning."""
+        if self.who.startswith(("writer", "reader", "applier")):
+            return f"The {self.who}"
+        return self.who or "SQLite"
+
     def number(self, key: str) -> int:
         value = self.payload.get(key, 0)
         if isinstance(value, bool) or not isinstance(value, int | float | str):

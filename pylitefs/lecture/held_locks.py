@@ -35,12 +35,17 @@ class HeldLocks:
     def __init__(self) -> None:
         self._held: dict[tuple[str, str], dict[tuple[str, int], _Lock]] = {}
 
-    def take(self, node: str, database: str, payload: Json, who: str) -> None:
-        """`lock.acquire`."""
+    def take(self, node: str, database: str, payload: Json, who: str) -> str:
+        """`lock.acquire`; the lock's name as this owner held it before, or ""."""
         kind = "write" if payload.get("kind") == "write" else "read"
         held = self._held.setdefault((node, database), {})
+        before = ""
         for first in _named(payload):
-            held[str(payload.get("owner", "")), first] = _Lock(first, kind, who)
+            key = (str(payload.get("owner", "")), first)
+            if key in held and held[key].kind != kind:
+                before = lock_label(first, held[key].kind)
+            held[key] = _Lock(first, kind, who)
+        return before
 
     def release(self, node: str, database: str, payload: Json) -> None:
         """`lock.release`."""

@@ -176,7 +176,9 @@ class _Telling:
     def _lock(self) -> None:
         locks = self.known._locks
         if self.name == "lock.acquire":
-            locks.take(self.node, self.database, self.payload, self.who)
+            before = locks.take(self.node, self.database, self.payload, self.who)
+            if before:
+                self.payload["before"] = before
         elif self.name == "lock.release":
             locks.release(self.node, self.database, self.payload)
         else:
@@ -195,6 +197,8 @@ class _Telling:
                 self.entry.set.update(pages.taken_back(self.node, self.database))
             case "journal.invalidate" if self.payload.get("live") in (False, "False"):
                 self.entry.set.update(pages.taken_back(self.node, self.database))
+            case "journal.sync":
+                self.payload["header"] = self.known._dumps.journal_header(self.node, self.database)
             case "journal.write" if self._is_page():
                 self._light(pgnos, "journalled", self.txid + 1)
             case "page.write" if self.payload.get("checkpoint") not in (True, "True"):

@@ -27,6 +27,20 @@ def journal_write(facts: Facts) -> str:
     return f"SQLite copied page {pgno}, as it was before, into the rollback journal: {facts.place}."
 
 
+def journal_sync(facts: Facts) -> str:
+    if facts.text("header") == "zero":
+        return (
+            "The journal's records are on the disk. Its header does not count them yet, so after a crash "
+            "here nothing would be rolled back, and nothing need be."
+        )
+    if facts.text("header") == "ended":
+        return "The journal's end is on the disk: the transaction stays committed, whatever happens now."
+    return (
+        "The rollback journal is on the disk, and its header counts its records: it is hot. "
+        "Only now may SQLite touch the database file."
+    )
+
+
 def journal_invalidate(facts: Facts) -> str:
     how = {
         "unlink": "unlinked",
@@ -41,8 +55,8 @@ def journal_invalidate(facts: Facts) -> str:
             "was written, so this is no transaction."
         )
     return (
-        f"The rollback journal is being {how}: the commit point. {facts.database} captures the pages that "
-        "were written before SQLite gets its answer."
+        f"The rollback journal is being {how}: the commit point. {facts.node} captures the pages that were "
+        "written before SQLite gets its answer."
     )
 
 
@@ -209,6 +223,9 @@ _LOCKS = {
 }
 
 
+_OF_ONE_KIND = {"SHARED", "EXCLUSIVE", "RESERVED", "WRITE", "CKPT", "RECOVER"}
+
+
 def lock_words(lock: str, kind: str = "") -> str:
     """What holding a lock means; `kind` is read or write, or "" for what the lock is usually held for."""
     if lock.startswith("READ") and lock[4:].isdigit():
@@ -223,22 +240,24 @@ def lock_words(lock: str, kind: str = "") -> str:
 
 
 def lock_acquire(facts: Facts) -> str:
-    lock = facts.text("lock") or "a lock"
+    lock, before = facts.text("lock") or "a lock", facts.text("before")
     words = lock_words(lock, facts.text("kind"))
-    kind = "shared" if facts.text("kind") == "read" else "exclusively"
-    return (
-        f"{facts.who or 'A process'} holds {lock.replace('+', ', ')} {kind}{': ' + words if words else ''}."
-    )
+    took = f"took {lock.replace('+', ', ')}"
+    if before and before != lock:
+        took = f"went from {before} to {lock}"
+    elif lock not in _OF_ONE_KIND:
+        took += ", shared" if facts.text("kind") == "read" else ", exclusively"
+    return f"{facts.actor} {took}{': ' + words if words else ''}."
 
 
 def lock_release(facts: Facts) -> str:
-    return f"{facts.who or 'A process'} released {facts.text('lock').replace('+', ', ') or 'its locks'}."
+    return f"{facts.actor} released {facts.text('lock').replace('+', ', ') or 'its locks'}."
 
 
 def lock_busy(facts: Facts) -> str:
     holder, lock = facts.text("holder"), facts.text("lock").replace("+", ", ") or "a lock"
     return (
-        f"{facts.who or 'A process'} asked for {lock} and was turned away"
+        f"{facts.actor} asked for {lock} and was turned away"
         f"{': ' + holder + ' holds it' if holder else ''}. With a busy timeout SQLite tries again, without "
         'one it says "database is locked".'
     )

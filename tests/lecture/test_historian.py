@@ -79,6 +79,9 @@ def test_a_commit_in_rollback_mode_is_told_from_journal_to_position(
         "pos.advance",
     ]
     assert [name for name in names if name in wanted] == wanted
+    syncs = [entry.text for entry in told.named("journal.sync")]
+    assert ["it is hot" in text for text in syncs][:2] == [False, True]
+    assert all("end is on the disk" in text for text in syncs[2:])
     commit = told.last("ltx.commit")
     assert commit.lights == (("n1", "a.db", 1, "captured"), ("n1", "a.db", 2, "captured"))
     assert_xor_holds(commit, before, served.store.require("a.db").pos)
