@@ -12,10 +12,8 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-
-import h2.exceptions
-import httpx
+from collections.abc import Callable, Iterator, Sequence
+from http import HTTPStatus
 
 from pylitefs.errors import (
     LtxError,
@@ -39,6 +37,7 @@ from pylitefs.replication.frames import (
     Ready,
     encode_positions,
 )
+from pylitefs.replication.http2 import Answer, CannotConnectError, LostConnectionError, Post
 from pylitefs.store.status import now_ms
 from pylitefs.store.store import Store
 
@@ -154,19 +153,13 @@ class Replica:
             return "no primary is known"
         url = primary.advertise_url
         try:
-            with httpx.Client(
-                http1=False,
-                http2=True,
-                trust_env=False,
-                timeout=httpx.Timeout(None, connect=CONNECT_S),
-            ) as client:
-                return self._stream(client, primary)
-        except httpx.ConnectError as error:
+            return self._stream(primary)
+        except CannotConnectError as error:
             return f"cannot reach the primary at {url}: {error}"
-        except (httpx.TransportError, httpx.InvalidURL, h2.exceptions.H2Error) as error:
+        except LostConnectionError as error:
             if self._silent:
                 return f"primary {url} sent nothing for {self._silence:g} s"
-            return f"lost the connection to primary {url}: {error or type(error).__name__}"
+            return f"lost the connection to primary {url}: {error}"
         except (PylitefsError, OSError) as error:
             return f"disconnected from primary {url}: {error}"
         finally:
@@ -176,41 +169,35 @@ class Replica:
                 self._silent = False
             self._set_connected(None)
 
-    def _stream(self, client: httpx.Client, primary: PrimaryInfo) -> str:
-        with client.stream(
-            "POST",
+    def _stream(self, primary: PrimaryInfo) -> str:
+        with Post(
             f"{primary.advertise_url}/stream",
-            params={"filter": ",".join(self._databases)} if self._databases else None,
+            encode_positions(self._store.positions()),
+            params={"filter": ",".join(self._databases)} if self._databases else {},
             headers={"Litefs-Id": self._store.node_id_text},
-            content=encode_positions(self._store.positions()),
-            extensions={"trace": self._watch_connection},
-        ) as response:
-            if response.status_code != httpx.codes.OK:
-                text = response.read().decode("utf-8", "replace").strip()
-                return f"primary {primary.advertise_url} refuses: {response.status_code} {text}"
+            connect_timeout=CONNECT_S,
+            on_socket=self._keep_socket,
+        ) as answer:
+            if answer.status != HTTPStatus.OK:
+                return f"primary {primary.advertise_url} refuses: {answer.status} {answer.text()}"
             self._waiting_since = time.monotonic()
-            self._peer = response.headers.get("Litefs-Id", "")
-            self._check_cluster(primary, response.headers.get("Litefs-Cluster-Id"))
+            self._peer = answer.headers.get("litefs-id", "")
+            self._check_cluster(primary, answer.headers.get("litefs-cluster-id"))
             self._set_connected(primary)
-            frames = self._frames(response)
+            frames = self._frames(answer)
             for frame in frames:
                 if isinstance(frame, End):
                     return f"primary {primary.advertise_url} ended the stream"
                 self._take(frame, frames)
             return f"primary {primary.advertise_url} closed the stream without End"
 
-    def _watch_connection(self, event: str, info: Mapping[str, object]) -> None:
-        """httpcore's trace: keeps the socket from the moment it is connected, for `stop` to shut it."""
-        if event != "connection.connect_tcp.complete":
-            return
-        stream = info["return_value"]
-        sock = getattr(stream, "get_extra_info", lambda _: None)("socket")
+    def _keep_socket(self, sock: socket.socket) -> None:
+        """From the moment it is connected `stop` can shut it."""
         with self._lock:
-            if isinstance(sock, socket.socket):
-                self._socket = sock
-                self._waiting_since = time.monotonic()
-                if self._stopped.is_set():
-                    _hang_up(sock)
+            self._socket = sock
+            self._waiting_since = time.monotonic()
+            if self._stopped.is_set():
+                _hang_up(sock)
 
     def _check_cluster(self, primary: PrimaryInfo, theirs: str | None) -> None:
         ours = self._store.cluster_id
@@ -241,9 +228,9 @@ class Replica:
 
     # Frames
 
-    def _frames(self, response: httpx.Response) -> Iterator[Frame]:
+    def _frames(self, answer: Answer) -> Iterator[Frame]:
         decoder = Decoder()
-        for data in response.iter_raw():
+        for data in answer:
             self._waiting_since = None
             yield from decoder.feed(data)
             self._waiting_since = time.monotonic()
