@@ -203,9 +203,9 @@ class TerminalLecture:
         if entry.alone:
             self._console.print(Text(f"SQLite alone: {entry.alone}", "italic"))
         state = self._state()
-        if state.get("nodes"):
+        if state.get("nodes") and (told or not seen):
             self._console.print(view.nodes_table(state, live=self._lecture is not None))
-        if state.get("question"):
+        if state.get("question") and any("question" in one.set for one in seen):
             self._console.print(view.question(state["question"]))
 
     def _show_place(self, entry: Entry) -> None:
@@ -213,10 +213,12 @@ class TerminalLecture:
         if not 0 <= entry.step < len(self._head.steps):
             return
         step = self._head.steps[entry.step]
-        if step.section != self._section and step.section < len(self._head.sections):
-            self._section = step.section
-            section = self._head.sections[step.section]
-            self._console.print(Rule(Text(section.heading)))
+        sections = self._head.sections
+        if step.section != self._section and step.section < len(sections):
+            before, self._section = self._section, step.section
+            section = sections[step.section]
+            if not 0 <= before < len(sections) or sections[before].heading != section.heading:
+                self._console.print(Rule(Text(section.heading)))
             self._console.print(Markdown(section.prose))
         # A question's lines are shown by themselves: here they would tell the answer.
         command = step.text if entry.kind not in {"question", "answer"} else step.text.splitlines()[0]

@@ -61,7 +61,10 @@ def _database_cells(state: Json, node: str, name: str) -> tuple[Text, ...]:
     behind = newest - txid if isinstance(txid, int) and isinstance(newest, int) else 0
     found = fact("locks")
     locks = found if isinstance(found, list) else []
-    who = ", ".join(f"{lock['lock']} {lock['who']}" for lock in locks)
+    held: dict[str, list[str]] = {}
+    for lock in locks:
+        held.setdefault(str(lock["who"]), []).append(str(lock["lock"]))
+    who = "; ".join(f"{owner}: {', '.join(names)}" for owner, names in held.items())
     return Text(name), Text(str(txid)), Text(str(fact("checksum"))), Text(str(behind or "")), Text(who)
 
 

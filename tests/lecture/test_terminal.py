@@ -90,7 +90,7 @@ def test_enter_shows_prose_command_events_and_nodes() -> None:
         "SQLite alone: The same.",
         "primary",
         "8000000000000001",
-        "RESERVED writer (pid 7)",
+        "writer (pid 7): RESERVED",
     ):
         assert wanted in text, wanted
 
