@@ -13,7 +13,7 @@ _MOST_PGNOS = 6
 
 def pages_text(pgnos: Iterable[int]) -> str:
     """`page 2`, `pages 1, 2 and 5`, `9 pages (1 to 9)`, `12 pages (1, 3, 4 … 40)`."""
-    known = list(pgnos)
+    known = sorted(pgnos)
     if not known:
         return "no page"
     if len(known) == 1:

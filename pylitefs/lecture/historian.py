@@ -201,7 +201,10 @@ class _Telling:
                 self.payload["header"] = self.known._dumps.journal_header(self.node, self.database)
             case "journal.write" if self._is_page():
                 self._light(pgnos, "journalled", self.txid + 1)
-            case "page.write" if self.payload.get("checkpoint") not in (True, "True"):
+            case "page.write" if self.payload.get("checkpoint") in (True, "True"):
+                # The page's content is no other for it: a light, and no change of how it stands.
+                self.entry.lights = tuple((self.node, self.database, pgno, "written") for pgno in pgnos)
+            case "page.write":
                 self._light(pgnos, "written", self.txid + 1)
             case "wal.frame":
                 self._wal_frame(pgnos)
@@ -250,6 +253,9 @@ class _Telling:
         self.payload["checksum"] = f"{checksum:016x}"
         if checksum == CHECKSUM_FLAG:
             self.payload["pages"] = 0
+        header = self._database_header()
+        if header is not None and self.name == "recovery.end":
+            self.payload.setdefault("pages", header.page_count)
         if "pages" in self.payload:
             count = _number(self.payload["pages"])
             changes[f"{base}/pages"] = count
@@ -263,14 +269,19 @@ class _Telling:
         if mode:
             self.entry.set[f"db/{self.node}/{self.database}/mode"] = mode
             return
+        header = self._database_header()
+        if header is not None and header.is_wal and self.name in ("pos.advance", "recovery.end"):
+            self.entry.set[f"db/{self.node}/{self.database}/mode"] = "wal"
+
+    def _database_header(self) -> DatabaseHeader | None:
+        """The database file's, where it came along."""
         for item in self.items:
-            if item.file == "database" and item.offset == 0 and self.name == "pos.advance":
+            if item.file == "database" and item.offset == 0:
                 try:
-                    is_wal = DatabaseHeader.parse(item.data).is_wal
+                    return DatabaseHeader.parse(item.data)
                 except SqliteFormatError:
-                    continue
-                if is_wal:
-                    self.entry.set[f"db/{self.node}/{self.database}/mode"] = "wal"
+                    return None
+        return None
 
     def _light(self, pgnos: Any, how: str, txid: int) -> None:
         lights, changes = self.known._pages.light(self.node, self.database, pgnos, how, txid)

@@ -85,10 +85,10 @@ def wal_frame(facts: Facts) -> str:
 
 def wal_commit(facts: Facts) -> str:
     first, last = facts.number("first"), facts.number("last")
-    frames = f"frame {last}" if first == last else f"frames {first} to {last}"
+    frames = f"frame {last} is" if first == last else f"frames {first} to {last} are"
     return (
-        f"Salts and checksums hold up to frame {last}, and it carries a page count: {frames} are transaction "
-        f"{facts.txid}. SQLite has not published it in the WAL index yet, so no reader sees it."
+        f"Salts and checksums hold up to frame {last}, a commit frame: {frames} transaction {facts.txid}. "
+        f"SQLite has not published it in the WAL index yet, so no reader sees it."
     )
 
 
@@ -239,9 +239,17 @@ def lock_words(lock: str, kind: str = "") -> str:
     return _LOCKS.get(lock, "")
 
 
+def _together(locks: str) -> str:
+    """What holding several of the WAL index's locks means."""
+    names = set(locks.split("+"))
+    if {"WRITE", "CKPT", "READ4"} <= names:
+        return "no writer, no checkpoint and no reader gets past it"
+    return "no reader goes by these read marks" if "READ1" in names else ""
+
+
 def lock_acquire(facts: Facts) -> str:
     lock, before = facts.text("lock") or "a lock", facts.text("before")
-    words = lock_words(lock, facts.text("kind"))
+    words = _together(lock) if "+" in lock else lock_words(lock, facts.text("kind"))
     took = f"took {lock.replace('+', ', ')}"
     if before and before != lock:
         took = f"went from {before} to {lock}"

@@ -65,7 +65,7 @@ def test_a_sentence_reads_well_with_all_facts_and_with_few(name: str) -> None:
         ("fault.refused", {"what": "a write", "why": "a replica", "remedy": "go"}, "What to do: go."),
         ("lock.acquire", {"lock": "EXCLUSIVE", "kind": "write"}, "took EXCLUSIVE: it alone"),
         ("lock.acquire", {"lock": "PENDING", "kind": "read"}, "in passing"),
-        ("lock.acquire", {"lock": "READ1+READ2", "kind": "write"}, "took READ1, READ2, exclusively."),
+        ("lock.acquire", {"lock": "READ1+READ2", "kind": "write"}, "READ2, exclusively: no reader goes by"),
         ("lock.acquire", {"lock": "SHARED", "kind": "read", "before": "EXCLUSIVE"}, "EXCLUSIVE to SHARED"),
         ("journal.sync", {"header": "zero"}, "nothing would be rolled back"),
         ("journal.sync", {}, "Only now may SQLite touch"),
