@@ -49,6 +49,8 @@ class Director:
         """Every event since the last `cluster`."""
         self.positions: dict[tuple[str, str], tuple[int, int]] = {}
         """(node, database) → TXID and checksum, as the nodes told them."""
+        self.checksums: dict[tuple[str, str, int], int] = {}
+        """(node, database, TXID) → the checksum that the position had there, of every position told."""
         self.connects: dict[str, int] = {}
         """How often each replica has connected."""
         self.chronicle = Chronicle(emit, self._on_event)
@@ -192,6 +194,7 @@ class Director:
         if event["name"] in ("pos.advance", "recovery.end"):
             checksum = int(event["payload"].get("checksum", 0))
             self.positions[node, event["database"]] = (event["txid"], checksum)
+            self.checksums[node, event["database"], event["txid"]] = checksum
         elif event["name"] == "stream.connect":
             peer = self._peer(event)
             self.connects[peer] = self.connects.get(peer, 0) + 1
@@ -258,6 +261,7 @@ class Director:
         self.holds.clear()
         self.seen.clear()
         self.positions.clear()
+        self.checksums.clear()
         self.connects.clear()
         self.paused, self.pausing = False, Pausing()
 

@@ -102,6 +102,16 @@ def _at(director: "Director", command: commands.ExpectAt) -> Wrong:
     return f"{command.node} is at TXID {txid} and not at {command.txid}"
 
 
+def _checksum(director: "Director", command: commands.ExpectChecksum) -> Wrong:
+    older = director.checksums.get((command.node, DATABASE, command.txid))
+    if older is None:
+        return f"{command.node} has not been at TXID {command.txid} since the last cluster"
+    txid, now = director.positions[command.node, DATABASE]
+    if now == older:
+        return None
+    return f"{command.node} has checksum {now:016x} at TXID {txid}, and had {older:016x} at TXID {command.txid}"
+
+
 def _held(director: "Director", command: commands.ExpectHeld) -> Wrong:
     if any(held.name == command.name for held in director.holds.on(command.node)):
         return None
@@ -120,7 +130,9 @@ def _done(director: "Director", command: commands.ExpectDone) -> Wrong:
     if shell is None or not shell.sql:
         return f"nothing was typed into {_shell(command)} yet"
     if shell.state == "done":
-        return None
+        if command.rows is None or shell.result == command.rows:
+            return None
+        return f"{shell.name}: {shell.sql} gives {shell.result!r} and not {command.rows!r}"
     return f"{shell.name} is not done with {shell.sql}: {shell.state} {shell.result}"
 
 
@@ -209,6 +221,7 @@ _LOOKS: Mapping[type[commands.Expect], Callable[["Director", Any], Wrong]] = {
     commands.ExpectSql: _sql,
     commands.ExpectSqlFails: _sql_fails,
     commands.ExpectAt: _at,
+    commands.ExpectChecksum: _checksum,
     commands.ExpectHeld: _held,
     commands.ExpectWaits: _waits,
     commands.ExpectDone: _done,
@@ -226,6 +239,7 @@ _TOLD: Mapping[type[commands.Expect], Callable[[Any], str]] = {
     commands.ExpectSql: lambda one: f"On {one.node}, {one.statement} gives {one.value or 'no rows'}",
     commands.ExpectSqlFails: lambda one: f"On {one.node}, {one.statement} fails: {one.text}",
     commands.ExpectAt: lambda one: f"{one.node} is at TXID {one.txid}",
+    commands.ExpectChecksum: lambda one: f"{one.node} has the checksum again that it had at TXID {one.txid}",
     commands.ExpectHeld: lambda one: f"{one.node} is held at {one.name}",
     commands.ExpectWaits: lambda one: f"The shell {_shell(one)} waits",
     commands.ExpectDone: lambda one: f"The shell {_shell(one)} is done",
