@@ -63,6 +63,7 @@ class Database:
         self._imports: set[int] = set()
         """Descriptors opened write-only on a new database, as `cp` does."""
         self._write_only: set[int] = set()
+        self._journal_untold = False
         self.stale: set[FileKind] = set()
         """Files changed behind the kernel's back: the next open must not keep its cached pages."""
 
@@ -155,10 +156,14 @@ class Database:
             if kind is FileKind.DATABASE:
                 self.state.forget_fd(kind)
             self._opened(kind, fd, flags, applier, created=True)
-        tracer = self.state.node.tracer
-        if tracer.active and kind is FileKind.JOURNAL:
-            tracer.emit("journal.open", self.name, self.pos.txid, path=str(self.path(kind)))
+        self._journal_untold = kind is FileKind.JOURNAL and self.state.node.tracer.active
         return fd
+
+    def _tell_journal(self) -> None:
+        """Emit `journal.open`. Not while it is made: who is held there keeps everyone from looking up names."""
+        self._journal_untold = False
+        path = str(self.path(FileKind.JOURNAL))
+        self.state.node.tracer.emit("journal.open", self.name, self.pos.txid, path=path)
 
     def open_file(self, kind: FileKind, flags: int, applier: bool) -> int:
         """Open a file that exists. A database opened write-only is `cp` over it: its writes are refused."""
@@ -233,9 +238,10 @@ class Database:
     ) -> int:
         """Write all of `data` at `offset`; its length."""
         if applier or kind is FileKind.SHM:
-            pwrite_all(fd, data, offset)
             if kind is FileKind.DATABASE and self.state.node.tracer.active:
-                telling.pages_applied(self.state, fd, offset, len(data))
+                telling.apply_pages(self.state, fd, data, offset)
+            else:
+                pwrite_all(fd, data, offset)
         elif not self.state.node.status.is_primary:
             self._refuse_write(kind)
         elif fd not in self._live[kind]:
@@ -276,6 +282,8 @@ class Database:
             telling.page_written(self.state, fd, offset, len(data), checkpoint=self.wal.live)
 
     def _write_journal(self, fd: int, data: "bytes | memoryview", offset: int) -> None:
+        if self._journal_untold:
+            self._tell_journal()
         if self.rollback.journal_written(offset, data):
             self.rollback.end_journal("persist")
         pwrite_all(fd, data, offset)

@@ -1,7 +1,7 @@
 """What events tell of a write: which page, record or frame its bytes belong to.
 
-The rule: called only where someone listens (`tracer.active`), after the bytes are in the file; whatever
-cannot be made out is left out, and nothing here raises for what a file holds.
+The rule: called only where someone listens (`tracer.active`), after the bytes are in the file (or, of the
+applier's, to bring them there page by page); whatever cannot be made out is left out, and nothing here raises for what a file holds.
 """
 
 import os
@@ -10,6 +10,7 @@ from pylitefs.errors import SqliteFormatError
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.sqlite.journal import JOURNAL_HEADER_SIZE, JOURNAL_MAGIC, NREC_ALL, JournalHeader
 from pylitefs.sqlite.wal import FRAME_HEADER_SIZE, WAL_HEADER_SIZE
+from pylitefs.store.files import pwrite_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.state import DatabaseState
 
@@ -38,18 +39,20 @@ def page_written(state: DatabaseState, fd: int, offset: int, length: int, *, che
     )
 
 
-def pages_applied(state: DatabaseState, fd: int, offset: int, length: int) -> None:
-    """Emit `page.apply` for each page of a write of the applier's."""
-    page_size = _page_size(state, fd) or length
+def apply_pages(state: DatabaseState, fd: int, data: "bytes | memoryview", offset: int) -> None:
+    """Do a write of the applier's page by page, with `page.apply` after each: one can stop in between."""
+    page_size = _page_size(state, fd, data if offset == 0 else b"") or max(1, len(data))
     txid = state.applying or state.pos.txid + 1
-    for start in range(offset, offset + length, page_size):
+    for start in range(0, len(data), page_size):
+        page = data[start : start + page_size]
+        pwrite_all(fd, page, offset + start)
         state.node.tracer.emit(
             "page.apply",
             state.name,
             txid,
-            pgno=start // page_size + 1,
-            offset=start,
-            length=min(page_size, offset + length - start),
+            pgno=(offset + start) // page_size + 1,
+            offset=offset + start,
+            length=len(page),
             applier=True,
         )
 
@@ -88,10 +91,11 @@ def _pages_at(offset: int, length: int, page_size: int) -> Payload:
     return {"pgno": first} if first == last else {"pages": list(range(first, last + 1))}
 
 
-def _page_size(state: DatabaseState, fd: int) -> int:
-    """As the file's own header says, where it has one: a transaction may bring another page size."""
+def _page_size(state: DatabaseState, fd: int, head: "bytes | memoryview" = b"") -> int:
+    """As page 1 (`head`, or the file's) says, if it is one: a transaction may bring another page size."""
     try:
-        return DatabaseHeader.parse(os.pread(fd, DATABASE_HEADER_SIZE, 0)).page_size
+        head = bytes(head[:DATABASE_HEADER_SIZE]) or os.pread(fd, DATABASE_HEADER_SIZE, 0)
+        return DatabaseHeader.parse(head).page_size
     except (SqliteFormatError, OSError):
         return state.page_size
 
