@@ -271,9 +271,11 @@ class _Telling:
         title = f"Frame from {sender} to {receiver}: {ends.get('id') or kind}"
         last = self.dumps._last.get(key)
         # Another frame differs in everything; the same one, on its way, should not.
-        changed = None if last is not None and last.title == title else ()
+        changed: tuple[tuple[int, int], ...] = ()
+        if last is not None and last.title == title:
+            changed = differences(last.data, 0, data, 0)
         note = _left_out(item, len(data))
-        if changed is None and last is not None and last.data != data:
+        if changed:
             note = f"Marked: what was changed on the way. {note}".rstrip()
         return [self.dumps.keep(Dump("", key, title, "frame", data, parts, note=note), changed)]
 
