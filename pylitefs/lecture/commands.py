@@ -225,10 +225,11 @@ class ExpectWaits(Expect):
 
 @dataclass(frozen=True, slots=True)
 class ExpectDone(Expect):
-    """This shell's last statement came back without an error."""
+    """This shell's last statement came back without an error, and with these rows if they are named."""
 
     node: str
     connection: str = ""
+    rows: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,7 +372,9 @@ EXPECTATIONS: Mapping[type[Expect], Help] = MappingProxyType(
         ),
         ExpectHeld: Help("expect NODE held NAME", "this tracepoint is held there"),
         ExpectWaits: Help("expect NODE[/SHELL] waits", "the shell's statement has not come back"),
-        ExpectDone: Help("expect NODE[/SHELL] done", "the shell's statement came back without an error"),
+        ExpectDone: Help(
+            "expect NODE[/SHELL] done [ROWS]", "the shell's statement came back without an error"
+        ),
         ExpectFails: Help("expect NODE[/SHELL] fails TEXT", "the shell's last statement failed so"),
         ExpectSame: Help("expect same NODE NODE…", "the nodes have the same position and the same bytes"),
         ExpectDiffer: Help("expect differ NODE NODE", "their positions or their bytes differ"),

@@ -93,8 +93,7 @@ def _waits(node: str, connection: str, tail: str) -> c.Command:
 
 
 def _done(node: str, connection: str, tail: str) -> c.Command:
-    nothing(tail.split())
-    return c.ExpectDone(node, connection)
+    return c.ExpectDone(node, connection, tail or None)
 
 
 _EXPECTATIONS: Mapping[str, tuple[Callable[[str, str, str], c.Command], bool]] = MappingProxyType(
