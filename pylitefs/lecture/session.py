@@ -58,17 +58,17 @@ class Session:
     def next(self) -> bool:
         """Do the next step, and the `expect` lines after it; False if there is none.
 
-        An open question is answered instead. Raises LessonError, ExpectError; the step then counts as done.
+        An open question is answered instead: the `expect` lines after it show that the answer is right.
+        Raises LessonError, ExpectError; the step then counts as done.
         """
         with self._lock:
             if self.question is not None:
                 self._reveal(None)
-                return True
-            if self.ended:
+            elif self.ended:
                 return False
-            self._do_step()
-            while not self.ended and isinstance(self.steps[self.position].command, Expect):
+            else:
                 self._do_step()
+            self._do_expects()
             return True
 
     def answer(self, choice: int) -> None:
@@ -81,6 +81,7 @@ class Session:
                     f"the question has {len(self.question.choices)} choices, and no {choice + 1}"
                 )
             self._reveal(choice)
+            self._do_expects()
 
     def do(self, line: str) -> None:
         """One command more, as a person typed it or a button says it. Raises LessonError."""
@@ -138,6 +139,11 @@ class Session:
         except PylitefsError as error:
             where = f"{self.lesson.name}, line {step.line}, `{step.text.splitlines()[0]}`: {error}"
             raise type(error)(where) from error
+
+    def _do_expects(self) -> None:
+        if self.question is None:
+            while not self.ended and isinstance(self.steps[self.position].command, Expect):
+                self._do_step()
 
     def _reveal(self, choice: int | None) -> None:
         asked, self.question = self.question, None
