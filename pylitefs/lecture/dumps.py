@@ -86,6 +86,10 @@ class Dumps:
         image = self._images.get((node, database, "journal"))
         return "valid" if image is None or image.base or is_journal_header_valid(image.data) else "zero"
 
+    def page_size(self, node: str, database: str) -> int:
+        """As the database's, WAL's or LTX files' headers said; 0 before one did."""
+        return self._page_sizes.get((node, database), 0)
+
     def _forget_key(self, key: str) -> None:
         self._last.pop(key, None)
 
@@ -289,7 +293,7 @@ class _Telling:
         return image
 
     def _page_size(self) -> int:
-        return self.dumps._page_sizes.get(self.place, 0)
+        return self.dumps.page_size(*self.place)
 
     def _shown(self, item: RawItem, format: str, parts: tuple[Part, ...], first: int = 0) -> list[Dump]:
         """The dump of a file as it is known, from offset `first` on, or around what was written."""

@@ -29,6 +29,11 @@ def bytes_text(count: int) -> str:
     return "1 byte" if count == 1 else f"{count:,} bytes"
 
 
+def count_text(count: int, what: str) -> str:
+    """`1 page`, `3 pages`."""
+    return f"1 {what}" if count == 1 else f"{count:,} {what}s"
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What a sentence may use of an event. Whatever is missing reads as 0, "" or ()."""
@@ -78,8 +83,7 @@ class Facts:
         """Which pages, or how many."""
         if self.pgnos or isinstance(self.payload.get("pages"), list | tuple):
             return pages_text(self.pgnos)
-        count = self.number("pages")
-        return "1 page" if count == 1 else f"{count} pages"
+        return count_text(self.number("pages"), "page")
 
     @property
     def place(self) -> str:

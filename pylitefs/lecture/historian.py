@@ -225,11 +225,16 @@ class _Telling:
     def _wal_frame(self, pgnos: tuple[int, ...]) -> None:
         first, frame = self.known._wal_first, _number(self.payload.get("frame"))
         place = (self.node, self.database)
-        if frame and frame <= first.get(place, 0) and not self._is_page():
+        is_page = self._is_page()
+        if place in first and frame <= first[place] and not is_page:
             # The frames from here on are written once more: who wrote them rolled back.
             self.entry.set.update(self.known._pages.taken_back(*place))
-        first[place] = min(first.get(place, frame), frame)
-        if self._is_page():
+            del first[place]
+        if frame:
+            first.setdefault(place, frame)
+        if is_page:
+            size = self.known._dumps.page_size(*place)
+            self.payload["part"] = _number(self.payload.get("length")) < size
             self._light(pgnos, "written", self.txid + 1)
 
     def _ltx_kept(self, how: str) -> None:
@@ -241,6 +246,8 @@ class _Telling:
             self._light(Facts(payload=self.payload).pgnos, how, self.txid)
             return
         self._light(sorted(content.pages), how, self.txid)
+        if how == "stored" and content.header.is_snapshot:
+            self.payload["snapshot"] = True
         self.payload.setdefault("post_apply_checksum", f"{content.post_apply_checksum:016x}")
         self.entry.xor = self.known._mirror.apply(self.node, self.database, content)
 

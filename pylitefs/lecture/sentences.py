@@ -3,7 +3,7 @@
 The rule: a sentence leaves out what its event does not say, and never fails for want of it.
 """
 
-from pylitefs.lecture.facts import Facts, bytes_text
+from pylitefs.lecture.facts import Facts, bytes_text, count_text
 
 
 def journal_write(facts: Facts) -> str:
@@ -55,8 +55,8 @@ def journal_invalidate(facts: Facts) -> str:
             "was written, so this is no transaction."
         )
     return (
-        f"The rollback journal is being {how}: the commit point. {facts.node} captures the pages that were "
-        "written before SQLite gets its answer."
+        f"The rollback journal is being {how}: the commit point, from which on no crash rolls back. "
+        f"{facts.node} captures what changed of the pages that were written, before SQLite gets its answer."
     )
 
 
@@ -79,7 +79,9 @@ def wal_frame(facts: Facts) -> str:
     if parts == "frame header" or facts.number("length") == 24:
         return f"SQLite wrote the header of {which}, for page {pgno}: {facts.place}.{ends}"
     if parts == "page":
-        return f"SQLite wrote page {pgno}, as the transaction leaves it, into {which}: {facts.place}.{ends}"
+        part = "a part of " if facts.flag("part") else ""
+        page = f"{part}page {pgno}, as the transaction leaves it,"
+        return f"SQLite wrote {page} into {which}: {facts.place}.{ends}"
     return f"SQLite wrote {which} with page {pgno}: {facts.place}.{ends}"
 
 
@@ -97,7 +99,7 @@ def ltx_encode(facts: Facts) -> str:
         return f"Transaction {facts.txid} drops the database: an LTX file without a page."
     return (
         f"{facts.pages.capitalize()} went into the LTX file of transaction {facts.txid}, which leaves the "
-        f"database with {facts.number('commit')} pages. Nothing of it is durable yet."
+        f"database with {count_text(facts.number('commit'), 'page')}. Nothing of it is durable yet."
     )
 
 
@@ -113,7 +115,7 @@ def pos_advance(facts: Facts) -> str:
     checksum = facts.payload.get("checksum")
     text = f"{checksum:016x}" if isinstance(checksum, int) else str(checksum or "")
     at = f", checksum {text}" if text else ""
-    pages = f", {facts.number('pages')} pages" if facts.number("pages") else ""
+    pages = f", {count_text(facts.number('pages'), 'page')}" if facts.number("pages") else ""
     return f"{facts.database} on {facts.node} is at TXID {facts.txid}{at}{pages}."
 
 
@@ -134,16 +136,21 @@ def frame_words(kind: str) -> str:
 
 
 def stream_send(facts: Facts) -> str:
-    what = frame_words(facts.text("frame"))
-    of = f" of {facts.database}, transaction {facts.txid}," if facts.txid else ""
     size = f" ({bytes_text(facts.number('size'))})" if facts.number("size") else ""
-    return f"{facts.node} sends {what}{of} to {facts.peer or 'a replica'}{size}."
+    return f"{facts.node} sends {_frame(facts)} to {facts.peer or 'a replica'}{size}."
 
 
 def stream_receive(facts: Facts) -> str:
-    what = frame_words(facts.text("frame"))
-    of = f" of {facts.database}, transaction {facts.txid}," if facts.txid else ""
-    return f"{facts.node} receives {what}{of} from {facts.peer or 'the primary'}."
+    return f"{facts.node} receives {_frame(facts)} from {facts.peer or 'the primary'}."
+
+
+def _frame(facts: Facts) -> str:
+    """The frame, and which transaction it carries."""
+    kind = facts.text("frame")
+    if not facts.txid:
+        return frame_words(kind) + (f" of {facts.database}" if facts.database else "")
+    at = "at TXID" if kind.endswith("snapshot") else "transaction"
+    return f"{frame_words(kind)} of {facts.database}, {at} {facts.txid},"
 
 
 def stream_end(facts: Facts) -> str:
@@ -168,6 +175,11 @@ def ltx_verify(facts: Facts) -> str:
 
 
 def ltx_store(facts: Facts) -> str:
+    if facts.flag("snapshot"):
+        return (
+            f"{facts.node} keeps {facts.file or 'the LTX file'}, synced: a snapshot, so it replaces whatever "
+            "was here. Its pages give the checksum that it promises. After a crash it is replayed."
+        )
     return (
         f"{facts.node} keeps {facts.file or 'the LTX file'}, synced: it continues this database's position, "
         "and its pages would give the checksum it promises. After a crash it is replayed."
@@ -192,16 +204,15 @@ def recovery_ltx(facts: Facts) -> str:
     dropped = facts.text("dropped").rpartition("/")[2]
     if dropped:
         return f"{dropped} was not written to its end, so it was never acknowledged: it is dropped."
-    return (
-        f"The database file was not at TXID {facts.txid}: {facts.number('files')} LTX files were replayed, "
-        f"{facts.pages} written."
-    )
+    files = count_text(facts.number("files"), "LTX file")
+    return f"The database file was not at TXID {facts.txid}: {files} replayed, {facts.pages} written."
 
 
 def recovery_wal(facts: Facts) -> str:
     ahead = facts.number("ahead")
-    more = f"; {ahead} frames past it were never acknowledged and are cut off" if ahead else ""
-    return f"{facts.number('frames')} frames of the WAL belong to kept transactions{more}."
+    frames = count_text(facts.number("frames"), "frame")
+    more = f"; past them, {count_text(ahead, 'frame')} never acknowledged: cut off" if ahead else ""
+    return f"Of the WAL {frames} are transactions with an LTX file{more}."
 
 
 def refused(facts: Facts) -> str:

@@ -60,7 +60,7 @@ def test_a_sentence_reads_well_with_all_facts_and_with_few(name: str) -> None:
         ("page.apply", {"pgno": 3, "offset": 2048, "length": 1024}, "page 3"),
         ("page.apply", {"pages": [1, 3], "waited_ms": 12}, "waited 12 ms"),
         ("catchup.decide", {"decision": "snapshot", "reason": "it is new"}, "a snapshot of a.db: it is new."),
-        ("stream.send", {"frame": "ltx", "size": 1200}, "of a.db, transaction 4, to n2 (1,200"),
+        ("stream.send", {"frame": "ltx", "size": 1200}, "of a.db, transaction 4, to n2 (1,200 "),
         ("recovery.ltx", {"dropped": "/d/x.ltx"}, "x.ltx was not written to its end"),
         ("fault.refused", {"what": "a write", "why": "a replica", "remedy": "go"}, "What to do: go."),
         ("lock.acquire", {"lock": "EXCLUSIVE", "kind": "write"}, "took EXCLUSIVE: it alone"),

@@ -131,6 +131,22 @@ def test_a_rollback_takes_back_what_its_pages_showed(served: Served, told: Told,
     assert told.state["db/n1/a.db/txid"] == served.store.require("a.db").pos.txid
 
 
+def test_a_rollback_of_the_wals_first_transaction_is_taken_back_by_the_next_header(
+    served: Served, told: Told
+) -> None:
+    served.connect("a.db", "page_size=512").execute("CREATE TABLE t (x)")
+    db = served.connect("a.db", "journal_mode=wal", "cache_size=1", "cache_spill=1")
+    db.execute("INSERT INTO t VALUES (1)")
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before = told.pages("n1")
+    db.execute("BEGIN")
+    db.execute("INSERT INTO t VALUES (randomblob(20000))")
+    db.execute("ROLLBACK")
+    assert "written" in told.pages("n1").values()
+    db.execute("UPDATE t SET x = 2")
+    assert told.pages("n1") == before
+
+
 def test_pages_that_a_vacuum_cuts_off_are_terms_and_no_pages_any_more(served: Served, told: Told) -> None:
     db = served.connect("a.db", "page_size=512")
     db.execute("CREATE TABLE t (x)")
