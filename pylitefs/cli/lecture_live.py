@@ -137,7 +137,8 @@ def headless(chosen: Sequence[Lesson], base: Path, record: Path | None, *, all_l
             failed.append(lesson.name)
         click.echo(f"{lesson.name}: {'FAILED' if code else 'ok'} in {time.monotonic() - began:.1f} s")
     if len(chosen) > 1:
-        click.echo(f"{len(chosen) - len(failed)} of {len(chosen)} lessons hold {' '.join(failed)}".rstrip())
+        broken = f"; broken: {', '.join(failed)}" if failed else ""
+        click.echo(f"{len(chosen) - len(failed)} of {len(chosen)} lessons hold{broken}")
     return 1 if failed else 0
 
 
