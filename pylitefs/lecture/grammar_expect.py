@@ -30,7 +30,7 @@ def expect(rest: str) -> c.Command:
 
 
 def _usage(what: str) -> str:
-    return next(help.usage for help in c.EXPECTATIONS.values() if what in help.usage.split())
+    return next(help.usage for help in c.EXPECTATIONS.values() if help.usage.split()[2] == what)
 
 
 def _expect_nodes(subject: str, nodes: list[str]) -> c.Command:

@@ -138,7 +138,7 @@ class _Reader:
         first = headings[0][0] if headings else len(self.lines)
         self._must_be_empty(start, first, "stands before the first “## …”: move it under one")
         ends = [line for line, _ in headings[1:]] + [len(self.lines)]
-        for (line, heading), end in zip(headings, ends, strict=True):
+        for (line, heading), end in zip(headings, ends, strict=False):
             self._read_section(heading, line + 1, end)
         if not self.steps:
             raise self._error(len(self.lines), f"no command: add a ```{BLOCK} block under a “## …”")

@@ -1,0 +1,197 @@
+"""The lesson language: every verb and form is parsed, helped with and documented; what is wrong says why."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pylitefs.errors import LessonError
+from pylitefs.lecture import commands as c
+from pylitefs.lecture.grammar import join_lines, parse
+from pylitefs.trace import TRACEPOINTS
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "lessons.md"
+
+#: Each form of the language at least once, and what it becomes.
+FORMS = {
+    "cluster": c.MakeCluster(),
+    "cluster replicas 2 page-size 4096 journal wal compress retention 3": c.MakeCluster(
+        2, 4096, "wal", True, 3.0
+    ),
+    "sql n1 SELECT 1": c.Sql("n1", "SELECT 1"),
+    "sql n2/reader SELECT 1,\n2": c.Sql("n2", "SELECT 1,\n2", "reader"),
+    "step": c.StepOn(),
+    "step 3": c.StepOn(count=3),
+    "step n1": c.StepOn("n1"),
+    "step n1 12": c.StepOn("n1", 12),
+    "run-to ltx.commit": c.RunTo("ltx.commit"),
+    "run-to page.apply n2": c.RunTo("page.apply", "n2"),
+    "run-to-commit": c.RunToCommit(),
+    "run-to-commit n2": c.RunToCommit("n2"),
+    "run": c.Run(),
+    "pause": c.Pause(),
+    "pause ltx.commit pos.advance": c.Pause(("ltx.commit", "pos.advance")),
+    "pause without page.write": c.Pause(without=("page.write",)),
+    "partition n2": c.Partition("n2"),
+    "delay n2 200ms": c.Delay("n2", 200),
+    "delay n2 1.5s": c.Delay("n2", 1500),
+    "drop n2": c.Drop("n2"),
+    "heal": c.Heal(),
+    "heal n2": c.Heal("n2"),
+    "kill n1": c.Kill("n1"),
+    "restart n1": c.Restart("n1"),
+    "restart n2 as primary": c.Restart("n2", "primary"),
+    "restart n1 as replica of n2": c.Restart("n1", "replica", "n2"),
+    "corrupt n2 database": c.Corrupt("n2", "database"),
+    "corrupt n2 ltx 100": c.Corrupt("n2", "ltx", 100),
+    "note Look  at\nthis": c.Note("Look at this"),
+    "ask Which\none?\n- this\n+ that,\n  or so\n= since\n  it is": c.Ask(
+        "Which one?", ("this", "that, or so"), 1, "since it is"
+    ),
+    'expect n1 sql "SELECT a = 1 FROM t" = 1|x\n2|': c.ExpectSql("n1", "SELECT a = 1 FROM t", "1|x\n2|"),
+    'expect n1 sql "SELECT 1 WHERE 0" =': c.ExpectSql("n1", "SELECT 1 WHERE 0", ""),
+    'expect n1 sql "SELECT 1" fails database is locked': c.ExpectSqlFails(
+        "n1", "SELECT 1", "database is locked"
+    ),
+    "expect n1 at 31": c.ExpectAt("n1", 31),
+    "expect n1 at 000000000000001f": c.ExpectAt("n1", 31),
+    "expect n1 checksum of 3": c.ExpectChecksum("n1", 3),
+    "expect n1 held wal.commit": c.ExpectHeld("n1", "wal.commit"),
+    "expect n1/b waits": c.ExpectWaits("n1", "b"),
+    "expect n1 done": c.ExpectDone("n1"),
+    "expect n1/b done 1|2\n3|4": c.ExpectDone("n1", "b", "1|2\n3|4"),
+    "expect n1 fails disk I/O": c.ExpectFails("n1", "disk I/O"),
+    "expect same n1 n2 n3": c.ExpectSame(("n1", "n2", "n3")),
+    "expect differ n1 n2": c.ExpectDiffer(("n1", "n2")),
+    "expect n1 event catchup.decide gets nothing": c.ExpectEvent("n1", "catchup.decide", "gets nothing"),
+    "expect n1 event tx.rollback": c.ExpectEvent("n1", "tx.rollback"),
+    "expect n1 no-event tx.rollback": c.ExpectNoEvent("n1", "tx.rollback"),
+    "expect n1 role down": c.ExpectRole("n1", "down"),
+    "expect n1 log began again": c.ExpectLog("n1", "began again"),
+}
+
+#: What is wrong, and what its error must name: the thing, and the remedy.
+WRONG = {
+    "": ("no command", "cluster"),
+    "stepp n1": ("'stepp'", "write: step"),
+    "cluster replicas": ("replicas", "cluster [replicas N]"),
+    "cluster replicas 20": ("20 replicas", "at most 8"),
+    "cluster page-size 1000": ("1000 bytes", "a power of two"),
+    "cluster journal off": ("'off'", "delete, truncate, persist, wal"),
+    "cluster size 3": ("'size'", "cluster [replicas N]"),
+    "sql": ("missing", "sql NODE[/SHELL] STATEMENT…"),
+    "sql n1": ("the statement is missing", "sql NODE[/SHELL] STATEMENT…"),
+    "sql node1 SELECT 1": ("'node1'", "n1, n2"),
+    "step n1 x": ("'x'", "step [NODE] [COUNT]"),
+    "step 0": ("0 steps", "1 or more"),
+    "run-to": ("missing", "run-to NAME [NODE]"),
+    "run-to ltx.comit": ("'ltx.comit'", "ltx.commit"),
+    "run now": ("'now'", "write: run"),
+    "pause without": ("missing", "pause [NAME…]"),
+    "partition": ("the node is missing", "n1, n2"),
+    "partition n2 n3": ("'n3' is too much", "partition NODE"),
+    "delay n2 soon": ("'soon'", "200ms"),
+    "restart n2 as king": ("as king", "restart NODE [as primary|replica [of NODE]]"),
+    "restart n2 as primary of n1": ("only a replica", "restart NODE"),
+    "restart n2 as replica of n2": ("itself", "another node"),
+    "corrupt n2 memory": ("'memory'", "database, journal, wal, ltx, link"),
+    "corrupt n2 wal first": ("'first'", "corrupt NODE"),
+    "note": ("missing", "note TEXT"),
+    "ask Which?": ("0 choices", "two lines"),
+    "ask Which?\n- a\n- b\n= so": ("0 right choices", "'  + '"),
+    "ask Which?\n+ a\n+ b\n= so": ("2 right choices", "'  + '"),
+    "ask Which?\n- a\n+ b": ("the reason is missing", "'  = '"),
+    "ask\n- a\n+ b\n= so": ("the question is missing", "ask QUESTION"),
+    "expect": ("missing", "at"),
+    "expect n1": ("missing", "at"),
+    "expect n1 hold x": ("'hold'", "held"),
+    "expect n1 at": ("no TXID", "expect NODE at TXID"),
+    "expect n1 checksum 3": ("“of”", "expect NODE checksum of TXID"),
+    "expect n1 held sleeping": ("'sleeping'", "ltx.commit"),
+    "expect n1 sql SELECT 1": ("in quotes", 'expect NODE sql "SELECT …" = ROWS'),
+    'expect n1 sql "SELECT 1" fails': ("the message is missing", "expect NODE sql"),
+    "expect n1/b at 3": ("not of a shell", "n1"),
+    "expect n1 fails": ("the message is missing", "expect NODE[/SHELL] fails TEXT"),
+    "expect n1 waits long": ("too much", "expect NODE[/SHELL] waits"),
+    "expect same n1": ("second node", "expect same NODE NODE…"),
+    "expect same n1 n1": ("itself", "each node once"),
+    "expect differ n1 n2 n3": ("two nodes", "expect differ NODE NODE"),
+    "expect n1 role boss": ("'boss'", "primary|replica|down"),
+    "expect n1 log": ("missing", "expect NODE log TEXT"),
+}
+
+
+@pytest.mark.parametrize("text", FORMS, ids=str)
+def test_each_form_becomes_its_command(text: str) -> None:
+    assert parse(text) == FORMS[text]
+
+
+@pytest.mark.parametrize("text", WRONG, ids=str)
+def test_what_is_wrong_names_the_line_the_thing_and_the_remedy(text: str) -> None:
+    with pytest.raises(LessonError) as raised:
+        parse(text)
+    thing, remedy = WRONG[text]
+    said, _, write = str(raised.value).partition("; write: ")
+    assert thing in said
+    assert remedy in f"write: {write}"
+    assert text.partition("\n")[0] in said
+
+
+def test_every_command_is_in_these_tests() -> None:
+    """So that a new form is not left out of anything here."""
+
+    known = {one for one in vars(c).values() if isinstance(one, type) and issubclass(one, c.Command)}
+    assert {type(command) for command in FORMS.values()} == known - {c.Command, c.Expect}
+    assert {command.verb for command in FORMS.values()} == set(c.VERBS)
+    assert set(c.EXPECTATIONS) == {one for one in known if issubclass(one, c.Expect)} - {c.Expect}
+
+
+def test_commands_are_frozen() -> None:
+    for command in FORMS.values():
+        assert dataclasses.is_dataclass(command)
+        assert type(command).__dataclass_params__.frozen  # type: ignore[attr-defined]
+
+
+def test_a_group_stands_for_all_of_its_tracepoints() -> None:
+    journal = tuple(name for name in TRACEPOINTS if name.startswith("journal."))
+    assert parse("pause journal") == c.Pause(journal)
+    assert parse("pause without journal pos.advance") == c.Pause(without=(*journal, "pos.advance"))
+
+
+def test_lines_are_joined_and_keep_their_numbers() -> None:
+    lines = ["# a comment", "", "sql n1 SELECT 1,", "  2,", "    3", "", "run"]
+    assert list(join_lines(lines)) == [(2, "sql n1 SELECT 1,\n2,\n  3"), (6, "run")]
+
+
+def test_a_line_that_continues_nothing_is_wrong() -> None:
+    with pytest.raises(LessonError, match="continues no command"):
+        list(join_lines(["  2,"]))
+
+
+@given(st.text(), st.sampled_from([*c.VERBS, "expect n1", "expect n1 sql", "ask a\n- b\n+ c\n="]))
+def test_whatever_is_typed_is_a_command_or_a_lesson_error(text: str, before: str) -> None:
+    for line in (text, f"{before} {text}"):
+        try:
+            assert isinstance(parse(line), c.Command)
+        except LessonError as error:
+            assert "write: " in str(error)
+
+
+def test_the_page_documents_every_command_with_its_help() -> None:
+    text = PAGE.read_text()
+    for one in (*c.VERBS.values(), *c.EXPECTATIONS.values()):
+        assert f"- `{one.usage}`: {one.help}" in text
+
+
+def test_the_page_documents_no_other_command() -> None:
+    known = {one.usage for one in (*c.VERBS.values(), *c.EXPECTATIONS.values())}
+    assert set(re.findall(r"^- `([^`]+)`: ", PAGE.read_text(), re.MULTILINE)) == known
+
+
+def test_the_page_names_every_tracepoint() -> None:
+    text = PAGE.read_text()
+    for name, meaning in TRACEPOINTS.items():
+        assert f"| `{name}` | {meaning} |" in text

@@ -1,0 +1,169 @@
+"""Lessons are Markdown: all that is in the file is there, in order, and safe; what is wrong says where."""
+
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from pylitefs.errors import LessonError
+from pylitefs.lecture import commands as c
+from pylitefs.lecture import lesson
+
+TEXT = """\
+# Two nodes
+
+What is seen, told
+in one paragraph.
+
+## First
+
+Some *prose*, and `code`.
+
+```lesson
+cluster
+# a comment
+sql n1 CREATE TABLE t (x);
+  INSERT INTO t VALUES (1)
+```
+
+More prose, under the same heading.
+
+```sh
+ls
+```
+
+```lesson
+run
+```
+
+```lesson
+note Without prose of its own.
+```
+
+## Second
+
+| a | b |
+| --- | --- |
+| 1 | 2 |
+
+```lesson
+note The end.
+```
+"""
+
+
+def test_a_lesson_has_its_title_summary_passages_and_steps() -> None:
+    found = lesson.read("two", TEXT)
+    assert (found.name, found.title) == ("two", "Two nodes")
+    assert found.summary == "What is seen, told in one paragraph."
+    assert [one.heading for one in found.sections] == ["First", "First", "Second"]
+    assert [step.section for step in found.steps] == [0, 0, 1, 1, 2]
+    assert [step.index for step in found.steps] == [0, 1, 2, 3, 4]
+    assert [step.line for step in found.steps] == [11, 13, 24, 28, 38]
+    assert found.steps[1].command == c.Sql("n1", "CREATE TABLE t (x);\nINSERT INTO t VALUES (1)")
+    assert found.steps[1].text == "sql n1 CREATE TABLE t (x);\nINSERT INTO t VALUES (1)"
+
+
+def test_the_prose_is_html_without_the_commands() -> None:
+    first, more, second = lesson.read("two", TEXT).sections
+    assert first.html == "<p>Some <em>prose</em>, and <code>code</code>.</p>"
+    assert first.prose_markdown == "Some *prose*, and `code`."
+    assert "ls" in more.html, "a block that is no lesson block is prose"
+    assert "<td>1</td>" in second.html
+    assert not any("cluster" in one.html for one in (first, more, second))
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+@pytest.mark.parametrize(
+    "prose",
+    [
+        "<script>alert(1)</script>",
+        "a <img src=x onerror=alert(1)> b",
+        "[here](javascript:alert(1))",
+        "[here](JaVaScRiPt:alert(1))",
+        "[here](data:text/html,<script>)",
+        "![x](javascript:alert(1))",
+        "<javascript:alert(1)>",
+        '[a](http://b/" onclick="alert(1))',
+    ],
+)
+def test_no_prose_becomes_a_script(prose: str) -> None:
+    tags = _Tags()
+    tags.feed(lesson.render(prose))
+    for tag, attributes in tags.found:
+        assert tag in ("p", "a", "code", "pre")
+        assert set(attributes) <= {"href"}
+        assert (attributes.get("href") or "http:").startswith("http:")
+
+
+def changed(before: str, after: str) -> Callable[[], str]:
+    assert before in TEXT
+    return lambda: TEXT.replace(before, after)
+
+
+WRONG = {
+    "no title": (changed("# Two nodes\n", ""), "line 1: the first line is not “# Title”"),
+    "no summary": (changed("What is seen, told\nin one paragraph.\n", ""), "line 2: no summary"),
+    "prose before a heading": (
+        changed("## First\n", ""),
+        "line 7: “Some *prose*, and `code`.” stands before",
+    ),
+    "prose that no step shows": (lambda: TEXT + "\nMore.\n", "line 41: “More.” is shown at no step"),
+    "no command": (lambda: TEXT.partition("## First")[0], "no command: add a ```lesson block"),
+    "no cluster": (changed("cluster\n", ""), "line 12: no nodes yet: the first command is `cluster`"),
+    "a wrong command": (
+        changed("run\n", "runn\n"),
+        "line 24: “runn”: there is no command 'runn'; write: run",
+    ),
+    "a wrong continuation": (changed("cluster\n", "  cluster\n"), "line 11: “cluster” continues no command"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_wrong_names_file_and_line(what: str) -> None:
+    text, said = WRONG[what]
+    with pytest.raises(LessonError) as raised:
+        lesson.read("two", text(), "two.md")
+    assert str(raised.value).startswith("two.md, ")
+    assert said in str(raised.value)
+
+
+def test_a_lesson_is_found_by_name_and_by_path(tmp_path: Path) -> None:
+    path = tmp_path / "07-mine.md"
+    path.write_text(TEXT)
+    assert lesson.load(path).name == lesson.load(str(path)).name == "mine"
+    assert lesson.load("commit").title == "What SQLite does when it commits"
+
+
+def test_a_lesson_that_is_not_there_is_told_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(LessonError, match="no lesson 'comit'; there is: commit"):
+        lesson.load("comit")
+    with pytest.raises(LessonError, match=r"cannot read the lesson .*gone\.md"):
+        lesson.load(tmp_path / "gone.md")
+    (tmp_path / "binary.md").write_bytes(b"\xff\xfe")
+    with pytest.raises(LessonError, match=r"cannot read the lesson .*binary\.md"):
+        lesson.load(tmp_path / "binary.md")
+
+
+def test_the_packaged_lessons_are_in_their_order() -> None:
+    assert lesson.names() == (
+        "commit",
+        "ltx-file",
+        "replica",
+        "checksum",
+        "wal",
+        "rollback",
+        "behind",
+        "split-brain",
+        "crash",
+        "asynchronous",
+    )
