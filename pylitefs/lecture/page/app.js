@@ -29,7 +29,7 @@ class LecturePage {
     this.chosen = new Map();
     this._forward = true;
     this._atEnd = true;
-    this._questionSince = 0;
+    this._questionSince = -DOUBLE_PRESS_MS;
     this._question = "";
     this._scheduled = false;
     this.tip = new Tooltip(byId("tip"));

@@ -272,7 +272,11 @@ export class ByteInspector {
       return;
     }
     const cell = event.target.closest("[data-offset]");
-    if (!cell) return;
+    // A pointer that rests while the bytes below it change points at nothing new.
+    const place = `${event.clientX},${event.clientY}`;
+    const rests = place === this._pointer && !chooses;
+    this._pointer = place;
+    if (!cell || rests) return;
     const offset = Number(cell.dataset.offset);
     if (chooses) this._select(offset, false);
     else this._explainAt(offset);
