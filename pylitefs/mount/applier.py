@@ -234,6 +234,7 @@ class Applier:
             "path": str(ltx_path),
             "remove_wal": remove_wal,
             "verified": verified,
+            "may_be_held": self._tracer.active,
         }
         with self._lock:
             self._applying[database] = self._applying.get(database, 0) + 1

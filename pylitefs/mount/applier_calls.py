@@ -320,6 +320,8 @@ class Calls:
         with self._lock:
             self._writing += 1
         try:
+            if locks.in_wal and message.get("may_be_held"):
+                locks.begin_change()  # At a tracepoint, for long: readers are to be turned away, not kept.
             write_transaction(locks, tx, remove_wal=bool(message.get("remove_wal")))
         finally:
             with self._lock:

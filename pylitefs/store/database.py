@@ -159,12 +159,6 @@ class Database:
         self._journal_untold = kind is FileKind.JOURNAL and self.state.node.tracer.active
         return fd
 
-    def _tell_journal(self) -> None:
-        """Emit `journal.open`. Not while it is made: who is held there keeps everyone from looking up names."""
-        self._journal_untold = False
-        path = str(self.path(FileKind.JOURNAL))
-        self.state.node.tracer.emit("journal.open", self.name, self.pos.txid, path=path)
-
     def open_file(self, kind: FileKind, flags: int, applier: bool) -> int:
         """Open a file that exists. A database opened write-only is `cp` over it: its writes are refused."""
         with self._names:
@@ -283,7 +277,8 @@ class Database:
 
     def _write_journal(self, fd: int, data: "bytes | memoryview", offset: int) -> None:
         if self._journal_untold:
-            self._tell_journal()
+            self._journal_untold = False
+            telling.journal_made(self.state)
         if self.rollback.journal_written(offset, data):
             self.rollback.end_journal("persist")
         pwrite_all(fd, data, offset)

@@ -1,7 +1,8 @@
 """What events tell of a write: which page, record or frame its bytes belong to.
 
-The rule: called only where someone listens (`tracer.active`), after the bytes are in the file (or, of the
-applier's, to bring them there page by page); whatever cannot be made out is left out, and nothing here raises for what a file holds.
+The rule: called only where someone listens (`tracer.active`), after the bytes are in the file (or, for the
+applier's writes, to bring them there page by page); whatever cannot be made out is left out, and nothing
+here raises for what a file holds.
 """
 
 import os
@@ -55,6 +56,13 @@ def apply_pages(state: DatabaseState, fd: int, data: "bytes | memoryview", offse
             length=len(page),
             applier=True,
         )
+
+
+def journal_made(state: DatabaseState) -> None:
+    """Emit `journal.open`, at the journal's first write: who is held in the call that makes a file keeps
+    everyone from looking names up."""
+    path = str(state.path(FileKind.JOURNAL))
+    state.node.tracer.emit("journal.open", state.name, state.pos.txid, path=path)
 
 
 def journal_written(state: DatabaseState, offset: int, data: "bytes | memoryview") -> None:

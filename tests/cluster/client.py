@@ -3,13 +3,14 @@
     python -m tests.cluster.client PATH OPTIONS      orders on stdin, answers on stdout, JSON, one a line
 
 Options: role (writer, reader, shell); timeout (busy timeout, seconds); mmap (bytes); gap (seconds between
-two steps); reopen (after an error, connect again); for a writer number and seed; for a reader hold (seconds
-that a read transaction stays open), fresh (each on a new connection), back (how many transactions of a
-writer may be taken back again). It looks for orders between two steps, so an answer that does not come means
-that SQLite hangs. It ends with its stdin.
+two steps); reopen (after an error, connect again); euid (become that user first); for a writer number and
+seed; for a reader hold (seconds that a read transaction stays open), fresh (each on a new connection), back
+(how many transactions of a writer may be taken back again). It looks for orders between two steps, so an
+answer that does not come means that SQLite hangs. It ends with its stdin.
 """
 
 import json
+import os
 import random
 import select
 import sqlite3
@@ -199,6 +200,8 @@ def say(message: Message) -> None:
 
 def main() -> None:
     options = json.loads(sys.argv[2])
+    if "euid" in options:
+        os.seteuid(options["euid"])
     client = ROLES[options["role"]](sys.argv[1], options)
     say({"ready": True})
     while True:
