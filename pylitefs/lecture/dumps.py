@@ -54,7 +54,9 @@ class Dumps:
     ) -> list[Dump]:
         """The dumps of one event, the most telling first."""
         one = _Telling(self, node, event, frame)
-        if one.name == "journal.invalidate":
+        if one.name == "recovery.begin":
+            self._ended.discard(one.place)
+        elif one.name == "journal.invalidate":
             self._ended.add(one.place)
         elif one.name in ("journal.open", "journal.write") and not one.payload.get("zeroed"):
             self._ended.discard(one.place)
@@ -224,7 +226,12 @@ class _Telling:
 
     def _part_of_database(self, data: bytes, offset: int, key: str, title: str, page_size: int) -> Dump:
         parts = anatomy_database.anatomy(data, offset, page_size)
-        return self.dumps.keep(Dump("", key, title, "database", data, parts, offset))
+        changed = None
+        if self.name == "page.write" and key not in self.dumps._last and page_size:
+            # Seen for the first time: it was what the last transaction with it left.
+            before = self.dumps._pages.get(self.place, {}).get(offset // page_size + 1)
+            changed = differences(before, offset, data, offset) if before is not None else ()
+        return self.dumps.keep(Dump("", key, title, "database", data, parts, offset), changed)
 
     def _ltx(self, item: RawItem, content: LtxContent | None) -> list[Dump]:
         parts = anatomy_ltx.anatomy(item.data)

@@ -7,8 +7,9 @@ is in none.
 import numpy as np
 
 MOST_BYTES = 1 << 20
-_MERGE = 3
-"""Changed runs with fewer equal bytes between them are shown as one."""
+_GAPS = (3, 16, 64, 256, 1 << 20)
+"""Changed runs with no more equal bytes between them are shown as one; the wider gaps where they are many."""
+_MOST_RUNS = 300
 
 
 class Image:
@@ -51,12 +52,16 @@ def differences(old: bytes, old_base: int, new: bytes, new_base: int) -> tuple[t
         ours = np.frombuffer(new, dtype=np.uint8)[first - new_base : last - new_base]
         theirs = np.frombuffer(old, dtype=np.uint8)[first - old_base : last - old_base]
         changed[first - new_base : last - new_base] = ours != theirs
-    found: list[tuple[int, int]] = []
-    for start, end in _runs(changed):
-        if found and new_base + start - sum(found[-1]) <= _MERGE:
-            found[-1] = (found[-1][0], new_base + end - found[-1][0])
-        else:
-            found.append((new_base + start, end - start))
+    runs = _runs(changed)
+    for gap in _GAPS:
+        found: list[tuple[int, int]] = []
+        for start, end in runs:
+            if found and new_base + start - sum(found[-1]) <= gap:
+                found[-1] = (found[-1][0], new_base + end - found[-1][0])
+            else:
+                found.append((new_base + start, end - start))
+        if len(found) <= _MOST_RUNS:
+            break
     return tuple(found)
 
 

@@ -54,6 +54,7 @@ class Historian:
         self._travelling = Travelling()
         self._wal_first: dict[tuple[str, str], int] = {}
         """The first frame of the transaction that is not captured yet."""
+        self._modes: dict[tuple[str, str], str] = {}
         self._writers: set[tuple[str, int]] = set()
 
     def entry(self, raw: Json, node: str = "") -> tuple[Entry, list[Dump]]:
@@ -193,7 +194,7 @@ class _Telling:
         pgnos = Facts(payload=self.payload).pgnos
         pages = self.known._pages
         match self.name:
-            case "journal.open" | "tx.rollback" | "recovery.journal":
+            case "journal.open" | "tx.rollback" | "recovery.journal" | "recovery.wal":
                 self.entry.set.update(pages.taken_back(self.node, self.database))
             case "journal.invalidate" if self.payload.get("live") in (False, "False"):
                 self.entry.set.update(pages.taken_back(self.node, self.database))
@@ -214,7 +215,12 @@ class _Telling:
                 self._ltx_kept("captured" if self.name == "ltx.commit" else "stored")
             case "page.apply":
                 self._light(pgnos, "applied", self.txid)
-            case "pos.advance" | "recovery.end":
+            case "pos.advance":
+                self._position()
+            case "recovery.end":
+                # What of a transaction was in no LTX file yet came to nothing.
+                self.entry.set.update(pages.taken_back(self.node, self.database))
+                self.known._wal_first.pop((self.node, self.database), None)
                 self._position()
         self._mode()
 
@@ -273,12 +279,15 @@ class _Telling:
         mode = _MODES.get(str(self.payload.get("how"))) if self.name == "journal.invalidate" else None
         if self.name in ("wal.frame", "wal.commit"):
             mode = "wal"
-        if mode:
-            self.entry.set[f"db/{self.node}/{self.database}/mode"] = mode
-            return
         header = self._database_header()
-        if header is not None and header.is_wal and self.name in ("pos.advance", "recovery.end"):
-            self.entry.set[f"db/{self.node}/{self.database}/mode"] = "wal"
+        place = (self.node, self.database)
+        if header is not None and self.name in ("pos.advance", "recovery.end"):
+            # Which of the rollback modes a database is in is nowhere in its file.
+            left_wal = not header.is_wal and self.known._modes.get(place) == "wal"
+            mode = "wal" if header.is_wal else "" if left_wal else None
+        if mode is not None:
+            self.known._modes[place] = mode
+            self.entry.set[f"db/{self.node}/{self.database}/mode"] = mode
 
     def _database_header(self) -> DatabaseHeader | None:
         """The database file's, where it came along."""

@@ -1,6 +1,7 @@
 """From raw control messages to entries: told by stores that really commit, and by made-up events."""
 
 import base64
+import shutil
 from collections.abc import Iterator
 from functools import reduce
 from operator import xor
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 from pylitefs.lecture.historian import Historian
 from pylitefs.lecture.model import STATE_KEYS, Entry, state_at
 from pylitefs.ltx.position import Pos
+from pylitefs.store.status import Status
 from pylitefs.store.store import Store
-from pylitefs.trace import TRACEPOINTS
+from pylitefs.trace import TRACEPOINTS, Tracer
 from tests.lecture.told import Told
 from tests.store.serving import Served
 from tests.store.support import opened
@@ -204,6 +206,65 @@ def test_a_replica_stores_and_applies_with_the_same_xor(served: Served, told: To
     assert entry.xor == told.last("ltx.commit").xor
     assert told.state["db/n2/a.db/checksum"] == told.state["db/n1/a.db/checksum"]
     assert set(told.pages("n2").values()) <= {"stored", "applied"}
+
+
+def test_a_snapshot_adds_up_from_nothing_and_what_follows_goes_on_from_it(
+    served: Served, told: Told, tmp_path: Path
+) -> None:
+    db = served.connect("a.db", "page_size=1024")
+    db.execute("CREATE TABLE t (x)")
+    db.execute("INSERT INTO t VALUES (1)")
+    database = served.store.require("a.db")
+    database.snapshot(tmp_path / "snapshot.ltx")
+    with opened(tmp_path / "replica", primary=False) as replica:
+        told.listen(replica, "n2")
+        replica.receive_ltx("a.db", iter([(tmp_path / "snapshot.ltx").read_bytes()]))
+        assert_xor_holds(told.last("ltx.store"), Pos(), database.pos)
+        assert "a snapshot, so it replaces" in told.last("ltx.store").text
+        before = database.pos
+        db.execute("INSERT INTO t VALUES (2)")
+        replicate(served.store, replica)
+    assert_xor_holds(told.last("ltx.store"), before, database.pos)
+
+
+def test_a_crash_and_the_recovery_take_back_what_was_in_no_ltx_file(tmp_path: Path) -> None:
+    told = Told()
+    with opened(tmp_path / "data", compress=False) as store:
+        told.listen(store, "n1")
+        served = Served(store, tmp_path / "mnt")
+        db = served.connect("a.db", "page_size=512", "cache_size=1", "cache_spill=1")
+        db.execute("CREATE TABLE t (x)")
+        before = told.pages("n1")
+        db.execute("BEGIN")
+        db.execute("INSERT INTO t VALUES (randomblob(9000))")
+        assert "written" in told.pages("n1").values()
+        shutil.copytree(tmp_path / "data", tmp_path / "crashed")
+        told.hears = False
+        db.execute("ROLLBACK")
+        served.close()
+    told.hears = True
+    store = Store(tmp_path / "crashed", tracer=Tracer(), status=Status(is_primary=True), monitor_interval_s=0)
+    told.listen(store, "n1")
+    store.open(None)
+    store.close()
+    assert told.pages("n1") == before
+    assert told.last("recovery.journal").text.startswith("A journal with a valid header was there")
+    assert told.state["db/n1/a.db/pages"] == 2
+
+
+def test_the_mode_is_told_when_a_database_enters_and_leaves_wal(
+    served: Served, told: Told, tmp_path: Path
+) -> None:
+    db = served.connect("a.db", "page_size=1024")
+    with opened(tmp_path / "replica", primary=False) as replica:
+        told.listen(replica, "n2")
+        for mode in ("delete", "wal", "delete"):
+            db.execute(f"PRAGMA journal_mode={mode}")
+            db.execute("CREATE TABLE IF NOT EXISTS t (x)")
+            db.execute("INSERT INTO t VALUES (1)")
+            replicate(served.store, replica)
+            assert told.state["db/n1/a.db/mode"] == mode
+            assert told.state.get("db/n2/a.db/mode", "") == ("wal" if mode == "wal" else "")
 
 
 def test_what_a_restarted_lecture_did_not_see_can_be_learned(served: Served) -> None:

@@ -18,12 +18,15 @@ class Told:
         self.historian = historian or Historian()
         self.entries: list[Entry] = []
         self.dumps: dict[str, Dump] = {}
+        self.hears = True
 
     def listen(self, store: Store, node: str) -> None:
         """Tell everything that the store does from now on as `node`."""
         evidence = Evidence(Path(store.data_dir))
 
         def hear(event: Event) -> None:
+            if not self.hears:
+                return
             message = {
                 "event": event_to_json(event, len(self.entries)),
                 "bytes": [piece.to_json() for piece in evidence(event)],
