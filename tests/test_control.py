@@ -12,10 +12,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from pylitefs import control_node
+from pylitefs import control_events, control_node
 from pylitefs.cluster import wait_until
 from pylitefs.control import CONTROL_FD, Control, Evidence, Message, Piece, no_evidence
-from pylitefs.control_node import NodeEnd, Rule
+from pylitefs.control_events import Rule
+from pylitefs.control_node import NodeEnd
 from pylitefs.trace import Event, Tracer
 
 NAME = "ltx.commit"
@@ -447,8 +448,8 @@ def test_ten_thousand_events_are_told_quickly_and_in_order(tracer: Tracer, chann
 
 def test_a_lecture_that_takes_nothing_is_let_go(tracer: Tracer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that is stopped, or hangs, stops the node for a moment, and not for good."""
-    monkeypatch.setattr(control_node, "ROOM", 100_000)
-    monkeypatch.setattr(control_node, "STALL_S", 0.2)
+    monkeypatch.setattr(control_events, "ROOM", 100_000)
+    monkeypatch.setattr(control_events, "STALL_S", 0.2)
     ours, theirs = socket.socketpair()
     thread = threading.Thread(target=control_node.serve, args=(tracer, theirs))
     thread.start()
@@ -469,7 +470,7 @@ def test_a_lecture_that_takes_nothing_is_let_go(tracer: Tracer, monkeypatch: pyt
 
 
 def test_a_lecture_that_takes_its_time_loses_nothing(tracer: Tracer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control_node, "ROOM", 20_000)
+    monkeypatch.setattr(control_events, "ROOM", 20_000)
     with served(tracer) as channel:
         heard = Heard()
 

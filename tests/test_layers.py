@@ -13,7 +13,10 @@ ROOT = Path(pylitefs.__file__).parent
 
 #: From the ground up. A name is a module or a folder of the package.
 FLOORS = (
-    {"trace", "errors", "config", "config_expand", "config_model", "config_yaml", "control", "control_node", "sample"},
+    {
+        *("trace", "errors", "config", "config_expand", "config_model", "config_yaml", "sample"),
+        *("control", "control_node", "control_events", "application"),
+    },
     {"sqlite"},
     {"ltx"},
     {"store"},
