@@ -17,6 +17,11 @@ def number(data: bytes) -> str:
     return f"{int.from_bytes(data, 'big'):,}"
 
 
+def version(data: bytes) -> str:
+    """A big-endian number that counts nothing."""
+    return str(int.from_bytes(data, "big"))
+
+
 def little(data: bytes) -> str:
     """A little-endian integer."""
     return f"{int.from_bytes(data, 'little'):,}"
