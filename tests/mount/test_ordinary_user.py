@@ -64,8 +64,9 @@ def home() -> Iterator[Path]:
 
 
 @pytest.fixture
-def mounted(home: Path) -> Iterator[Mounted]:
-    one = Mounted(home / "data", home / "mnt", command=namespace_command(home / "box"))
+def mounted(home: Path, locks: str) -> Iterator[Mounted]:
+    flags = ("--observed-locks",) if locks == "observed" else ()
+    one = Mounted(home / "data", home / "mnt", *flags, command=namespace_command(home / "box"))
     yield one
     one.end()
 
