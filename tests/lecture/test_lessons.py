@@ -1,0 +1,94 @@
+"""Every packaged lesson is true of this implementation: run headless, on real mounts, to its end.
+
+Each run is recorded, into PYLITEFS_RECORDINGS where that names a folder.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from pylitefs.cluster import is_mounted
+from pylitefs.lecture import commands as c
+from pylitefs.lecture import lesson, recording
+from pylitefs.lecture.model import Dump, Entry
+from pylitefs.lecture.session import run_headless
+
+PAUSES = range(10, 27)
+"""How many times a lesson stops: as many clicks as a class can follow in ten minutes."""
+
+
+class Run:
+    """What a lesson's run gave."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.dumps: dict[str, Dump] = {}
+
+    def emit(self, entry: Entry, dumps: Sequence[Dump]) -> None:
+        self.entries.append(entry)
+        self.dumps.update({dump.id: dump for dump in dumps})
+
+    def of(self, kind: str) -> list[Entry]:
+        return [entry for entry in self.entries if entry.kind == kind]
+
+
+@pytest.mark.fuse
+@pytest.mark.parametrize("name", lesson.names())
+def test_a_lesson_runs_to_its_end(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every `expect` holds, every failing statement is an expected one, and nothing is left mounted."""
+    found, run = lesson.load(name), Run()
+    kept = Path(os.environ.get("PYLITEFS_RECORDINGS") or tmp_path / "recordings")
+    kept.mkdir(parents=True, exist_ok=True)
+    with recording.Writer(kept / f"{name}{recording.SUFFIX}", recording.Head.of(found), tmp_path) as writer:
+
+        def emit(entry: Entry, dumps: Sequence[Dump]) -> None:
+            run.emit(entry, dumps)
+            writer.emit(entry, dumps)
+
+        code = run_headless(found, emit, tmp_path)
+    assert code == 0, capsys.readouterr().err
+    recorded = recording.read(kept / f"{name}{recording.SUFFIX}")
+    assert len(recorded.entries) == len(run.entries)
+    assert recorded.dumps == run.dumps
+    assert not any(is_mounted(path) for path in tmp_path.glob("n*/mnt"))
+    assert not run.of("error")
+    asked = [step for step in found.steps if isinstance(step.command, c.Ask)]
+    assert len(run.of("question")) == len(run.of("answer")) == len(asked)
+    assert all(entry.text for entry in run.entries)
+    assert {one for entry in run.entries for one in entry.dumps} <= set(run.dumps)
+    failed = {entry.step for entry in run.of("sql") if entry.name == "error"}
+    assert failed <= expected_failures(found), "a statement failed, and no `expect … fails` says so"
+
+
+def expected_failures(found: lesson.Lesson) -> set[int]:
+    """The steps whose statement is said to fail by an `expect` after it, or whose node is killed."""
+    steps = set()
+    for step in found.steps:
+        for later in found.steps[step.index + 1 :]:
+            if isinstance(later.command, c.ExpectFails | c.Kill):
+                steps |= {step.index, later.index}
+                break
+            if isinstance(later.command, c.Sql):
+                break
+    return steps
+
+
+@pytest.mark.parametrize("name", lesson.names())
+def test_a_lesson_is_made_for_a_class(name: str) -> None:
+    """It has prose at every stop, questions at its turning points, and no more stops than can be followed."""
+    found = lesson.load(name)
+    stops = [step for step in found.steps if not isinstance(step.command, c.Expect)]
+    assert len(stops) in PAUSES
+    assert sum(isinstance(step.command, c.Ask) for step in stops) >= 2
+    assert any(isinstance(step.command, c.Expect) for step in found.steps)
+    assert len(found.summary) < 300
+    for section in found.sections:
+        assert len(section.prose_markdown) < 900, f"{section.heading}: too long to read aloud"
+
+
+@pytest.mark.parametrize("name", lesson.names())
+def test_the_right_answer_is_not_always_in_the_same_place(name: str) -> None:
+    asked = [step.command for step in lesson.load(name).steps if isinstance(step.command, c.Ask)]
+    assert len(asked) < 3 or len({one.answer for one in asked}) > 1
