@@ -110,6 +110,8 @@ def _cells(build: Builder, kind: int, offsets: list[int], usable: int) -> None:
         _gap(build, cell.offset, is_first)
         is_first = False
         meaning = "A row of the table." if kind == LEAF_TABLE else "An entry of the b-tree."
+        if kind == LEAF_TABLE and ": NULL" in cell.text:
+            meaning += " An INTEGER PRIMARY KEY is the rowid itself, and stored as NULL."
         build.content(cell.length, f"cell {numbers[cell.offset]}", meaning, value=cell.text)
     _gap(build, usable, is_first)
 

@@ -154,7 +154,7 @@ def _one(build: Builder, part: ltx.Part, wrong: str) -> None:
         build.content(size, name, "", value=part.meaning, kind="field")
         return
     value: str | None = part.meaning or None
-    if field.kind == "txid" or name in ("magic", "reserved"):
+    if field.kind == "txid" or name in ("magic", "page size", "WAL offset", "WAL size", "reserved"):
         value = None if not part.meaning.startswith("torn") else part.meaning
     if name == "file checksum" and size == field.size:
         value = f"{part.data.hex()}, holds" if not wrong else f"{part.data.hex()}, does not hold: {wrong}"

@@ -6,7 +6,7 @@ Format: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
 """
 
 from pylitefs.lecture.anatomy_btree import page_summary
-from pylitefs.lecture.anatomy_fields import Builder, Field, hexed
+from pylitefs.lecture.anatomy_fields import Builder, Field, hexed, version
 from pylitefs.lecture.model import Part
 from pylitefs.sqlite.header import is_page_size
 from pylitefs.sqlite.wal import (
@@ -33,7 +33,7 @@ def _commit(data: bytes) -> str:
 
 HEADER = (
     Field(4, "magic", "Says in which byte order the checksums read their words.", "magic", _magic),
-    Field(4, "version", "The WAL format, 3007000 since SQLite 3.7.0.", "field"),
+    Field(4, "version", "The WAL format, 3007000 since SQLite 3.7.0.", read=version),
     Field(4, "page size", "Bytes in a page, and in each frame after its header.", "size"),
     Field(4, "checkpoint number", "How often the WAL was begun anew.", "count"),
     Field(
