@@ -33,7 +33,7 @@ from pylitefs.errors import (
 from pylitefs.http import debug
 from pylitefs.http.events import EventHub
 from pylitefs.http.metrics import CONTENT_TYPE, Metrics
-from pylitefs.http.push import PushResponse, Write, file_response, request_file
+from pylitefs.http.push import PushResponse, RequestFile, Write, file_response
 from pylitefs.lease.static import StaticLease
 from pylitefs.replication.frames import MAX_POSITION_MAP_BYTES, decode_positions
 from pylitefs.replication.primary import PrimaryStream, StreamRequest
@@ -162,7 +162,7 @@ class Api:
     async def _import(self, request: Request) -> Response:
         name = _database_name(request)
         self._require_primary()
-        source = request_file(request)
+        source = RequestFile(request)
         await in_thread(lambda: self._store.import_database(name, source))
         return Response()
 

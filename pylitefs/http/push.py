@@ -4,16 +4,12 @@ The rule: the writer is cancelled as soon as the client is gone, and waits while
 """
 
 import asyncio
-import io
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 Write = Callable[[bytes], Awaitable[None]]
 
@@ -62,40 +58,30 @@ async def _disconnect(receive: Receive) -> None:
         pass
 
 
-class _RequestFile(io.RawIOBase):
-    """A request's body as a file, for a thread that is not the event loop's."""
+class RequestFile:
+    """A request's body, to be read in a thread that is not the event loop's while it arrives."""
 
     def __init__(self, request: Request) -> None:
         self._loop = asyncio.get_running_loop()
         self._chunks = request.stream()
-        self._left = b""
 
-    def readable(self) -> bool:
-        return True
+    def read(self, size: int) -> bytes:
+        """The next bytes, about `size`: no chunk is cut or kept. b"" at the end.
 
-    def readinto(self, buffer: "WriteableBuffer") -> int:
-        """Raises ClientDisconnect if the client is gone before its end."""
-        if not self._left:
-            self._left = asyncio.run_coroutine_threadsafe(self._read(), self._loop).result()
-        with memoryview(buffer) as view:
-            size = min(len(view), len(self._left))
-            view[:size] = self._left[:size]
-        self._left = self._left[size:]
-        return size
+        Raises ClientDisconnect if the client is gone before the end.
+        """
+        return asyncio.run_coroutine_threadsafe(self._read(size), self._loop).result()
 
-    async def _read(self) -> bytes:
-        """A block, so that not every small chunk costs a change of threads; b"" at the end."""
-        block = bytearray()
+    async def _read(self, size: int) -> bytes:
+        """A block, so that not every small chunk costs a change of threads."""
+        block: list[bytes] = []
+        length = 0
         async for chunk in self._chunks:
-            block += chunk
-            if len(block) >= BLOCK:
+            block.append(chunk)
+            length += len(chunk)
+            if length >= size:
                 break
-        return bytes(block)
-
-
-def request_file(request: Request) -> BinaryIO:
-    """The body of a request, to be read in another thread while it arrives."""
-    return io.BufferedReader(_RequestFile(request), BLOCK)
+        return b"".join(block)
 
 
 def file_response(file: BinaryIO, size: int) -> PushResponse:

@@ -16,7 +16,7 @@ import lz4.frame
 from pylitefs.errors import LtxError
 from pylitefs.ltx.checksum import CHECKSUM_FLAG, crc64
 from pylitefs.ltx.header import Header, Trailer
-from pylitefs.ltx.order import check_post_apply, last_pgno, may_follow, why_not_follow
+from pylitefs.ltx.order import check_post_apply, count_in_order, last_pgno, may_follow, why_not_follow
 from pylitefs.sqlite import Buffer
 
 BLOCK_SIZE = 256 * 1024
@@ -72,6 +72,28 @@ class Encoder:
         block += data
         if len(block) >= BLOCK_SIZE:
             self._flush(end=False)
+
+    def encode_run(self, pgnos: list[int], data: memoryview) -> list[int]:
+        """Add many pages, whose bytes lie one after the other; their checksums (`page_checksum`), in order.
+
+        Raises LtxError as `encode_page` does.
+        """
+        size, count = self._page_size, len(pgnos)
+        if self._finished or len(data) != count * size:
+            raise LtxError(self._why_not(pgnos[0], len(data) // max(count, 1)))
+        good = count_in_order(self._header, self._pgno, pgnos)
+        if good < count:
+            raise LtxError(why_not_follow(self._header, pgnos[good - 1] if good else self._pgno, pgnos[good]))
+        parts: list[bytes | memoryview] = [b""] * (2 * count)
+        parts[::2] = [_PGNO.pack(pgno) for pgno in pgnos]
+        parts[1::2] = [data[at : at + size] for at in range(0, len(data), size)]
+        block, unit = b"".join(parts), size + _PGNO.size
+        self._pgno = pgnos[-1]
+        self._block += block
+        if len(self._block) >= BLOCK_SIZE:
+            self._flush(end=False)
+        view = memoryview(block)
+        return [crc64(view[at : at + unit]) | CHECKSUM_FLAG for at in range(0, len(block), unit)]
 
     def finish(self, post_apply_checksum: int) -> Trailer:
         """End the page block and write the trailer, which is returned.

@@ -8,7 +8,7 @@ A transaction that changes no byte is none: SQLite rolled back, or wrote what wa
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -46,8 +46,15 @@ Pages = Iterable[tuple[int, Buffer]]
 """(page number, its bytes), ascending, without the lock page."""
 
 
-def pages_in_file(fd: int, pgnos: list[int], page_size: int) -> Pages:
-    """The pages of a database file, runs of neighbours read together; past its end they are zero."""
+@dataclass(frozen=True, slots=True)
+class PageRuns:
+    """Many pages: (page numbers, their bytes one after the other), for what goes through a whole database."""
+
+    runs: Iterable[tuple[list[int], memoryview]]
+
+
+def runs_in_file(fd: int, pgnos: list[int], page_size: int) -> Iterator[tuple[list[int], memoryview]]:
+    """Pages of a database file, neighbours read together; past its end they are zero."""
     start = 0
     longest = max(1, _RUN // page_size)
     breaks = [at + 1 for at, (left, right) in enumerate(pairwise(pgnos)) if right != left + 1]
@@ -56,10 +63,15 @@ def pages_in_file(fd: int, pgnos: list[int], page_size: int) -> Pages:
             run = pgnos[start : min(stop, start + longest)]
             want = len(run) * page_size
             data = os.pread(fd, want, (run[0] - 1) * page_size)
-            view = memoryview(data if len(data) == want else data.ljust(want, b"\0"))
-            for index, pgno in enumerate(run):
-                yield pgno, view[index * page_size : (index + 1) * page_size]
+            yield run, memoryview(data if len(data) == want else data.ljust(want, b"\0"))
             start += len(run)
+
+
+def pages_in_file(fd: int, pgnos: list[int], page_size: int) -> Pages:
+    """The same, page by page."""
+    for run, data in runs_in_file(fd, pgnos, page_size):
+        for index, pgno in enumerate(run):
+            yield pgno, data[index * page_size : (index + 1) * page_size]
 
 
 def all_pgnos(commit: int, page_size: int) -> list[int]:
@@ -109,7 +121,7 @@ def commit_transaction(
     state: DatabaseState,
     page_size: int,
     commit: int,
-    pages: Pages,
+    pages: Pages | PageRuns,
     wal: WalPlace = NOT_IN_WAL,
     *,
     replace: bool = False,
@@ -140,9 +152,13 @@ def commit_transaction(
     file = _LtxFile(state, txid)
     try:
         encoder = Encoder(file.write, header)
-        for pgno, data in pages:
-            changes[pgno] = page_checksum(pgno, data)
-            encoder.encode_page(pgno, data)
+        if isinstance(pages, PageRuns):
+            for pgnos, run in pages.runs:
+                changes.update(zip(pgnos, encoder.encode_run(pgnos, run), strict=True))
+        else:
+            for pgno, data in pages:
+                changes[pgno] = page_checksum(pgno, data)
+                encoder.encode_page(pgno, data)
         if not replace and not even_if_unchanged and sums.changes_nothing(changes, commit):
             file.discard()
             return None
@@ -191,5 +207,5 @@ def commit_drop(state: DatabaseState) -> Pos:
 
 def commit_whole_file(state: DatabaseState, page_size: int, commit: int) -> Pos | None:
     """Capture the database file as it lies, every page of it."""
-    pages = pages_in_file(state.fd(FileKind.DATABASE), all_pgnos(commit, page_size), page_size)
-    return commit_transaction(state, page_size, commit, pages, replace=True)
+    runs = runs_in_file(state.fd(FileKind.DATABASE), all_pgnos(commit, page_size), page_size)
+    return commit_transaction(state, page_size, commit, PageRuns(runs), replace=True)

@@ -12,23 +12,31 @@ go on from its own, as they do when SQLite's backup writes into a live database.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 from pylitefs.errors import ApplierError, PylitefsError, SqliteFormatError
 from pylitefs.ltx.position import Pos
-from pylitefs.sqlite import Buffer
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.store.applying import Applier
-from pylitefs.store.capture import Pages, all_pgnos, commit_transaction, pages_in_file
+from pylitefs.store.capture import PageRuns, all_pgnos, commit_transaction, runs_in_file
 from pylitefs.store.database import Database
 from pylitefs.store.files import check_room, file_size
 from pylitefs.store.names import FileKind
 
+Runs = Iterator[tuple[list[int], memoryview]]
 Progress = Callable[[int], None]
 """progress(bytes so far)"""
+
+
+class Source(Protocol):
+    """Where the database's bytes come from: a file, or a request."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, about so many; b"" at the end."""
+
 
 LOCKED_S = 20.0
 """An import waits so long for a database's users. Not for ever: it would happen at any time later, when
@@ -38,7 +46,7 @@ _CHANGE_COUNTER = slice(24, 28)
 _SCHEMA_COOKIE = slice(40, 44)
 
 
-def spool(source: BinaryIO, out: Path, size: int | None = None, progress: Progress | None = None) -> None:
+def spool(source: Source, out: Path, size: int | None = None, progress: Progress | None = None) -> None:
     """Copy a stream to a file in constant memory; SqliteFormatError if it is not `size` bytes long."""
     done = 0
     with open(out, "wb") as file:
@@ -89,7 +97,8 @@ def import_file(database: Database, applier: Applier, path: Path) -> Pos:
         ):
             with state.lock:
                 counters = _next_counters(database)
-                pages = _anew(pages_in_file(file.fileno(), all_pgnos(count, page_size), page_size), *counters)
+                runs = runs_in_file(file.fileno(), all_pgnos(count, page_size), page_size)
+                pages = PageRuns(_anew(runs, *counters))
                 pos = commit_transaction(state, page_size, count, pages, replace=True)
                 assert pos is not None
                 database.rollback.forget()
@@ -130,13 +139,13 @@ def _next_counters(database: Database) -> tuple[int, int]:
     return (live[0] + 1) & 0xFFFFFFFF, (live[1] + 1) & 0xFFFFFFFF
 
 
-def _anew(pages: Pages, change_counter: int, schema_cookie: int) -> Pages:
-    for pgno, data in pages:
-        yield pgno, _with_counters(data, change_counter, schema_cookie) if pgno == 1 else data
-
-
-def _with_counters(page: Buffer, change_counter: int, schema_cookie: int) -> bytes:
-    changed = bytearray(page)
-    changed[_CHANGE_COUNTER] = change_counter.to_bytes(4, "big")
-    changed[_SCHEMA_COOKIE] = schema_cookie.to_bytes(4, "big")
-    return bytes(changed)
+def _anew(runs: Runs, change_counter: int, schema_cookie: int) -> Runs:
+    """The pages with these numbers in page 1, which is in the first run."""
+    for pgnos, data in runs:
+        if pgnos[0] != 1:
+            yield pgnos, data
+            continue
+        changed = bytearray(data)
+        changed[_CHANGE_COUNTER] = change_counter.to_bytes(4, "big")
+        changed[_SCHEMA_COOKIE] = schema_cookie.to_bytes(4, "big")
+        yield pgnos, memoryview(changed)

@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pylitefs.errors import BusyError, DatabaseNotFoundError, LtxChecksumError, SqliteFormatError
-from pylitefs.ltx.checksum import page_checksum
 from pylitefs.ltx.encoder import Encoder
 from pylitefs.ltx.header import FLAG_LZ4, Header
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.sqlite.wal import FRAME_HEADER_SIZE
 from pylitefs.store.applying import Applier
-from pylitefs.store.capture import all_pgnos, pages_in_file
+from pylitefs.store.capture import all_pgnos, runs_in_file
 from pylitefs.store.checksums import PageChecksums
 from pylitefs.store.files import pwrite_all
 from pylitefs.store.names import FileKind
@@ -60,9 +59,7 @@ class _Copy:
     timestamp_ms: int
 
 
-def export_database(
-    database: "Database", applier: Applier, out: Path, timeout: float | None = None
-) -> Pos:
+def export_database(database: "Database", applier: Applier, out: Path, timeout: float | None = None) -> Pos:
     """Copy the database's bytes, WAL included, to the file `out`; the position they are at.
 
     Raises DatabaseNotFoundError if there is no database now, BusyError if the locks cannot be had.
@@ -105,11 +102,9 @@ def _encode(database: "Database", copy: _Copy, source: Path, out: Path) -> Snaps
     sums: dict[int, int] = {}
     with open(source, "rb") as file, open(out, "wb") as target:
         encoder = Encoder(target.write, header)
-        for pgno, page in pages_in_file(
-            file.fileno(), all_pgnos(copy.page_count, copy.page_size), copy.page_size
-        ):
-            sums[pgno] = page_checksum(pgno, page)
-            encoder.encode_page(pgno, page)
+        pgnos = all_pgnos(copy.page_count, copy.page_size)
+        for run, data in runs_in_file(file.fileno(), pgnos, copy.page_size):
+            sums.update(zip(run, encoder.encode_run(run, data), strict=True))
         found = PageChecksums().preview(sums, copy.page_count)
         if found != copy.pos.checksum:
             raise LtxChecksumError(

@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import BinaryIO
 
 from pylitefs.errors import (
     ApplierError,
@@ -33,7 +32,7 @@ from pylitefs.store.apply import Received, receive
 from pylitefs.store.applying import Applier, DirectApplier
 from pylitefs.store.database import Database
 from pylitefs.store.files import DirectoryLock, sync_directory, write_durably
-from pylitefs.store.imports import Progress, import_file, spool
+from pylitefs.store.imports import Progress, Source, import_file, spool
 from pylitefs.store.names import check_database_name, database_dir, is_super_journal
 from pylitefs.store.recovery import recover
 from pylitefs.store.retention import reap
@@ -297,7 +296,7 @@ class Store:
     def import_database(
         self,
         name: str,
-        source: BinaryIO,
+        source: Source,
         size: int | None = None,
         progress: Progress | None = None,
     ) -> Pos:

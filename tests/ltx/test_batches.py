@@ -7,7 +7,7 @@ import pytest
 from pylitefs.errors import LtxChecksumError, LtxError
 from pylitefs.ltx.checksum import page_checksum
 from pylitefs.ltx.decoder import Decoder
-from pylitefs.ltx.encoder import encode
+from pylitefs.ltx.encoder import Encoder, encode
 from pylitefs.ltx.header import FLAG_LZ4, Header
 from pylitefs.sqlite.locks import lock_pgno
 
@@ -115,3 +115,40 @@ def test_the_lock_page_is_in_no_batch() -> None:
     assert count_in_order(snapshot, 0, [0]) == 0
     assert count_in_order(snapshot, lock + 9, [lock + 10, lock + 11]) == 1
     assert count_in_order(snapshot, 0, []) == 0
+
+
+@pytest.mark.parametrize("flags", [0, FLAG_LZ4])
+@pytest.mark.parametrize("length", [1, 7, 600])
+def test_runs_encode_to_the_same_file_as_pages(flags: int, length: int) -> None:
+    """However many pages are handed in together, it is the same file, with the same checksums."""
+    pgnos = [*range(1, 2000), *range(2001, COUNT, 3)]
+    content = made(flags, pgnos, min_txid=9)
+    pages = dict(Decoder(io.BytesIO(content).read).pages())
+    decoder = Decoder(io.BytesIO(content).read)
+    list(decoder.batches())
+    out: list[bytes] = []
+    encoder = Encoder(out.append, decoder.header)
+    found: list[int] = []
+    for at in range(0, len(pgnos), length):
+        run = pgnos[at : at + length]
+        found += encoder.encode_run(run, memoryview(b"".join(pages[pgno] for pgno in run)))
+    trailer = encoder.finish(decoder.trailer.post_apply_checksum)
+    assert trailer == decoder.trailer
+    assert found == [page_checksum(pgno, page) for pgno, page in pages.items()]
+    again = Decoder(io.BytesIO(b"".join(out)).read)
+    assert dict(again.pages()) == pages and again.trailer == trailer
+
+
+def test_a_run_that_does_not_fit_is_refused() -> None:
+    """Out of order, past the end, the wrong number of bytes, or after the end: the error names the page."""
+    header = Header(0, PAGE_SIZE, 10, 2, 2, 0, 1 << 63)
+    encoder = Encoder(lambda _: None, header)
+    encoder.encode_run([3, 4], memoryview(bytes(2 * PAGE_SIZE)))
+    for pgnos, words in (([4, 5], "page 4"), ([5, 5], "page 5"), ([9, 10, 11], "page 11")):
+        with pytest.raises(LtxError, match=words):
+            encoder.encode_run(pgnos, memoryview(bytes(len(pgnos) * PAGE_SIZE)))
+    with pytest.raises(LtxError, match="not 512"):
+        encoder.encode_run([5, 6], memoryview(bytes(3 * PAGE_SIZE)))
+    encoder.finish(1 << 63 | 5)
+    with pytest.raises(LtxError, match="finished"):
+        encoder.encode_run([7], memoryview(bytes(PAGE_SIZE)))
