@@ -1,9 +1,9 @@
 # Sourced by demo/up and tests/run: sees to the system packages and makes .venv with pylitefs in it.
 #
-#   root=…; . demo/setup.sh; setup demo|test
+#   root=…; . demo/setup.sh; setup demo|app|test
 #
 # Says what it does, does nothing that is done already, and two at a time wait for each other.
-# PYTHON names the Python to use, PYLITEFS_NO_FUSE=1 leaves FUSE's packages out.
+# PYTHON names the Python to use; PYLITEFS_NO_FUSE=1, _NO_NGINX and _NO_BROWSER leave those packages out.
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -28,6 +28,12 @@ find_missing_packages() {
         [ "$(basename "$python")" = python3 ] && missing+=(python3-venv) || missing+=("$(basename "$python")-venv")
     fi
     command -v sqlite3 >/dev/null || missing+=(sqlite3)
+    if [ "${purpose:-demo}" != demo ] && [ "${PYLITEFS_NO_NGINX:-}" != 1 ]; then
+        command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
+    fi
+    if [ "${purpose:-demo}" = test ] && [ "${PYLITEFS_NO_BROWSER:-}" != 1 ]; then
+        command -v chromium >/dev/null || missing+=(chromium)
+    fi
     [ "${PYLITEFS_NO_FUSE:-}" = 1 ] && return
     command -v fusermount >/dev/null || missing+=(fuse3)
     if ! "$python" -c 'import ctypes.util, sys; sys.exit(not ctypes.util.find_library("fuse"))'; then
@@ -77,15 +83,17 @@ make_venv() {
         "$python" -m venv --clear "$venv"
     fi
     local target=$root
-    [ "$extra" = test ] && target="$root[test]"
+    [ "$extra" = demo ] || target="$root[$extra]"
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$target"
     printf '%s\n' "$want" >"$stamp"
-    # The tests' packages include the demo's.
-    [ "$extra" = test ] && printf '%s\n' "$want" >"$venv/.made-for-demo"
+    # The tests' packages include the demo's and the application's, and those the demo's.
+    [ "$extra" = test ] && printf '%s\n' "$want" >"$venv/.made-for-app"
+    [ "$extra" != demo ] && printf '%s\n' "$want" >"$venv/.made-for-demo"
     return 0
 }
 
 setup() {
+    local purpose=$1
     find_python
     exec 9<"$root"
     flock 9
