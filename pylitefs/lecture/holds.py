@@ -117,11 +117,13 @@ class Holds:
         return next(iter(self.on(node)), None)
 
     def _key(self, held: Held) -> tuple[object, ...]:
+        own = held.pid == 0 or held.applier
         return (
             held.born,
             self._order.get(held.node, len(self._order)),
-            held.pid == 0 or held.applier,
-            self._order.get(held.peer, len(self._order)),
+            own,
+            0 if own else held.pid,
+            self._order.get(held.peer, len(self._order)) if held.peer else -1,
             held.database,
             held.name,
             held.seq,

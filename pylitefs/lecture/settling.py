@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SETTLE_S = 10.0
 UP_S = 30.0
-_PAUSE_S = 0.002
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.002, 0.02
 
 
 class Settling:
@@ -29,6 +29,7 @@ class Settling:
         """Return when all is held or quiet. LessonError, saying what is still going on, after `seconds`."""
         deadline = time.monotonic() + seconds
         marks: dict[Link, int] = {}
+        pause = _FIRST_PAUSE_S
         while True:
             self._director.check_open()
             self._director.refresh()
@@ -36,7 +37,8 @@ class Settling:
                 return
             if time.monotonic() > deadline:
                 raise LessonError(f"after {seconds:g} s it still goes on: {self._going_on()}")
-            time.sleep(_PAUSE_S)
+            time.sleep(pause)
+            pause = min(pause * 1.3, _LAST_PAUSE_S)
 
     def wait_up(self, node: ClusterNode, seconds: float = UP_S) -> bool:
         """Wait until a node that was started serves, is held on the way, or has ended; whether it serves.
