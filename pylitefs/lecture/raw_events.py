@@ -53,7 +53,7 @@ def read_items(found: object) -> list[RawItem]:
         if not isinstance(one, dict):
             continue
         try:
-            data = base64.b64decode(one.get("data") or b"")
+            data = base64.b64decode(one.get("data") or b"", validate=True)
             offset, size = int(one.get("offset") or 0), int(one.get("size") or 0)
         except (binascii.Error, ValueError, TypeError):
             continue

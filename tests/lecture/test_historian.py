@@ -284,6 +284,16 @@ def test_what_a_restarted_lecture_did_not_see_can_be_learned(served: Served) -> 
     assert_xor_holds(told.last("ltx.commit"), before, database.pos)
 
 
+def test_a_position_that_was_asked_for_says_what_an_event_would(served: Served, told: Told) -> None:
+    db = served.connect("a.db", "page_size=512")
+    db.execute("CREATE TABLE t AS SELECT randomblob(3000)")
+    changes = told.historian.position("n1", "a.db", Pos(9, 1 << 63), 2, "truncate")
+    assert changes["db/n1/a.db/txid"] == 9
+    assert changes["db/n1/a.db/checksum"] == "8000000000000000"
+    assert changes["db/n1/a.db/mode"] == "truncate"
+    assert changes["page/n1/a.db/3"] is None
+
+
 def test_every_change_of_the_state_has_a_known_key(served: Served, told: Told) -> None:
     db = served.connect("a.db", "page_size=512")
     db.execute("CREATE TABLE t (x)")
