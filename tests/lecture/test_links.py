@@ -121,7 +121,7 @@ def test_what_is_on_its_way_is_counted(link: Link) -> None:
     assert link.taken == 8
 
 
-def test_a_cut_way_ends_connections_at_once_and_new_ones_too_until_it_is_healed(link: Link, echo: Echo) -> None:
+def test_a_cut_way_ends_connections_and_new_ones_too_until_it_is_healed(link: Link, echo: Echo) -> None:
     with connect(link) as one:
         one.sendall(b"x")
         assert receive(one, 1) == b"x"
