@@ -198,7 +198,8 @@ export class Diagram {
     const entry = this._history.entries[index];
     if (!entry.node || !["event", "sql", "fault", "error"].includes(entry.kind)) return;
     const [shape, name, letter] = signOf(entry);
-    const size = Math.min(this._rem * 0.62, Math.max(3, this._gap * 0.46)) * (index === this.hovered ? 1.3 : 1);
+    const weight = letter === "L" ? 0.62 : 1; // there are many locks
+    const size = weight * Math.min(this._rem * 0.62, Math.max(3, this._gap * 0.46)) * (index === this.hovered ? 1.3 : 1);
     const x = this._x(index);
     const y = this._y(entry.node);
     pen.globalAlpha = index > this._at ? 0.35 : 1;

@@ -38,6 +38,21 @@ class TimedValue {
 
 const TOLD = new Set(["event", "sql", "fault", "error", "note", "question", "answer", "prose"]);
 
+const DULL_FRAMES = new Set(["ready", "heartbeat", "end"]);
+
+/** How much an entry says about its stretch. */
+function weightOf(entry, held) {
+  if (["question", "answer", "note", "error"].includes(entry.kind)) return 9;
+  if (entry.kind === "fault") return entry.name === "stop" ? 3 : 8;
+  if (held) return 7;
+  if (entry.name === "catchup.decide") return /snapshot/i.test(entry.text) ? 6 : 3;
+  if (entry.name === "pos.advance" || entry.name.startsWith("recovery.") || entry.name === "tx.rollback") return 5;
+  if (entry.kind === "sql") return 4;
+  if (entry.name.startsWith("lock.")) return 1;
+  if (entry.frame && DULL_FRAMES.has(entry.frame.kind.toLowerCase())) return 1;
+  return 2;
+}
+
 export class History {
   constructor() {
     this.header = { title: "", sections: [], steps: [] };
@@ -69,6 +84,9 @@ export class History {
     const index = this.entries.length;
     this.entries.push(entry);
     if (entry.stop) this.stops.push(index);
+    else if (entry.name === "expect" && this.stops[this.stops.length - 1] === index - 1) {
+      this.stops[this.stops.length - 1] = index; // what is expected after a step belongs to it
+    }
     for (const [key, value] of Object.entries(entry.set)) {
       if (!this._state.has(key)) this._state.set(key, new TimedValue());
       this._state.get(key).put(index, value);
@@ -197,34 +215,28 @@ export class History {
     return found < 0 ? Math.min(0, this.length - 1) : this.stops[found];
   }
 
-  /** The entry to tell of at `index`: the last of its stretch that says what happened. */
+  /** The entry to tell of at `index`: of its stretch the one that says most, as what is held now. */
   told(index) {
-    const from = this.stretchStart(index);
-    for (let at = index; at >= from; at--) {
+    let best = index;
+    let weight = 0;
+    for (let at = index; at >= this.stretchStart(index); at--) {
       const entry = this.entries[at];
-      if (TOLD.has(entry.kind) && entry.text) return at;
+      if (!TOLD.has(entry.kind) || !entry.text) continue;
+      const list = this.value(`node/${entry.node}/held`, index) || [];
+      const found = weightOf(entry, entry.kind === "event" && list.some((one) => one.name === entry.name));
+      if (found > weight) [best, weight] = [at, found];
     }
-    return index;
+    return best;
   }
 
-  /** The index of the question open after entry `index`, or -1. */
+  /** The index of the question to show after entry `index`: an open one, or one answered just now; or -1. */
   questionAt(index) {
     const found = lastAtMost(this._questions, index);
-    if (found < 0) return -1;
-    return this.entries[this._questions[found]].set.question ? this._questions[found] : -1;
-  }
-
-  /** The answer of the question that was asked at entry `index`: from the entry that revealed it. */
-  answerOf(index) {
-    const asked = this.entries[index].set.question;
-    if (asked.answer !== null && asked.answer !== undefined) return asked;
-    for (const at of this._questions) {
-      if (at <= index) continue;
-      const found = this.entries[at].set.question;
-      if (found && found.text === asked.text && found.answer !== null) return found;
-      if (found && found.text !== asked.text) return null;
-    }
-    return null;
+    const at = found < 0 ? -1 : this._questions[found];
+    const question = at < 0 ? null : this.entries[at].set.question;
+    if (!question) return -1;
+    const answered = question.answer !== null && question.answer !== undefined;
+    return answered && at < this.stretchStart(index) ? -1 : at;
   }
 
   /** The index of the lesson's command that was run last, -1 before the first. */

@@ -11,9 +11,12 @@ export function commandText(step) {
 export function drawLesson(proseBox, stepsBox, history, at, view, on) {
   const { sections, steps, summary } = history.header;
   const done = history.step(at);
-  const current = steps[done] || steps[0];
+  const told = at < 0 ? -1 : history.entries[history.told(at)].step;
+  const marked = told >= 0 && told <= done ? told : done;
+  const current = steps[marked] || steps[0];
   const which = current ? current.section : 0;
-  const section = sections[which];
+  const heading = sections[which] && sections[which].heading;
+  const section = sections.slice(0, which + 1).reverse().find((one) => one.html && one.heading === heading) || sections[which];
   const shown = `${which}:${section ? section.html : ""}`;
   if (proseBox.dataset.shown !== shown) {
     proseBox.dataset.shown = shown;
@@ -25,21 +28,22 @@ export function drawLesson(proseBox, stepsBox, history, at, view, on) {
   }
   const following = steps.find((step) => step.index === done + 1);
   fill(stepsBox,
-    steps.filter((step) => step.section === which).map((step) => stepItem(step, done, view, on)),
+    steps.filter((step) => step.section === which).map((step) => stepItem(step, marked, done, view, on)),
     following && following.section !== which
       ? h("li", { class: "coming" }, "then: ", sections[following.section].heading || "on") : null,
     !following && steps.length ? h("li", { class: "coming" }, "the end of the lesson") : null);
-  const marked = stepsBox.querySelector(".is-current");
-  if (marked) keepInViewOf(stepsBox, marked);
+  const item = stepsBox.querySelector(".is-next") || stepsBox.querySelector(".is-current");
+  if (item) keepInViewOf(stepsBox, item);
 }
 
-function stepItem(step, done, view, on) {
-  const state = step.index < done ? "is-done" : step.index === done ? "is-current" : step.index === done + 1 ? "is-next" : "";
+function stepItem(step, marked, done, view, on) {
+  const state = step.index === marked ? "is-current" : step.index <= done ? "is-done" : step.index === done + 1 ? "is-next" : "";
   const words = { "is-done": "done: ", "is-current": "now: ", "is-next": "next: " }[state] || "";
   const verb = commandText(step).split(/\s/)[0];
   return h("li", { class: state, "aria-current": state === "is-current" ? "step" : null },
     h("span", { class: "number" }, String(step.index + 1)),
     h("span", { class: "offscreen" }, words),
+    verb === "expect" && step.index <= done ? h("span", { class: "holds", "data-tip": "it is so" }, "✓") : null,
     h("code", { class: verb === "expect" ? "expect" : "" }, commandText(step)),
     view.live
       ? h("button", { type: "button", class: "again", "data-focus": `again-${step.index}`,
@@ -59,7 +63,7 @@ export function drawCaption(toldBox, aloneBox, history, at) {
     fill(toldBox,
       entry && (entry.kind === "event" || entry.kind === "fault" || entry.kind === "sql" || entry.kind === "error")
         ? h("span", { class: `chip kind-${entry.kind}` }, `${entry.node ? `${entry.node} ` : ""}${entry.name || entry.kind}`) : null,
-      " ", sentence(text), entry && entry.who ? h("span", { class: "who" }, ` ${entry.who}`) : null);
+      " ", sentence(text), entry && entry.who && !text.includes(entry.who) ? h("span", { class: "who" }, ` ${entry.who}`) : null);
   }
   const others = entry ? othersOf(history, at) : 0;
   fill(aloneBox,

@@ -19,7 +19,8 @@ export function drawStage(box, history, at, from, view) {
   const nodes = history.nodes(at);
   const lit = litPages(history, from, at);
   const cards = nodes.map((node) => nodeCard(history, node, at, lit, view));
-  const lanes = h("div", { class: "lanes", "aria-hidden": "true" });
+  const linked = nodes.some((node) => history.value(`node/${node}/link`, at));
+  const lanes = h("div", { class: `lanes${linked ? "" : " none"}`, "aria-hidden": "true" });
   if (!nodes.length) {
     fill(box, h("p", { class: "empty" }, view.live ? "No nodes yet: Next starts them." : "No nodes yet."));
     return;
@@ -88,7 +89,9 @@ function databaseView(history, node, database, at, lit) {
       get("mode") ? h("span", { class: "mode" }, get("mode")) : null,
       h("span", { class: "txid", "data-tip": `Position: TXID ${txid ?? 0}, checksum ${checksum || "none"}` },
         "TXID ", h("b", null, String(txid ?? 0))),
-      checksum ? h("code", { class: "checksum" }, `${checksum.slice(0, 4)}…${checksum.slice(-4)}`) : null),
+      checksum ? h("code", { class: "checksum" }, `${checksum.slice(0, 4)}…${checksum.slice(-4)}`) : null,
+      othersThatDiffer(history, node, database, at).map((other) =>
+        h("span", { class: "differs", "data-tip": `${node} and ${other} have the same TXID and different checksums` }, `≠ ${other}`))),
     pageGrid(history, node, database, at, lit, get("pages") || 0),
     locks.length
       ? h("div", { class: "locks" }, locks.map((lock) =>
@@ -96,6 +99,14 @@ function databaseView(history, node, database, at, lit) {
           "data-tip": `${lock.who} holds ${lock.lock} for ${lock.kind === "write" ? "writing" : "reading"}` },
         h("span", { class: "sign" }, lock.kind === "write" ? "■ " : "□ "), lock.lock, " ", h("i", null, lock.who))))
       : null);
+}
+
+/** The nodes at the same TXID whose checksum is another: they have another history. */
+function othersThatDiffer(history, node, database, at) {
+  const get = (one, what) => history.value(`db/${one}/${database}/${what}`, at);
+  const txid = get(node, "txid");
+  return history.nodes(at).filter((other) =>
+    other !== node && txid && get(other, "txid") === txid && get(other, "checksum") !== get(node, "checksum"));
 }
 
 function lagView(history, node, database, at, named) {
