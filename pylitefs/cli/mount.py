@@ -5,6 +5,7 @@ ends it cleanly: one path, `Node.stop()`, which unmounts. A signal is the applic
 """
 
 import contextlib
+import gc
 import logging
 import os
 import queue
@@ -95,8 +96,12 @@ def mount(
 
     def make_node() -> "Node":
         # Here and not above: a wrong config file is told without loading (or missing) libfuse.
+        # What is loaded stays for good: the garbage collector need never look at it, now or in a commit.
+        gc.disable()
         from pylitefs.node import Node
 
+        gc.freeze()
+        gc.enable()
         return Node(
             config,
             tracer=tracer,
