@@ -27,6 +27,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out.add("fuse")
     if os.environ.get("PYLITEFS_NO_BROWSER") == "1":
         left_out.add("browser")
+    if os.environ.get("PYLITEFS_NO_NGINX") == "1":
+        left_out.add("nginx")
     if not config.getoption("--full"):
         left_out.add("full")
     deselected = [item for item in items if any(mark.name in left_out for mark in item.iter_markers())]
