@@ -1,0 +1,79 @@
+"""docs/lessons.md and docs/teaching.md: the example runs, every lesson is in the plan, the lines are right."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from pylitefs.cli.main import cli
+from pylitefs.lecture import lesson
+from pylitefs.lecture.session import run_headless
+
+ROOT = Path(__file__).resolve().parents[2]
+LESSONS = (ROOT / "docs" / "lessons.md").read_text()
+TEACHING = (ROOT / "docs" / "teaching.md").read_text()
+DOCKERFILE = (ROOT / "demo" / "lecture.Dockerfile").read_text()
+
+
+@pytest.mark.fuse
+def test_the_example_in_the_page_is_a_lesson_that_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [example] = re.findall(r"^````markdown\n(.*?)^````$", LESSONS, re.MULTILINE | re.DOTALL)
+    found = lesson.read("example", example)
+    assert run_headless(found, lambda entry, dumps: None, tmp_path) == 0, capsys.readouterr().err
+
+
+def test_the_plan_names_every_lesson_in_order() -> None:
+    table = TEACHING.partition("## The lessons")[2].partition("## Fifty minutes")[0]
+    assert tuple(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)) == lesson.names()
+
+
+def test_the_fifty_minutes_are_fifty_at_most() -> None:
+    plan = TEACHING.partition("## Fifty minutes")[2].partition("###")[0]
+    begins = [int(minute) for minute in re.findall(r"^\| (\d+) \|", plan, re.MULTILINE)]
+    assert begins == sorted(set(begins))
+    assert begins[0] == 0
+    assert begins[-1] < 50
+
+
+def test_lessons_and_headings_that_the_pages_name_exist() -> None:
+    for page in (LESSONS, TEACHING):
+        for name in re.findall(r"\(`([a-z-]+)`\)", page):
+            assert name in lesson.names()
+    headings = {one.heading for name in lesson.names() for one in lesson.load(name).sections}
+    for heading in re.findall(r"up to “([^”]+)”", TEACHING):
+        assert heading in headings
+
+
+def lecture_lines() -> list[str]:
+    """What is typed on other systems, and cannot be run here."""
+    blocks = re.findall(r"^```\n(.*?)^```$", TEACHING, re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+def test_the_lines_for_a_container_are_those_of_the_dockerfile() -> None:
+    joined = re.sub(r" \\\n# +", " ", DOCKERFILE)
+    docker = [line for line in lecture_lines() if line.startswith("docker ")]
+    assert len(docker) == 3
+    for line in docker:
+        assert line in joined
+
+
+def test_the_lines_for_other_systems_have_options_that_exist() -> None:
+    """Behind `demo/lecture` and the image stands `pylitefs lecture`; its arguments are parsed as there."""
+    lecture = cli.get_command(click.Context(cli), "lecture")
+    assert lecture is not None
+    found = 0
+    for line in lecture_lines():
+        program, _, rest = line.rpartition("demo/lecture ")
+        if "pylitefs-lecture " in line and "docker run" in line:
+            program, _, rest = line.rpartition("pylitefs-lecture ")
+        if not program and not line.startswith("demo/lecture"):
+            continue
+        context = lecture.make_context("lecture", shlex.split(rest))
+        assert context.params["lesson"] in lesson.names()
+        found += 1
+    assert found == 3
