@@ -175,7 +175,7 @@ class Writer:
         if self._packed:
             self._packed.write(text)
         else:
-            self._file.write(text.encode())
+            self._file.write(_encoded(text))
             self._file.flush()
 
     @contextmanager
@@ -190,7 +190,7 @@ class Writer:
         with self._lock, self._told():
             if self._packed and not self._file.closed:
                 # Without a time in it, equal runs give equal files.
-                self._file.write(gzip.compress(self._packed.getvalue().encode(), mtime=0))
+                self._file.write(gzip.compress(_encoded(self._packed.getvalue()), mtime=0))
             self._file.close()
 
     def __enter__(self) -> "Writer":
@@ -200,6 +200,11 @@ class Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _encoded(text: str) -> bytes:
+    # What SQLite or a file's name gave need not be Unicode; such a thing must not end the recording.
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _without_mounts(line: Json) -> Json:
@@ -248,6 +253,10 @@ def _unpacked(data: bytes, name: str) -> tuple[bytes, bool]:
     return found, not unpacker.eof and len(found) <= MAX_BYTES
 
 
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
 def _is_json(line: bytes) -> bool:
     try:
         json.loads(line)
@@ -291,7 +300,7 @@ class _Reader:
 
     def _object(self, line: bytes) -> Json:
         try:
-            found = json.loads(line)
+            found = json.loads(line, parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
             raise self._wrong(f"not JSON ({error})") from None
         if not isinstance(found, dict):

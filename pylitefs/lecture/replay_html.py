@@ -35,7 +35,7 @@ def page(recording: Recording) -> bytes:
 
 def _packed(recording: Recording) -> str:
     text = "".join(f"{to_line(line)}\n" for line in recording.lines())
-    return base64.b64encode(gzip.compress(text.encode("utf-8", "surrogateescape"), mtime=0)).decode()
+    return base64.b64encode(gzip.compress(text.encode("utf-8", "surrogatepass"), mtime=0)).decode()
 
 
 def _smaller_and_smaller(recording: Recording) -> Iterator[Recording]:

@@ -9,13 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pylitefs.lecture import lesson as lessons
 from pylitefs.lecture import recording
 from pylitefs.lecture.model import Json, state_at, to_line
 from pylitefs.lecture.recording import Head, HeadSection, Recording, RecordingError, Writer, read, read_bytes
+from pylitefs.lecture.replay_html import MAX_BYTES, page
 from pylitefs.lecture.safe_html import why_not_prose
 from tests.lecture.sample_run import HEAD, JOURNAL, entries
 from tests.lecture.sample_run import recording as sample
+
+MAKE = "make it with `pylitefs lecture {0} --headless --record pylitefs/lecture/recordings/{0}.jsonl.gz`"
 
 
 def write(path: Path, hidden: Path | None = None) -> Path:
@@ -165,6 +171,41 @@ def test_a_damaged_gzip_file_and_one_too_long_are_refused(monkeypatch: pytest.Mo
         read_bytes(gzip.compress(bytes(100_000)), "bomb.gz")
 
 
+@given(st.data())
+def test_whatever_is_done_to_a_recording_it_is_read_or_refused(data: st.DataObject) -> None:
+    """A byte changed, a piece taken out or put in: a Recording or a RecordingError, and nothing else."""
+    lines = bytearray(as_bytes(LINES))
+    at = data.draw(st.integers(0, len(lines)))
+    length = data.draw(st.integers(0, 40))
+    lines[at : at + length] = data.draw(
+        st.binary(max_size=8) | st.sampled_from([b"NaN", b"null", b"[]", b"{}", b"-1", b"1e999", b"\n", b'"'])
+    )
+    try:
+        assert isinstance(read_bytes(bytes(lines), "run"), Recording)
+    except RecordingError as error:
+        assert str(error).startswith("run")
+
+
+@given(st.recursive(st.none() | st.integers() | st.text(max_size=3), st.lists, max_leaves=5), st.data())
+def test_whatever_a_field_holds_it_is_read_or_refused(value: object, data: st.DataObject) -> None:
+    lines = json.loads(json.dumps(LINES))
+    line = data.draw(st.sampled_from(lines))
+    inner = next(iter(line.values())) if len(line) == 1 else line
+    inner[data.draw(st.sampled_from(sorted(inner)))] = value
+    try:
+        read_bytes(as_bytes(lines), "run")
+    except RecordingError as error:
+        assert str(error).startswith("run")
+
+
+def test_text_that_is_no_unicode_does_not_end_a_recording(tmp_path: Path) -> None:
+    odd = replace(entries()[0], text="n1> \udcff and \ud800")
+    with Writer(tmp_path / "run.jsonl", HEAD) as writer:
+        writer.emit(odd)
+    assert read(tmp_path / "run.jsonl").entries[0].text == odd.text
+    assert page(read(tmp_path / "run.jsonl"))
+
+
 def test_what_a_newer_pylitefs_says_besides_is_passed_over() -> None:
     found = read_bytes(changed(4, lambda it: it["entry"].update(more=1)), "run.jsonl")
     assert len(found.entries) == 5
@@ -220,6 +261,33 @@ import pylitefs.cli.lecture
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", lessons.names())
+def test_every_lesson_has_a_recording_of_this_format_with_its_own_steps(name: str) -> None:
+    """All anew: pylitefs lecture --headless --record pylitefs/lecture/recordings"""
+    assert name in recording.packaged(), f"no recording of {name}: {MAKE.format(name)}"
+    found = recording.open_recording(name)
+    is_same = replace(found.head, pylitefs="") == replace(Head.of(lessons.load(name)), pylitefs="")
+    assert is_same, f"{name} has changed since it was recorded: {MAKE.format(name)}"
+    assert not found.is_cut
+    assert not [entry for entry in found.entries if entry.kind == "error"]
+    assert found.entries[-1].step == len(found.head.steps) - 1, "it goes to the end"
+    told = {entry.step for entry in found.entries}
+    assert told >= set(range(len(found.head.steps))), "every step has left something"
+
+
+def test_the_packaged_recordings_are_small_and_of_lessons_only() -> None:
+    assert set(recording.packaged()) <= set(lessons.names())
+    folder = Path(recording.__file__).parent / "recordings"
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 2_000_000
+
+
+@pytest.mark.parametrize("name", recording.packaged())
+def test_a_packaged_recording_is_a_page_with_all_its_bytes(name: str) -> None:
+    html = page(recording.open_recording(name))
+    assert len(html) <= MAX_BYTES
+    assert b"are left out, so that this page stays" not in html
 
 
 def test_a_head_without_sections_and_steps_is_fine() -> None:
