@@ -254,7 +254,7 @@ class Director:
 
     def _end_cluster(self) -> None:
         stage, self.stage = self.stage, None
-        self.shells.kill()
+        self.shells.forget()
         if stage is not None:
             stage.destroy()
         self.chronicle.drain()

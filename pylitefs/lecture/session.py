@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pylitefs.errors import LessonError, PylitefsError
-from pylitefs.lecture.commands import Ask, Command, Expect
+from pylitefs.lecture.commands import Ask, Command, Expect, MakeCluster
 from pylitefs.lecture.director import Director
 from pylitefs.lecture.grammar import parse
 from pylitefs.lecture.lesson import Lesson, Step
@@ -46,6 +46,8 @@ class Session:
         self._base_dir = base_dir
         self._emit = emit
         self._free: list[_Free] = []
+        self._failed: set[int] = set()
+        """Steps that have failed."""
         self._lock = threading.RLock()
         self._closed = False
         self._director = Director(base_dir, emit)
@@ -93,23 +95,23 @@ class Session:
             self._free.append(_Free(self.position, command))
 
     def again(self, step: int) -> None:
-        """A new cluster, and all that was done before `step` (its index) again: then `position` is `step`.
+        """A new cluster, and all that was done on it before `step` (an index) again; `position` is `step` then.
 
-        A question among it is answered; LessonError if something cannot be done again.
+        The history begins anew, with the last `cluster` before that step; a question on the way is answered.
+        LessonError if something cannot be done again.
         """
         with self._lock:
             if not 0 <= step <= len(self.steps):
                 raise LessonError(f"the lesson has steps 0 to {len(self.steps)}, and no {step}")
-            free = [one for one in self._free if one.before < step]
+            self._free = [one for one in self._free if one.before < step]
             self._director.begin_again()
-            self.position, self.question, self._free = 0, None, []
+            self.question = None
+            self.position = start = max((n for n in range(step) if self._makes_cluster(n)), default=0)
             while self.position < step:
-                self._do_free(free)
-                command = self.steps[self.position].command
-                self._do_step()
-                if isinstance(command, Ask):
-                    self._reveal(None)
-            self._free = free
+                for one in self._free:
+                    if start < one.before == self.position:
+                        self._director.do(one.command)
+                self._do_again()
 
     def close(self) -> None:
         """Release everything and end every process and mount. Also while another call is under way."""
@@ -121,10 +123,19 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _do_free(self, free: list[_Free]) -> None:
-        for one in free:
-            if one.before == self.position:
-                self._director.do(one.command)
+    def _makes_cluster(self, step: int) -> bool:
+        return isinstance(self.steps[step].command, MakeCluster)
+
+    def _do_again(self) -> None:
+        """A step of a replay: what failed before, as after a fault, may fail again."""
+        step = self.position
+        try:
+            self._do_step()
+        except LessonError:
+            if step not in self._failed:
+                raise
+        if self.question is not None:
+            self._reveal(None)
 
     def _do_step(self) -> None:
         step = self.steps[self.position]
@@ -137,6 +148,7 @@ class Session:
         try:
             self._director.do(step.command)
         except PylitefsError as error:
+            self._failed.add(step.index)
             where = f"{self.lesson.name}, line {step.line}, `{step.text.splitlines()[0]}`: {error}"
             raise type(error)(where) from error
 

@@ -25,6 +25,8 @@ class Shells:
         self._director = director
         self._shells: dict[tuple[str, str], Shell] = {}
         self._observers: dict[str, Shell] = {}
+        self._gone: dict[tuple[str, str], Shell] = {}
+        """Shells that ended with their nodes, for what they said last."""
         self._ended: list[Shell] = []
         self._names: dict[int, str] = {}
         self.observers: set[int] = set()
@@ -65,7 +67,9 @@ class Shells:
         return f"sql/{shell.name}", shell.name.partition("/")[0]
 
     def find(self, node: str, connection: str = "") -> Shell | None:
-        return self._shells.get((node, connection or FIRST))
+        """A shell, also one that ended with its node."""
+        key = (node, connection or FIRST)
+        return self._shells.get(key) or self._gone.get(key)
 
     def running(self) -> list[Shell]:
         return [shell for shell in self._shells.values() if shell.is_running]
@@ -121,9 +125,16 @@ class Shells:
                 if ran and shells is self._shells and self._director.stage is not None:
                     self._tell_end(shell)
                 self._ended.append(shell)
+        self._gone |= {key: one for key, one in self._shells.items() if node in ("", key[0])}
         self._shells = {key: one for key, one in self._shells.items() if node not in ("", key[0])}
         self._observers = {name: one for name, one in self._observers.items() if node not in ("", name)}
         self._reap()
+
+    def forget(self) -> None:
+        """A new cluster: nobody asks what the old one's shells said."""
+        self.kill()
+        self._gone.clear()
+        self._names.clear()
 
     def tell_to_end(self) -> None:
         for shell in (*self._shells.values(), *self._observers.values()):

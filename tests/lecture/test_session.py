@@ -1,0 +1,200 @@
+"""A lesson under way: next, answers, what a person does in between, and again from any step."""
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from pylitefs.cluster import is_mounted
+from pylitefs.errors import ExpectError, LessonError
+from pylitefs.lecture import lesson
+from pylitefs.lecture.model import Dump, Entry, state_at
+from pylitefs.lecture.session import Session, run_headless
+
+pytestmark = pytest.mark.fuse
+
+TEXT = """# A lesson
+
+For tests.
+
+## First
+
+```lesson
+cluster replicas 1
+sql n1 CREATE TABLE t(a); INSERT INTO t VALUES (1)
+expect n2 at 2
+pause without lock
+sql n1 INSERT INTO t VALUES (2)
+```
+
+## Then
+
+```lesson
+ask What does a reader on n2 see?
+  + one row
+  - two rows
+  = Nothing was sent.
+run-to ltx.commit
+expect n1 waits
+run
+expect n2 sql "SELECT count(*) FROM t" = 2
+note That is all.
+```
+"""
+
+
+class Run:
+    """A session, and what it has told since its history began."""
+
+    def __init__(self, base_dir: Path, text: str = TEXT) -> None:
+        self.base_dir = base_dir
+        self.entries: list[Entry] = []
+        self.session = Session(lesson.read("test", text), base_dir, self.emit)
+
+    def emit(self, entry: Entry, dumps: Sequence[Dump]) -> None:
+        if entry.seq == 0:
+            self.entries.clear()
+        assert entry.seq == len(self.entries)
+        self.entries.append(entry)
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.session.close()
+        assert not any(is_mounted(path) for path in self.base_dir.glob("n*/mnt"))
+
+
+def test_next_does_a_step_and_what_is_expected_of_it(tmp_path: Path) -> None:
+    with Run(tmp_path) as run:
+        session = run.session
+        positions = []
+        while session.next():
+            positions.append(session.position)
+            assert run.entries[-1].step < session.position
+        # `expect` lines go with the step before them, and a question takes two: to ask and to answer.
+        assert positions == [1, 3, 4, 5, 6, 6, 8, 10, 11]
+        assert session.ended and not session.next()
+        stops = [entry.name for entry in run.entries if entry.stop]
+        assert stops[-2:] != ["expect", "expect"] and "expect" not in stops
+        assert run.entries[-1].kind == "note" and run.entries[-1].text == "That is all."
+        assert state_at(run.entries)["lesson/step"] == 10
+
+
+def test_a_question_is_open_until_it_is_answered_and_nothing_skips_it(tmp_path: Path) -> None:
+    with Run(tmp_path) as run:
+        session = run.session
+        with pytest.raises(LessonError, match="no question is open"):
+            session.answer(0)
+        while session.question is None:
+            session.next()
+        asked = state_at(run.entries)["question"]
+        assert asked == {
+            "text": "What does a reader on n2 see?",
+            "choices": ["one row", "two rows"],
+            "answer": None,
+            "why": "",
+        }
+        with pytest.raises(LessonError, match="2 choices, and no 3"):
+            session.answer(2)
+        session.answer(1)
+        assert run.entries[-1].kind == "answer" and run.entries[-1].text.startswith("No: one row")
+        told = state_at(run.entries)["question"]
+        assert told["answer"] == 0 and told["why"] == "Nothing was sent."
+        assert session.position == 6 and session.question is None
+
+
+def test_a_person_can_do_more_and_again_does_it_too_but_only_before_that_step(tmp_path: Path) -> None:
+    with Run(tmp_path) as run:
+        session = run.session
+        session.next()
+        session.next()
+        session.do("sql n1 INSERT INTO t VALUES (7)")
+        session.next()
+        session.do("kill n2")
+        began = time.monotonic()
+        session.again(4)
+        assert time.monotonic() - began < 5 * _slack()
+        state = state_at(run.entries)
+        assert session.position == 4 and state["mode"] == "paused"
+        assert state["db/n1/data.db/txid"] == 3 and state["node/n2/role"] == "replica"
+        session.again(3)
+        assert session.position == 3 and state_at(run.entries)["db/n1/data.db/txid"] == 2
+
+
+def _slack() -> float:
+    """The five seconds are for a machine that does nothing else."""
+    return max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+def test_again_to_the_end_gives_the_same_history(tmp_path: Path) -> None:
+    with Run(tmp_path) as run:
+        while run.session.next():
+            pass
+        first = [(one.step, one.kind, one.name, one.node) for one in run.entries if one.kind != "event"]
+        run.session.again(len(run.session.steps))
+        assert [
+            (one.step, one.kind, one.name, one.node) for one in run.entries if one.kind != "event"
+        ] == first
+        assert run.session.ended
+
+
+def test_only_what_came_since_the_last_cluster_is_done_again(tmp_path: Path) -> None:
+    text = TEXT.replace("note That is all.", "cluster replicas 0\nnote That is all.")
+    with Run(tmp_path, text) as run:
+        run.session.again(12)
+        assert [one.name for one in run.entries if one.kind in ("command", "note")] == ["cluster", "note"]
+        assert state_at(run.entries)["nodes"] == ["n1"]
+
+
+def test_a_step_that_fails_counts_as_done_and_names_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pylitefs.lecture.expect.check.__defaults__", (0.1,))
+    with Run(tmp_path, TEXT.replace("expect n2 at 2", "expect n2 at 9")) as run:
+        run.session.next()
+        with pytest.raises(
+            ExpectError, match="test, line 10, `expect n2 at 9`: n2 is at TXID 2 and not at 9"
+        ):
+            run.session.next()
+        assert run.entries[-1].kind == "error" and run.session.position == 3
+        run.session.again(3)
+        run.session.next()
+
+
+def test_a_lesson_can_be_closed_while_a_step_is_under_way(tmp_path: Path) -> None:
+    failed: list[Exception] = []
+    with Run(tmp_path, TEXT.replace("expect n2 at 2", "expect n2 at 9")) as run:
+        run.session.next()
+
+        def go_on() -> None:
+            try:
+                run.session.next()
+            except LessonError as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=go_on)
+        thread.start()
+        while not any(entry.name == "sql" for entry in run.entries):
+            time.sleep(0.01)
+        began = time.monotonic()
+        run.session.close()
+        assert time.monotonic() - began < 8
+        thread.join(5)
+        assert not thread.is_alive() and "the lecture is closed" in str(failed[0])
+
+
+def test_headless_tells_by_its_exit_code_whether_the_lesson_is_true(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pylitefs.lecture.expect.check.__defaults__", (0.5,))
+    entries: list[Entry] = []
+    good = "# A\n\nB.\n\n## C\n\n```lesson\ncluster replicas 0\nexpect n1 role primary\n```\n"
+    assert run_headless(lesson.read("good", good), lambda entry, dumps: entries.append(entry)) == 0
+    assert entries and not capsys.readouterr().err
+    bad = lesson.read("bad", good.replace("primary", "replica"))
+    assert run_headless(bad, lambda entry, dumps: None, tmp_path) == 1
+    assert "bad, line 9, `expect n1 role replica`: n1 is primary" in capsys.readouterr().err
