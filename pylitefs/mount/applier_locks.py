@@ -16,12 +16,11 @@ import contextlib
 import errno
 import fcntl
 import os
-import struct
 import threading
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from pylitefs.mount.kernel_locks import program_of
+from pylitefs.mount.kernel_locks import F_OFD_GETLK, F_OFD_SETLK, FLOCK, program_of
 from pylitefs.sqlite.locks import (
     PENDING_BYTE,
     RESERVED_BYTE,
@@ -34,12 +33,6 @@ from pylitefs.sqlite.locks import (
     WAL_WRITE_LOCK,
     lock_name,
 )
-
-F_OFD_GETLK = 36
-F_OFD_SETLK = 37
-_FLOCK = struct.Struct("hhqqi4x")
-"""struct flock: l_type, l_whence, l_start, l_len, l_pid (which must be 0 here)."""
-
 
 CLOSING = threading.Lock()
 """Held while SQLite itself is at work in this process: closing any descriptor of a file would end SQLite's
@@ -86,7 +79,7 @@ class LockFile:
         """
         kind = fcntl.F_WRLCK if exclusive else fcntl.F_RDLCK
         try:
-            fcntl.fcntl(self.fd, F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, what.start, what.length, 0))
+            fcntl.fcntl(self.fd, F_OFD_SETLK, FLOCK.pack(kind, os.SEEK_SET, what.start, what.length, 0))
         except OSError as error:
             if error.errno in (errno.EAGAIN, errno.EACCES):
                 return False
@@ -95,14 +88,12 @@ class LockFile:
 
     def is_held_exclusively(self, what: Range) -> bool:
         """Whether another holder has exclusively what a reader would want. Takes no lock itself."""
-        question = _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, what.start, what.length, 0)
+        question = FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, what.start, what.length, 0)
         answer = fcntl.fcntl(self.fd, F_OFD_GETLK, question)
-        return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+        return bool(FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
 
     def unlock(self, what: Range) -> None:
-        fcntl.fcntl(
-            self.fd, F_OFD_SETLK, _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, what.start, what.length, 0)
-        )
+        fcntl.fcntl(self.fd, F_OFD_SETLK, FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, what.start, what.length, 0))
 
     def try_shared(self) -> bool:
         """SQLite's way to a SHARED lock: not past a writer that waits with PENDING."""

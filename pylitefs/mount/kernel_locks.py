@@ -1,11 +1,18 @@
-"""Who asks, and what it has locked on this mount: told from /proc, for the locks are the kernel's.
+"""The kernel's locks: how one open file description asks for them, and what /proc tells of everybody's.
 
 The rule: nothing here calls into the mount, so it may be asked within a callback, where the kernel holds
-the directory. For rare calls: `/proc/locks` lists every lock of the machine.
-Format: https://man7.org/linux/man-pages/man5/proc_locks.5.html
+the directory. `/proc/locks` is for rare calls: it lists every lock of the machine.
+Formats: https://man7.org/linux/man-pages/man2/F_OFD_SETLK.2const.html (Python has no names for these)
+and https://man7.org/linux/man-pages/man5/proc_locks.5.html
 """
 
+import struct
 from collections.abc import Iterable
+
+F_OFD_GETLK = 36
+F_OFD_SETLK = 37
+FLOCK = struct.Struct("hhqqi4x")
+"""struct flock: l_type, l_whence, l_start, l_len, l_pid (which must be 0 in these calls)."""
 
 
 def is_write_locked(pid: int, minor: int, ranges: Iterable[tuple[int, int]]) -> bool:

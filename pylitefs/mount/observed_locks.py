@@ -8,25 +8,18 @@ taken and given back through that. What the table notes beside it only answers w
 
 No call waits, and none calls into the mount or anything that may: the mount's callbacks ask it while the
 kernel holds a directory, and the node's own threads while they hold a database.
-Format: https://man7.org/linux/man-pages/man2/F_OFD_SETLK.2const.html
 """
 
 import errno
 import fcntl
 import os
-import struct
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pylitefs.mount.kernel_locks import program_of
+from pylitefs.mount.kernel_locks import F_OFD_GETLK, F_OFD_SETLK, FLOCK, program_of
 from pylitefs.sqlite.locks import names_of_locks
-
-F_OFD_GETLK = 36
-F_OFD_SETLK = 37
-_FLOCK = struct.Struct("hhqqi4x")
-"""struct flock: l_type, l_whence, l_start, l_len, l_pid (which must be 0 here)."""
 
 LAST_BYTE = (1 << 63) - 1
 """What "to the end of the file" means to the kernel."""
@@ -156,9 +149,9 @@ class LockTable:
         with self._lock:
             owner = self._owners.get(_key(caller))
             kind = fcntl.F_WRLCK if write else fcntl.F_RDLCK
-            question = _FLOCK.pack(kind, os.SEEK_SET, span.first, span.length, 0)
+            question = FLOCK.pack(kind, os.SEEK_SET, span.first, span.length, 0)
             # The handle's own description holds no lock, so that everybody's are another's to it.
-            found = _FLOCK.unpack(fcntl.fcntl(owner.fd if owner else caller.fd, F_OFD_GETLK, question))
+            found = FLOCK.unpack(fcntl.fcntl(owner.fd if owner else caller.fd, F_OFD_GETLK, question))
             if found[0] == fcntl.F_UNLCK:
                 return None
             held = Held(Span.of(found[2], found[3]), found[0] == fcntl.F_WRLCK)
@@ -267,4 +260,4 @@ def _key(caller: Caller) -> _Key:
 
 
 def _set(fd: int, kind: int, span: Span) -> None:
-    fcntl.fcntl(fd, F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, span.first, span.length, 0))
+    fcntl.fcntl(fd, F_OFD_SETLK, FLOCK.pack(kind, os.SEEK_SET, span.first, span.length, 0))

@@ -19,7 +19,19 @@ from .support import Reader
 ROOT = Path(__file__).parents[2]
 
 
-MOUNTED = [pytest.param(name, marks=pytest.mark.fuse) for name in ("fuse", "observed")]
+OBSERVED_TOO = ("test_applier_locks", "test_readers")
+"""What runs with observed locks each time; the rest, which is about bytes and processes, does with --full."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test on a directory, a mount, and a mount with observed locks; but for what says where itself."""
+    chosen = {str(mark.args[0]) for mark in metafunc.definition.iter_markers("parametrize")}
+    if "place" in metafunc.fixturenames and "place" not in chosen:
+        module = metafunc.module.__name__.rpartition(".")[2]
+        marks = [pytest.mark.fuse, *([] if module in OBSERVED_TOO else [pytest.mark.full])]
+        fuse = pytest.param("fuse", marks=pytest.mark.fuse)
+        observed = pytest.param("observed", marks=marks)
+        metafunc.parametrize("place", ["directory", fuse, observed], indirect=True)
 
 
 class Place:
@@ -37,7 +49,7 @@ class Place:
         return self.process.stdout.readline().strip()
 
 
-@pytest.fixture(params=["directory", *MOUNTED])
+@pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """Plain, mounted with locks that the kernel keeps, and mounted with observed ones."""
     mount = tmp_path / "mount"
