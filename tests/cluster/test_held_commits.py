@@ -1,5 +1,6 @@
 """Commits held between two bytes: who goes on, who is told "database is locked", and what ends a hold."""
 
+import base64
 import json
 import os
 import select
@@ -14,7 +15,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from pylitefs.cluster import Cluster, is_mounted, wait_until
+from pylitefs.cluster import Cluster, is_mounted, node_facts, wait_until
+from pylitefs.replication.frames import Decoder, LtxBegin, LtxChunk, LtxEnd
 from pylitefs.sqlite.locks import SHARED_FIRST, SHARED_SIZE
 from tests.cluster.clients import ROOT, Client, Clients
 from tests.cluster.watched import Message, Watched, assert_answers, look
@@ -378,3 +380,47 @@ def test_thousands_of_events_of_one_commit_are_told_with_their_bytes(
     }
     assert len(pages) >= 3000
     assert os.path.exists(cluster.primary.data)
+
+
+def test_a_frame_is_told_with_the_same_bytes_where_it_leaves_and_where_it_arrives(
+    cluster: Cluster, clients: Clients, database: str
+) -> None:
+    """As on the wire: with the LTX file, in chunks. Each end names the other by its node id."""
+    writer, readers = begin(cluster, clients, database, "delete")
+    watched = [Watched(node) for node in cluster.nodes[:2]]
+    writer.sql("INSERT INTO t VALUES (2)")
+    assert seen_everywhere(readers, 2, 10.0)
+    for one in watched:
+        one.control.ping()
+    ids = [str(node_facts(node.url)["nodeID"]) for node in cluster.nodes[:2]]
+    (sent,) = (
+        message
+        for message in watched[0].messages
+        if message["event"]["name"] == "stream.send" and message["event"]["payload"]["peer"] == ids[1]
+    )
+    (received,) = (message for message in watched[1].messages if message["event"]["name"] == "stream.receive")
+    assert received["event"]["payload"]["peer"] == ids[0]
+    assert sent["bytes"] == received["bytes"]
+    (kept,) = (message for message in watched[0].messages if message["event"]["name"] == "ltx.commit")
+    frames = list(Decoder().feed(base64.b64decode(sent["bytes"][0]["data"])))
+    body = b"".join(frame.data for frame in frames if isinstance(frame, LtxChunk))
+    assert body == base64.b64decode(kept["bytes"][0]["data"])
+    assert frames[0] == LtxBegin(database) and frames[-1] == LtxEnd()
+
+
+def test_a_node_that_starts_is_seen_recovering_and_may_be_held_there(
+    cluster: Cluster, clients: Clients
+) -> None:
+    """The channel is there before anything is: recovery comes with what it found, and can be stepped."""
+    name = "recovering.db"
+    writer, _ = begin(cluster, clients, name, "delete")
+    node = cluster.nodes[1]
+    node.stop()
+    watched = Watched(node, start={"names": ["recovery.begin"], "database": name})
+    message = watched.wait_held()
+    assert {"ltx", "database"} <= {piece["file"] for piece in message["bytes"]}
+    assert not node.is_ready()
+    watched.go_on()
+    node.wait_ready()
+    writer.sql("INSERT INTO t VALUES (2)")
+    cluster.wait_synced()

@@ -25,13 +25,23 @@ _LOOK = (
 class Watched:
     """A node whose every tracepoint is heard, and held where `hold` says so."""
 
-    def __init__(self, node: ClusterNode) -> None:
-        assert node.control
-        self.node, self.control = node, node.control
+    def __init__(self, node: ClusterNode, start: Message | None = None) -> None:
+        """With `start` the node is started, and held by that rule from its first tracepoint on."""
+        self.node = node
         self.messages: list[Message] = []
         self._held: list[Message] = []
         self._changed = threading.Condition()
-        self.control.record(self._hear)
+        if start is not None:
+            before = node.prepare
+            node.prepare = lambda control: control.ahead(self._hear, start)
+            try:
+                node.start()
+            finally:
+                node.prepare = before
+        assert node.control
+        self.control = node.control
+        if start is None:
+            self.control.record(self._hear)
 
     def _hear(self, message: Message) -> None:
         with self._changed:
