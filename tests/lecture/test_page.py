@@ -105,7 +105,7 @@ def test_the_nodes_show_what_the_state_says(page: Page) -> None:
     first = page.locator(".card[data-node=n1]")
     expect(first.locator(".role")).to_have_text("★ primary")
     expect(first.locator(".txid")).to_have_text("TXID 2")
-    expect(first.locator(".lock")).to_contain_text("RESERVED writer (pid 4711)")
+    expect(first.locator(".holder")).to_have_text("writer (pid 4711)■RESERVED")
     expect(first.locator(".held")).to_contain_text("at journal.write by writer (pid 4711)")
     expect(first.locator(".shell")).to_contain_text("the shell waits")
     assert first.locator(".page b").all_inner_texts() == ["J", "J"]

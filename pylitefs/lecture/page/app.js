@@ -18,6 +18,10 @@ import { Appearance, Tooltip, showToast } from "./chrome.js";
 const DOUBLE_PRESS_MS = 1000;
 const TABS = [["bytes", "Bytes"], ["checksum", "Checksum"], ["events", "Events"], ["faults", "Break things"]];
 
+function panelId(tab) {
+  return tab === "question" ? "question" : `panel-${tab}`;
+}
+
 class LecturePage {
   constructor() {
     this.history = new History();
@@ -31,6 +35,7 @@ class LecturePage {
     this._atEnd = true;
     this._questionSince = -DOUBLE_PRESS_MS;
     this._question = "";
+    this._questionAside = false;
     this._scheduled = false;
     this.tip = new Tooltip(byId("tip"));
     this.appearance = new Appearance(() => this.draw());
@@ -108,7 +113,7 @@ class LecturePage {
     if (this._justAsked()) return;
     if (this.cursor < this.history.length - 1) this.go(this.history.nextStop(this.cursor));
     else if (this.live && !this.busy) this.ask({ next: true });
-    else if (!this.live) showToast("This is the end of the recording.", 2500);
+    else if (!this.live && this.history.length) showToast("This is the end of the recording.", 2500);
   }
 
   back() {
@@ -189,6 +194,7 @@ class LecturePage {
     const asked = index < 0 ? null : this.history.entries[index].set.question;
     const shown = asked ? `${asked.text}:${asked.answer}` : "";
     if (shown && shown !== this._question && this._forward) this._questionSince = performance.now();
+    if (shown !== this._question) this._questionAside = false;
     this._question = shown;
   }
 
@@ -229,14 +235,25 @@ class LecturePage {
     }
   }
 
+  /** The tab that is seen: a question covers what would give it away, until another one is chosen. */
+  _seenTab() {
+    return this._question && !this._questionAside ? "question" : this.tab;
+  }
+
+  /** The tabs that there are now. */
+  _tabNames() {
+    return this._question ? [...TABS, ["question", "Question"]] : TABS;
+  }
+
   _drawTabs() {
-    fill(byId("tabs"), TABS.map(([name, label]) => h("button", {
-      type: "button", role: "tab", id: `tab-${name}`, "aria-selected": String(this.tab === name), "data-focus": `tab-${name}`,
-      "aria-controls": `panel-${name}`, tabindex: this.tab === name ? "0" : "-1", onclick: () => this.chooseTab(name),
+    const seen = this._seenTab();
+    fill(byId("tabs"), this._tabNames().map(([name, label]) => h("button", {
+      type: "button", role: "tab", id: `tab-${name}`, "aria-selected": String(seen === name), "data-focus": `tab-${name}`,
+      "aria-controls": panelId(name), tabindex: seen === name ? "0" : "-1", onclick: () => this.chooseTab(name),
     }, label)),
     this.tabFollows ? null : h("button", { type: "button", class: "follow", "data-focus": "tab-follow",
       "data-tip": "Show again what the step is about (z)", onclick: () => this.followAgain() }, "follow the step"));
-    for (const [name] of TABS) byId(`panel-${name}`).hidden = this.tab !== name;
+    for (const [name] of [...TABS, ["question"]]) byId(panelId(name)).hidden = seen !== name;
   }
 
   _drawPanel(from) {
@@ -270,14 +287,18 @@ class LecturePage {
   // What the person does.
 
   chooseTab(name) {
-    this.tab = name;
-    this.tabFollows = false;
+    this._questionAside = name !== "question";
+    if (name !== "question") {
+      this.tab = name;
+      this.tabFollows = false;
+    }
     this.draw();
   }
 
   followAgain() {
     this.tabFollows = true;
     this.bytes.follows = true;
+    this._questionAside = false;
     this.draw();
   }
 
@@ -299,9 +320,10 @@ class LecturePage {
       const move = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
       if (!move) return;
       event.preventDefault();
-      const names = TABS.map(([name]) => name);
-      this.chooseTab(names[(names.indexOf(this.tab) + move + names.length) % names.length]);
-      byId(`tab-${this.tab}`).focus();
+      const names = this._tabNames().map(([name]) => name);
+      const chosen = names[(names.indexOf(this._seenTab()) + move + names.length) % names.length];
+      this.chooseTab(chosen);
+      byId(`tab-${chosen}`).focus();
     });
     window.addEventListener("resize", () => this.schedule());
     setInterval(() => {

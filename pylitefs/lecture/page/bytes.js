@@ -180,6 +180,7 @@ export class ByteInspector {
   _select(offset, scroll) {
     const shown = this._shown;
     if (!shown || !shown.bytes.length) {
+      fill(this._explain, shown ? shown.dump.note || "There are no bytes here." : "");
       this._paint();
       return;
     }
@@ -295,6 +296,8 @@ export class ByteInspector {
     if (event.key in moves) offset = this._offset + moves[event.key];
     else if (event.key === "]") offset = this._neighbourField(1);
     else if (event.key === "[") offset = this._neighbourField(-1);
+    else if (event.key === "Home") offset = this._shown.dump.base;
+    else if (event.key === "End") offset = this._shown.end - 1;
     else if (event.key === "c") offset = this._nextChange();
     else if (event.key === "Enter") {
       const row = this._shown.rows[this._shown.rowOf(this._offset)];

@@ -82,8 +82,6 @@ function othersOf(history, at) {
 export function drawQuestion(box, history, at, view, on) {
   const index = history.questionAt(at);
   const asked = index < 0 ? null : history.entries[index].set.question;
-  box.hidden = !asked;
-  document.body.classList.toggle("asking", Boolean(asked));
   if (!asked) {
     box.dataset.shown = "";
     return;

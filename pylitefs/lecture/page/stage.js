@@ -35,7 +35,7 @@ function keepHeight(box) {
   const row = box.querySelector(".cards");
   const place = `${innerWidth} ${innerHeight} ${document.documentElement.className} ${row.children.length}`;
   if (box.dataset.place !== place) Object.assign(box.dataset, { place, height: "0" });
-  const most = (box.parentElement.clientHeight || innerHeight) * (document.documentElement.classList.contains("large") ? 0.34 : 0.42);
+  const most = (box.parentElement.clientHeight || innerHeight) * (document.documentElement.classList.contains("large") ? 0.29 : 0.42);
   const height = Math.max(Number(box.dataset.height), Math.min(row.offsetHeight, most));
   box.dataset.height = String(height);
   row.style.minHeight = `${height}px`;
@@ -94,11 +94,20 @@ function databaseView(history, node, database, at, lit) {
         h("span", { class: "differs", "data-tip": `${node} and ${other} have the same TXID and different checksums` }, `≠ ${other}`))),
     pageGrid(history, node, database, at, lit, get("pages") || 0),
     locks.length
-      ? h("div", { class: "locks" }, locks.map((lock) =>
-        h("span", { class: `lock lock-${lock.kind}`,
-          "data-tip": `${lock.who} holds ${lock.lock} for ${lock.kind === "write" ? "writing" : "reading"}` },
-        h("span", { class: "sign" }, lock.kind === "write" ? "■ " : "□ "), lock.lock, " ", h("i", null, lock.who))))
+      ? h("div", { class: "locks" }, holdersOf(locks).map(([who, held]) =>
+        h("span", { class: `holder${held.some((lock) => lock.kind === "write") ? " writes" : ""}` }, h("i", null, who),
+          held.map((lock) => h("span", { class: `lock lock-${lock.kind}`,
+            "data-tip": `${who} holds ${lock.lock} for ${lock.kind === "write" ? "writing" : "reading"}` },
+          h("span", { class: "sign" }, lock.kind === "write" ? "■" : "□"), lock.lock)))))
       : null);
+}
+
+/** The locks by who holds them: who writes first. */
+function holdersOf(locks) {
+  const found = new Map();
+  for (const lock of locks) found.set(lock.who, [...(found.get(lock.who) || []), lock]);
+  const writes = ([, held]) => held.some((lock) => lock.kind === "write");
+  return [...found].sort((a, b) => writes(b) - writes(a));
 }
 
 /** The nodes at the same TXID whose checksum is another: they have another history. */
