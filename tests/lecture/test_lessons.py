@@ -28,7 +28,8 @@ class Run:
 
     def emit(self, entry: Entry, dumps: Sequence[Dump]) -> None:
         self.entries.append(entry)
-        self.dumps.update({dump.id: dump for dump in dumps})
+        for dump in dumps:
+            self.dumps.setdefault(dump.id, dump)
 
     def of(self, kind: str) -> list[Entry]:
         return [entry for entry in self.entries if entry.kind == kind]
