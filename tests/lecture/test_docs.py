@@ -1,4 +1,4 @@
-"""docs/lessons.md and docs/teaching.md: the example runs, every lesson is in the plan, the lines are right."""
+"""docs/lessons.md and docs/teaching.md: the example runs, every lesson is in the plan, the lines hold."""
 
 import re
 import shlex

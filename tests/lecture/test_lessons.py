@@ -89,6 +89,12 @@ def test_a_lesson_is_made_for_a_class(name: str) -> None:
         assert len(section.prose_markdown) < 900, f"{section.heading}: too long to read aloud"
 
 
+def test_every_command_is_used_in_a_lesson() -> None:
+    """So each one is tried on real mounts with every run of these tests."""
+    used = {step.command.verb for name in lesson.names() for step in lesson.load(name).steps}
+    assert used == set(c.VERBS)
+
+
 @pytest.mark.parametrize("name", lesson.names())
 def test_the_right_answer_is_not_always_in_the_same_place(name: str) -> None:
     asked = [step.command for step in lesson.load(name).steps if isinstance(step.command, c.Ask)]
