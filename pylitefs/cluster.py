@@ -33,6 +33,7 @@ from pylitefs.http import client
 from pylitefs.ltx.position import Pos
 from pylitefs.mount import mountinfo
 from pylitefs.mount.session import detach
+from pylitefs.nursery import ForkedProcess, Nursery
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
@@ -115,8 +116,10 @@ class ClusterNode:
     prepare: Callable[[Control], None] = field(default=lambda control: None, repr=False)
     """Called with each new control channel, before the process is there: `Control.ahead` is for this."""
     control: Control | None = field(default=None, repr=False)
-    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
-    _told: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    nursery: Nursery | None = field(default=None, repr=False)
+    """Where the process comes from, if it is not to be loaded anew at each start."""
+    process: "subprocess.Popen[bytes] | ForkedProcess | None" = field(default=None, repr=False)
+    _told: object = field(default=None, repr=False)
 
     @property
     def mount(self) -> Path:
@@ -149,28 +152,35 @@ class ClusterNode:
 
     def command(self) -> list[str]:
         """What is run: a node that ends with its standard input."""
-        return [sys.executable, "-m", "pylitefs", "mount", "-config", str(self.config), "--until-eof"]
+        return [sys.executable, "-m", "pylitefs", *self._mount_arguments()]
+
+    def _mount_arguments(self, more: Sequence[str] = ()) -> list[str]:
+        return ["mount", "-config", str(self.config), "--until-eof", *self.arguments, *more]
 
     def start(self, arguments: Sequence[str] = ()) -> None:
         """Start the process; `wait_ready` tells when it serves. `arguments` go to `pylitefs mount` too."""
         self._close()
-        environment, inherited = {**os.environ, "PYTHONFAULTHANDLER": "1"}, []
+        descriptors = {}
         if self.controlled:
             self.control = Control()
             self.prepare(self.control)
-            environment[CONTROL_FD] = str(self.control.fd_for_node)
-            inherited.append(self.control.fd_for_node)
+            descriptors[CONTROL_FD] = self.control.fd_for_node
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*self.command(), *self.arguments, *arguments],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self.dir,
-                env=environment,
-                pass_fds=inherited,
-                process_group=0,
-            )
+            if self.nursery is not None:
+                mount = self._mount_arguments(arguments)
+                self.process = self.nursery.launch(mount, self.dir, log, {}, descriptors)
+            else:
+                numbers = {name: str(fd) for name, fd in descriptors.items()}
+                self.process = subprocess.Popen(
+                    [*self.command(), *arguments],
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    cwd=self.dir,
+                    env={**os.environ, "PYTHONFAULTHANDLER": "1", **numbers},
+                    pass_fds=tuple(descriptors.values()),
+                    process_group=0,
+                )
         if self.control:
             self.control.close_child()
 

@@ -24,7 +24,7 @@ FLOORS = (
     {"lease"},
     {"replication"},
     {"http"},
-    {"node", "cluster"},
+    {"node", "cluster", "nursery"},
     {"compare", "lecture"},
     {"cli", "__main__"},
 )

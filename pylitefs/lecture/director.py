@@ -27,6 +27,7 @@ from pylitefs.lecture.settling import SETTLE_S, Settling
 from pylitefs.lecture.shells import Shells
 from pylitefs.lecture.stage import Stage, remove
 from pylitefs.lecture.stepping import Stepping
+from pylitefs.nursery import Nursery
 
 
 class Director:
@@ -56,6 +57,7 @@ class Director:
         self.chronicle = Chronicle(emit, self._on_event)
         self.shells = Shells(self)
         self.settling = Settling(self)
+        self._nursery = Nursery()
         self._closing = threading.Event()
         self._lock = threading.RLock()
         self._doing: Mapping[type[Command], Callable[..., None]] = {
@@ -109,6 +111,7 @@ class Director:
                     stage.close()
             finally:
                 self.shells.close()
+                self._nursery.close()
 
     # For the parts
 
@@ -234,7 +237,7 @@ class Director:
     def _make_cluster(self, command: commands.MakeCluster) -> None:
         self._end_cluster()
         gone: Json = dict.fromkeys(self.chronicle.state)
-        stage = Stage(self.base_dir, command, self._prepare)
+        stage = Stage(self.base_dir, command, self._prepare, self._nursery)
         remove(self.base_dir, stage.names)
         self.holds = Holds(stage.names)
         self.chronicle.historian = Historian(stage.name_of_id, self.shells.name_of_pid)

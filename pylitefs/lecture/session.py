@@ -95,7 +95,7 @@ class Session:
             self._free.append(_Free(self.position, command))
 
     def again(self, step: int) -> None:
-        """A new cluster, and all that was done on it before `step` (an index) again; `position` is `step` then.
+        """A new cluster, and all that was done on it before `step` (an index) again; then at `step`.
 
         The history begins anew, with the last `cluster` before that step; a question on the way is answered.
         LessonError if something cannot be done again.

@@ -19,6 +19,7 @@ from pylitefs.lecture.commands import MakeCluster
 from pylitefs.lecture.links import Link
 from pylitefs.lecture.model import Json
 from pylitefs.lecture.stillness import Process, children
+from pylitefs.nursery import Nursery
 
 DATABASE = "data.db"
 """The database of every lesson."""
@@ -43,7 +44,13 @@ class Role:
 class Stage(Cluster):
     """A cluster whose nodes can change their roles, with a link for each. The first is the primary."""
 
-    def __init__(self, base_dir: Path, made: MakeCluster, prepare: Callable[[str, Control], None]) -> None:
+    def __init__(
+        self,
+        base_dir: Path,
+        made: MakeCluster,
+        prepare: Callable[[str, Control], None],
+        nursery: Nursery | None = None,
+    ) -> None:
         super().__init__(base_dir, made.replicas, settings=_settings(made), controlled=True)
         self.made = made
         self.roles = {node.name: Role("" if node.is_primary else self.primary.name) for node in self.nodes}
@@ -54,6 +61,7 @@ class Stage(Cluster):
         self._appliers: dict[str, tuple[int, list[int]]] = {}
         for node in self.nodes:
             node.arguments = ARGUMENTS
+            node.nursery = nursery
             node.prepare = lambda control, name=node.name: prepare(name, control)  # type: ignore[misc]
             self.links[node.name] = Link(self.primary.port)
 

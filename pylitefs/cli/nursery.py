@@ -1,0 +1,73 @@
+"""Where nodes are forked from (../nursery.py): loads what a node needs, once, and forks it at each request.
+
+    python -m pylitefs.cli.nursery FD
+
+The rules: this process has one thread, and opens nothing, so that a fork of it is a process like any that
+was just started; and it ends when the channel does.
+"""
+
+import gc
+import importlib
+import json
+import os
+import socket
+import sys
+from typing import Any
+
+from pylitefs.cli.main import run
+
+LOADED = ("pylitefs.cli.mount", "pylitefs.node", "pylitefs.store.evidence")
+_LARGEST, _MOST_FDS = 1 << 16, 8
+
+
+def serve(channel: socket.socket) -> dict[str, Any] | None:
+    """Fork a process for each request. In such a process the request is returned, in the nursery None."""
+    while True:
+        data, fds, _, _ = socket.recv_fds(channel, _LARGEST, _MOST_FDS, socket.MSG_CMSG_CLOEXEC)
+        if not data:
+            return None
+        request: dict[str, Any] = json.loads(data)
+        if "wait" in request:
+            _, status = os.waitpid(request["wait"], 0)
+            answer = {"code": os.waitstatus_to_exitcode(status)}
+        else:
+            pid = os.fork()
+            if pid == 0:
+                channel.close()
+                become(request, fds)
+                return request
+            answer = {"pid": pid}
+        for fd in fds:
+            os.close(fd)
+        channel.sendall(json.dumps(answer).encode())
+
+
+def become(request: dict[str, Any], fds: list[int]) -> None:
+    """Take over the process group, directory, environment and descriptors that the request is about."""
+    os.setpgid(0, 0)
+    stdin, log, *handed_down = fds
+    os.dup2(stdin, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(stdin)
+    os.close(log)
+    os.chdir(request["directory"])
+    os.environ.update(request["environment"])
+    os.environ.update(zip(request["descriptors"], map(str, handed_down), strict=True))
+    sys.argv = ["pylitefs", *request["arguments"]]
+
+
+def main() -> None:
+    """Serve until the channel ends; in a forked process, be `pylitefs`."""
+    for name in LOADED:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    with socket.socket(fileno=int(sys.argv[1])) as channel:
+        forked = serve(channel)
+    if forked is not None:
+        sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()
