@@ -86,6 +86,7 @@ def test_a_lesson_is_made_for_a_class(name: str) -> None:
     assert any(isinstance(step.command, c.Expect) for step in found.steps)
     assert len(found.summary) < 300
     for section in found.sections:
+        assert section.prose_markdown, f"{section.heading}: no prose before its first command"
         assert len(section.prose_markdown) < 900, f"{section.heading}: too long to read aloud"
 
 
