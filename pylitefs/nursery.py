@@ -30,22 +30,26 @@ class NurseryError(PylitefsError):
 
 
 class ForkedProcess:
-    """One process of a nursery; as much of `subprocess.Popen` as nodes need."""
+    """One process of a nursery; as much of `subprocess.Popen` as nodes need. Any thread may ask."""
 
     def __init__(self, nursery: "Nursery", pid: int, stdin: IO[bytes]) -> None:
         self.pid = pid
         self.stdin: IO[bytes] | None = stdin
         self.returncode: int | None = None
         self._nursery = nursery
+        self._asking = threading.Lock()
         # It is ours to wait for, so the number cannot be another process's by now.
         self._pidfd = os.pidfd_open(pid)
 
     def poll(self) -> int | None:
         """The exit code (negative: the signal), or None while it runs."""
-        if self.returncode is None and select.select([self._pidfd], [], [], 0)[0]:
-            self.returncode = self._nursery.exit_code(self.pid)
-            os.close(self._pidfd)
-        return self.returncode
+        with self._asking:  # the nursery can be asked for an exit code once
+            if self.returncode is None and select.select([self._pidfd], [], [], 0)[0]:
+                self.returncode = self._nursery.exit_code(self.pid)
+            return self.returncode
+
+    def __del__(self) -> None:
+        os.close(self._pidfd)
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end. Raises subprocess.TimeoutExpired."""
