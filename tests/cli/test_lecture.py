@@ -168,6 +168,13 @@ def test_the_dockerfile_starts_the_lecture_with_options_that_there_are() -> None
     assert f"EXPOSE {port}\n" in text
 
 
+def test_demo_lecture_sets_up_and_starts_it() -> None:
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([root / "demo" / "lecture", "--list"], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert lessons.names()[0] in done.stdout
+
+
 @pytest.mark.usefixtures("with_packaged")
 def test_where_fuse_is_missing_it_says_so_in_a_line_and_names_the_recording(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
