@@ -71,7 +71,8 @@ def test_a_page_is_missing_in_the_middle_of_a_batch(flags: int) -> None:
 
         block = lz4.frame.compress(torn[100:-16], content_checksum=True)
         torn = made(flags, list(range(1, 101)))[:100] + block + torn[-16:]
-    decoder, taken = Decoder(io.BytesIO(torn).read), []
+    decoder = Decoder(io.BytesIO(torn).read)
+    taken: list[tuple[int, bytes]] = []
     with pytest.raises(LtxError, match="has no page 51: page 52 comes after page 50"):
         taken.extend(decoder.pages())
     assert [pgno for pgno, _ in taken] == list(range(1, 51))
