@@ -10,6 +10,7 @@ import gc
 import importlib
 import json
 import os
+import signal
 import socket
 import sys
 from typing import Any
@@ -28,8 +29,7 @@ def serve(channel: socket.socket) -> dict[str, Any] | None:
             return None
         request: dict[str, Any] = json.loads(data)
         if "wait" in request:
-            _, status = os.waitpid(request["wait"], 0)
-            answer = {"code": os.waitstatus_to_exitcode(status)}
+            answer = {"code": exit_code(request["wait"])}
         else:
             pid = os.fork()
             if pid == 0:
@@ -40,6 +40,14 @@ def serve(channel: socket.socket) -> dict[str, Any] | None:
         for fd in fds:
             os.close(fd)
         channel.sendall(json.dumps(answer).encode())
+
+
+def exit_code(pid: int) -> int:
+    """Of a process that has ended; who asks twice is told that it was killed."""
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    except ChildProcessError:
+        return -signal.SIGKILL
 
 
 def become(request: dict[str, Any], fds: list[int]) -> None:
