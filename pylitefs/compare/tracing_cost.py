@@ -5,7 +5,7 @@ Two ways, which have to agree:
 - counted: how often a commit asks `tracer.active` (by a tracer that counts), times what asking takes, in
   the longest form that is used (`self.state.node.tracer.active`). Repeatable to the last check.
 - beside each other: a node as it is and one whose `if tracer.active:` were taken out of the source as it
-  was imported, in turn, round by round, and the median of the rounds' ratios. Noisier.
+  was imported, in turn, round by round: the median ratio of the nodes' processor times. Noisier.
 
 The rule: the nodes are processes of their own, and all have the same client: this one.
 """
@@ -24,7 +24,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from types import SimpleNamespace
 
 MODES = ("delete", "truncate", "persist", "wal")
@@ -47,7 +47,7 @@ class Cost:
     counted: float
     """Share of a commit: checks times what one takes."""
     measured: float
-    """Share of a commit by which the node as it is takes longer than one without checks; noise included."""
+    """By how much the node takes more processor time than one without checks; noise included."""
 
     def __str__(self) -> str:
         return (
@@ -71,13 +71,19 @@ def measure(base: Path, commits: int = COMMITS, rounds: int = ROUNDS) -> list[Co
             checks = (counting.count() - before) / commits
             for node in (plain, stripped):
                 _commits(node, mode, commits)
-            times: list[tuple[float, float]] = []
+            walls: list[float] = []
+            ratios: list[float] = []
             for number in range(rounds):
                 order = (plain, stripped) if number % 2 else (stripped, plain)
-                taken = {node.kind: _commits(node, mode, commits) / commits * 1e6 for node in order}
-                times.append((taken["plain"], taken["stripped"]))
-            commit_us = statistics.median(one for one, _ in times)
-            measured = statistics.median(one / other for one, other in times) - 1
+                taken: dict[str, tuple[float, float]] = {}
+                for node in order:
+                    before_s = node.cpu()
+                    wall = _commits(node, mode, commits)
+                    taken[node.kind] = (wall, node.cpu() - before_s)
+                walls.append(taken["plain"][0] / commits * 1e6)
+                ratios.append(taken["plain"][1] / taken["stripped"][1])
+            commit_us = statistics.median(walls)
+            measured = statistics.median(ratios) - 1
             found.append(Cost(mode, checks, check_us, commit_us, checks * check_us / commit_us, measured))
     return found
 
@@ -89,7 +95,7 @@ def _check_us() -> float:
     number = 200_000
 
     def best(statement: str) -> float:
-        timer = timeit.Timer(statement, globals={"self": holder})
+        timer = timeit.Timer(statement, timer=process_time, globals={"self": holder})
         return min(timer.repeat(7, number)) / number * 1e6
 
     return max(0.0, best("if self.state.node.tracer.active: pass") - best("pass"))
@@ -108,10 +114,17 @@ class _Node:
 
     def count(self) -> int:
         """How often its tracer was asked so far."""
+        return int(self._ask("count"))
+
+    def cpu(self) -> float:
+        """Seconds of processor time that it took so far: other processes do not add to them."""
+        return float(self._ask("cpu"))
+
+    def _ask(self, what: str) -> str:
         assert self._process.stdin and self._process.stdout
-        self._process.stdin.write("count\n")
+        self._process.stdin.write(f"{what}\n")
         self._process.stdin.flush()
-        return int(self._process.stdout.readline())
+        return self._process.stdout.readline()
 
 
 @contextmanager
@@ -187,8 +200,9 @@ def _serve(base: Path, kind: str) -> None:
     node.start()
     try:
         print("ready", flush=True)
-        for _ in sys.stdin:
-            print(tracer.asked if isinstance(tracer, Counting) else 0, flush=True)
+        for line in sys.stdin:
+            asked = tracer.asked if isinstance(tracer, Counting) else 0
+            print(process_time() if line == "cpu\n" else asked, flush=True)
     finally:
         node.stop()
 
