@@ -9,6 +9,7 @@ A transaction that changes no byte is none: SQLite rolled back, or wrote what wa
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -84,7 +85,7 @@ class _LtxFile:
     """The file being written: in memory while small, under its final name from `_SPILL` on."""
 
     def __init__(self, state: DatabaseState, txid: int) -> None:
-        self.path = state.ltx.path(txid, txid)
+        self.path = state.ltx.path_text(txid, txid)
         self._parts: list[bytes] = []
         self._size = 0
         self._fd = -1
@@ -114,7 +115,8 @@ class _LtxFile:
     def discard(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
-            self.path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(self.path)
 
 
 def commit_transaction(
@@ -186,7 +188,7 @@ def commit_transaction(
             "ltx.commit",
             state.name,
             txid,
-            path=str(file.path),
+            path=file.path,
             size=encoder.bytes_written,
             **pages_payload(changes),
             checksum=trailer.file_checksum,

@@ -20,6 +20,7 @@ class LtxFiles:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._prefix = f"{directory}/"
         self._lock = threading.Lock()
         self._ranges: list[tuple[int, int]] = []
         self._cache: OrderedDict[tuple[int, int], bytes] = OrderedDict()
@@ -33,6 +34,10 @@ class LtxFiles:
 
     def path(self, min_txid: int, max_txid: int) -> Path:
         return self.directory / format_filename(min_txid, max_txid)
+
+    def path_text(self, min_txid: int, max_txid: int) -> str:
+        """The same as text, for each commit: making a Path costs more than opening the file."""
+        return self._prefix + format_filename(min_txid, max_txid)
 
     def ranges(self) -> list[tuple[int, int]]:
         """(min TXID, max TXID) of each file, ascending."""

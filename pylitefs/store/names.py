@@ -29,6 +29,9 @@ class FileKind(enum.Enum):
     WAL = "wal"
     SHM = "shm"
 
+    # Each is one object; Enum's own hashes the name anew every time, many times in a commit.
+    __hash__ = object.__hash__
+
     @property
     def suffix(self) -> str:
         """What SQLite appends to the database's name for this file."""

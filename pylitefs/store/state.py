@@ -60,11 +60,12 @@ class DatabaseState:
 
     def __post_init__(self) -> None:
         self.ltx = LtxFiles(self.directory / "ltx")
+        self._paths = {kind: self.directory / kind.value for kind in FileKind}
         self._fds: dict[FileKind, int] = {}
 
     def path(self, kind: FileKind) -> Path:
         """Where a file of this database lies in the data directory."""
-        return self.directory / kind.value
+        return self._paths[kind]
 
     def count(self, what: str, by: int = 1) -> None:
         self.counts[what] = self.counts.get(what, 0) + by

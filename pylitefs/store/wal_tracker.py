@@ -84,6 +84,7 @@ class WalTracker:
 
     def _start(self, header: WalHeader | None, page_count: int) -> None:
         self.header = header
+        self.frame_size = FRAME_HEADER_SIZE + header.page_size if header else 0
         self.captured = 0
         self.pgnos = array("I")
         self.pages: dict[int, int] = {}
@@ -105,10 +106,6 @@ class WalTracker:
         """The first frame written over, from which the commit is to write headers again; 0 if none was."""
         self.unsummed = False
         """Whether captured frames have zeros for salts and checksum, so that SQLite's recovery ends there."""
-
-    @property
-    def frame_size(self) -> int:
-        return FRAME_HEADER_SIZE + self.header.page_size if self.header else 0
 
     @property
     def last_commit(self) -> tuple[int, int]:
