@@ -220,8 +220,8 @@ class TerminalLecture:
             if not 0 <= before < len(sections) or sections[before].heading != section.heading:
                 self._console.print(Rule(Text(section.heading)))
             self._console.print(Markdown(section.prose))
-        # A question's lines are shown by themselves: here they would tell the answer.
-        command = step.text if entry.kind not in {"question", "answer"} else step.text.splitlines()[0]
+        # A question's choices are shown by themselves: here they would tell the answer.
+        command = step.text.splitlines()[0] if step.text.startswith("ask ") else step.text
         self._console.print(Text(f"{step.index + 1}/{len(self._head.steps)}  {command}", "bold cyan"))
 
     def _prompt(self) -> str:

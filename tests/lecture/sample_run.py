@@ -14,7 +14,7 @@ HEAD = Head(
     steps=(
         HeadStep(0, "cluster", 0),
         HeadStep(1, "sql n1 INSERT INTO t VALUES (1)", 1),
-        HeadStep(2, "ask What is next?", 1),
+        HeadStep(2, "ask What is next?\n- nothing\n+ the LTX file\n= The capture makes it.", 1),
     ),
 )
 

@@ -133,6 +133,16 @@ def test_an_answer_goes_to_the_session() -> None:
     assert "No question is open." in lived("1")[0]
 
 
+def test_what_is_done_at_an_open_question_does_not_tell_the_answer() -> None:
+    told = replace(entries()[2], kind="command", text="The way is cut.", set={})
+    story = Story(replace(recording(), entries=(*entries()[:2], told)))
+    out = io.StringIO()
+    TerminalLecture(HEAD, story, console=Console(file=out), read=Typed(["", "", ""])).run()
+    assert "The way is cut." in out.getvalue()
+    assert "3/3  ask What is next?" in out.getvalue()
+    assert "the LTX file" not in out.getvalue()
+
+
 def test_a_dump_on_demand_names_each_field_and_marks_what_changed() -> None:
     text = played("", "", "d")
     assert "n1: data.db-journal" in text
