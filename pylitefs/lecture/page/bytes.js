@@ -157,7 +157,7 @@ export class ByteInspector {
     if (dump.note) facts.push(dump.note);
     this._note.textContent = facts.join(" · ");
     this._drawFields();
-    const first = dump.changed.length && dump.changed[0][0] > dump.base ? dump.changed[0][0] : dump.base;
+    const first = dump.format !== "ltx" && dump.changed.length && dump.changed[0][0] > dump.base ? dump.changed[0][0] : dump.base;
     this._hex.scrollTop = 0;
     this._select(first, true);
   }

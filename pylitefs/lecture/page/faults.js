@@ -42,7 +42,7 @@ export class FaultPanel {
     fill(this._panel, this._nodeChoice(), h("div", { class: "fault-groups" },
       this._group("The way between nodes",
         this._button("partition", (n) => `partition ${n}`),
-        [this._button("delay", (n) => `delay ${n} ${this._draft.ms}ms`), this._input("ms", "milliseconds", 4)],
+        [this._button("delay", (n) => `delay ${n} ${this._draft.ms}ms`), this._input("ms", "milliseconds", 4, "ms")],
         this._button("drop", (n) => `drop ${n}`),
         this._button("heal", (n) => `heal ${n}`)),
       this._group("The node",
@@ -52,7 +52,7 @@ export class FaultPanel {
         this._button("restart as replica", (n) => `restart ${n} as replica of ${this._other(n)}`, "restart")),
       this._group("Its bytes",
         [this._button("corrupt", (n) => `corrupt ${n} ${this._draft.what} ${this._draft.offset}`.trim()),
-          this._select("what", "what to corrupt", CORRUPTIBLE), this._input("offset", "offset of the byte (may be empty)", 4)]),
+          this._select("what", "what to corrupt", CORRUPTIBLE), this._input("offset", "offset of the byte (may be empty)", 5, "offset")]),
       this._group("Go on",
         this._button("step", (n) => `step ${n}`),
         [this._button("run to", (n) => `run-to ${this._draft.point} ${n}`, "run-to"),
@@ -61,11 +61,11 @@ export class FaultPanel {
         this._button("run", () => "run"),
         this._button("pause", () => "pause")),
       this._group("SQL", [this._button("sql", (n) => `sql ${n}${this._draft.shell ? `/${this._draft.shell}` : ""} ${this._draft.sql}`),
-        this._input("shell", "shell's name (may be empty)", 4), this._input("sql", "SQL statement", 26)]),
+        this._input("shell", "shell's name (may be empty)", 5, "shell"), this._input("sql", "SQL statement", 26)]),
       this._group("Any command", [h("form", { class: "any", onsubmit: (event) => {
         event.preventDefault();
         this._send(this._draft.line);
-      } }, this._input("line", "a lesson's command: cluster, expect, note, ask …", 30),
+      } }, this._input("line", "any line of a lesson", 30, "expect n2 at 3"),
       h("button", { type: "submit", "data-focus": "fault-any" }, "do it"))])),
     h("p", { id: "fault-line", class: "note", "aria-live": "polite" },
       busy ? `busy with ${busy} …` : "Each button does what a lesson's command does; the line shows here."));
@@ -96,8 +96,8 @@ export class FaultPanel {
       onmouseenter: preview, onfocus: preview, onclick: () => this._send(line(this._node)) }, label);
   }
 
-  _input(name, label, size) {
-    return h("input", { type: "text", size, value: this._draft[name], "aria-label": label, placeholder: label,
+  _input(name, label, size, hint = label) {
+    return h("input", { type: "text", size, value: this._draft[name], "aria-label": label, placeholder: hint,
       "data-focus": `fault-in-${name}`, "data-draft": name, spellcheck: "false", autocomplete: "off",
       oninput: (event) => (this._draft[name] = event.target.value) });
   }

@@ -66,7 +66,7 @@ export function showKeys(dialog) {
 export function showAgain(dialog, steps, current, textOf, again) {
   const choice = h("select", { id: "again-step", "aria-label": "Step", size: String(Math.min(12, Math.max(3, steps.length))) },
     steps.map((step) => h("option", { value: step.index, selected: step.index === current },
-      `${step.index + 1}  ${textOf(step).split("\n")[0]}`)));
+      `${step.index + 1}  ${textOf(step, current).split("\n")[0]}`)));
   fill(dialog, h("h2", null, "Again from a step"),
     h("p", null, "New, empty nodes; everything before the step is done again. What is shown now is forgotten."),
     h("form", { method: "dialog", onsubmit: (event) => {

@@ -2,9 +2,10 @@
 // what just happened, what SQLite alone would do, and the questions to the class.
 import { fill, h, keepInViewOf, safeMarkup, sentence } from "./dom.js";
 
-/** A command without what would give an answer away. */
-export function commandText(step) {
-  return /^ask\b/.test(step.text) ? step.text.split("\n")[0] : step.text;
+/** A command without what would give an answer away: neither choices, nor what is expected later on. */
+export function commandText(step, done) {
+  if (/^ask\b/.test(step.text)) return step.text.split("\n")[0];
+  return /^expect\b/.test(step.text) && step.index > done ? "expect …" : step.text;
 }
 
 /** The passage and its commands. `on.again` rebuilds the nodes up to a step. */
@@ -30,7 +31,8 @@ export function drawLesson(proseBox, stepsBox, history, at, view, on) {
   fill(stepsBox,
     steps.filter((step) => step.section === which).map((step) => stepItem(step, marked, done, view, on)),
     following && following.section !== which
-      ? h("li", { class: "coming" }, "then: ", sections[following.section].heading || "on") : null,
+      ? h("li", { class: "coming" }, "then: ",
+        sections[following.section].heading === heading ? "more of this" : sections[following.section].heading || "on") : null,
     !following && steps.length ? h("li", { class: "coming" }, "the end of the lesson") : null);
   const item = stepsBox.querySelector(".is-next") || stepsBox.querySelector(".is-current");
   if (item) keepInViewOf(stepsBox, item);
@@ -39,12 +41,12 @@ export function drawLesson(proseBox, stepsBox, history, at, view, on) {
 function stepItem(step, marked, done, view, on) {
   const state = step.index === marked ? "is-current" : step.index <= done ? "is-done" : step.index === done + 1 ? "is-next" : "";
   const words = { "is-done": "done: ", "is-current": "now: ", "is-next": "next: " }[state] || "";
-  const verb = commandText(step).split(/\s/)[0];
+  const verb = step.text.split(/\s/)[0];
   return h("li", { class: state, "aria-current": state === "is-current" ? "step" : null },
     h("span", { class: "number" }, String(step.index + 1)),
     h("span", { class: "offscreen" }, words),
     verb === "expect" && step.index <= done ? h("span", { class: "holds", "data-tip": "it is so" }, "✓") : null,
-    h("code", { class: verb === "expect" ? "expect" : "" }, commandText(step)),
+    h("code", { class: verb === "expect" ? "expect" : "" }, commandText(step, done)),
     view.live
       ? h("button", { type: "button", class: "again", "data-focus": `again-${step.index}`,
         "aria-label": `Again from step ${step.index + 1}`,

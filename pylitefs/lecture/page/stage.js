@@ -19,6 +19,7 @@ export function drawStage(box, history, at, from, view) {
   const nodes = history.nodes(at);
   const lit = litPages(history, from, at);
   const cards = nodes.map((node) => nodeCard(history, node, at, lit, view));
+  box.classList.toggle("forward", view.forward);
   const linked = nodes.some((node) => history.value(`node/${node}/link`, at));
   const lanes = h("div", { class: `lanes${linked ? "" : " none"}`, "aria-hidden": "true" });
   if (!nodes.length) {

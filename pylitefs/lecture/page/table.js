@@ -25,11 +25,12 @@ export class EventTable {
     this._at = at;
     this._from = from;
     this._table.setAttribute("aria-rowcount", String(history.length + 1));
-    if (moved) {
-      this._focused = Math.max(0, at);
-      this._bringIntoView(this._focused);
-    }
+    if (moved) this._focused = Math.max(0, at);
     this._paint();
+    if (moved) {
+      this._bringIntoView(this._focused);
+      this._paint();
+    }
   }
 
   _rowHeight() {
