@@ -44,6 +44,7 @@ class Chronicle:
         self._lock = threading.RLock()
         self._waiting: deque[tuple[str, Json]] = deque()
         self._arrived = threading.Event()
+        self._pending: Json = {}
         self._kept: tuple[Entry, Sequence[Dump]] | None = None
         self._in_command = False
         self._next_seq = 0
@@ -75,6 +76,11 @@ class Chronicle:
             self.drain()
             self._add(entry, (), time.monotonic_ns(), changes())
 
+    def with_next(self, changes: Json) -> None:
+        """Changes of the state that come with the next entry, whatever it is."""
+        with self._lock:
+            self._pending |= changes
+
     def begin_command(self) -> None:
         """Keep the newest entry back from now on."""
         with self._lock:
@@ -94,7 +100,7 @@ class Chronicle:
         """Forget everything: a new history, from `seq` 0 on. No node runs."""
         with self._lock:
             self._waiting.clear()
-            self._kept = None
+            self._kept, self._pending = None, {}
             self.step, self.state, self.historian = -1, {}, Historian()
             self._next_seq, self._last_ms, self._began_ns = 0, 0.0, time.monotonic_ns()
 
@@ -134,7 +140,8 @@ class Chronicle:
         self._flush()
         self._last_ms = max(self._last_ms, (at_ns - self._began_ns) / 1e6)
         entry.seq, entry.t_ms, entry.step = self._next_seq, self._last_ms, self.step
-        entry.set = {**entry.set, **changes}
+        entry.set = {**self._pending, **entry.set, **changes}
+        self._pending = {}
         self._next_seq += 1
         for key, value in entry.set.items():
             if value is None:

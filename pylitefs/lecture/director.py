@@ -243,9 +243,9 @@ class Director:
         self.chronicle.historian = Historian(stage.name_of_id, self.shells.name_of_pid)
         self.stage = stage
         followers = ", ".join(stage.names[1:])
-        text = f"New nodes: {stage.names[0]} is the primary" + (
-            f", {followers} follow it" if followers else ""
-        )
+        text = f"New nodes: {stage.names[0]} is the primary"
+        if followers:
+            text += f", {followers} {'follow' if command.replicas > 1 else 'follows'} it"
         self.tell("command", "cluster", text, changes={**gone, **self._state()})
         try:
             stage.start()

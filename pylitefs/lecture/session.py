@@ -140,7 +140,10 @@ class Session:
     def _do_step(self) -> None:
         step = self.steps[self.position]
         self.position += 1
-        self._director.chronicle.step = step.index
+        chronicle = self._director.chronicle
+        chronicle.step = step.index
+        if chronicle.state.get("question") and not isinstance(step.command, Expect):
+            chronicle.with_next({"question": None})
         if isinstance(step.command, Ask):
             self.question = step.command
             self._director.say("question", "ask", step.command.question, {"question": _shown(step.command)})

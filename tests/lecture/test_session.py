@@ -105,6 +105,8 @@ def test_a_question_is_open_until_it_is_answered_and_nothing_skips_it(tmp_path: 
         told = state_at(run.entries)["question"]
         assert told["answer"] == 0 and told["why"] == "Nothing was sent."
         assert session.position == 6 and session.question is None
+        session.next()
+        assert "question" not in state_at(run.entries)
 
 
 def test_a_person_can_do_more_and_again_does_it_too_but_only_before_that_step(tmp_path: Path) -> None:
