@@ -109,7 +109,9 @@ def _checksum(director: "Director", command: commands.ExpectChecksum) -> Wrong:
     txid, now = director.positions[command.node, DATABASE]
     if now == older:
         return None
-    return f"{command.node} has checksum {now:016x} at TXID {txid}, and had {older:016x} at TXID {command.txid}"
+    return (
+        f"{command.node} has checksum {now:016x} at TXID {txid}, and had {older:016x} at TXID {command.txid}"
+    )
 
 
 def _held(director: "Director", command: commands.ExpectHeld) -> Wrong:
