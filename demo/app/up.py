@@ -10,7 +10,6 @@ import contextlib
 import os
 import shutil
 import signal
-import string
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 import click
+import front
 import httpx
 
 from pylitefs import sample
@@ -95,15 +95,11 @@ class Demo:
     def _start_nginx(self) -> None:
         directory = self.base / "nginx"
         directory.mkdir()
-        template = string.Template((HERE.parent / "nginx" / "nginx.conf.template").read_text())
+        primary, replica = (f"127.0.0.1:{port}" for port in self.proxies)
         config = directory / "nginx.conf"
         config.write_text(
-            template.substitute(
-                dir=directory,
-                html=HERE.parent / "nginx" / "html",
-                listen=f"127.0.0.1:{self.port}",
-                primary=f"127.0.0.1:{self.proxies[0]}",
-                replicas=f"server 127.0.0.1:{self.proxies[1]} max_fails=0;",
+            front.config(
+                HERE.parent / "nginx", directory, f"127.0.0.1:{self.port}", [primary], [replica]
             )
         )
         command = ["nginx", "-e", str(directory / "error.log"), "-p", str(directory), "-c", str(config)]
