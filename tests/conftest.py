@@ -13,6 +13,7 @@ from pylitefs.cluster import Cluster, Settings, is_mounted, wait_until
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="also the tests marked full: soaks, long crashes")
+    parser.addoption("--docker", action="store_true", help="the tests marked docker, and no others")
 
 
 def pytest_configure() -> None:
@@ -31,7 +32,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out.add("nginx")
     if not config.getoption("--full"):
         left_out.add("full")
-    deselected = [item for item in items if any(mark.name in left_out for mark in item.iter_markers())]
+    if config.getoption("--docker"):
+        deselected = [item for item in items if item.get_closest_marker("docker") is None]
+    else:
+        left_out.add("docker")
+        deselected = [item for item in items if any(mark.name in left_out for mark in item.iter_markers())]
     if deselected:
         config.hook.pytest_deselected(items=deselected)
         items[:] = [item for item in items if item not in set(deselected)]

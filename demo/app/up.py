@@ -98,9 +98,7 @@ class Demo:
         primary, replica = (f"127.0.0.1:{port}" for port in self.proxies)
         config = directory / "nginx.conf"
         config.write_text(
-            front.config(
-                HERE.parent / "nginx", directory, f"127.0.0.1:{self.port}", [primary], [replica]
-            )
+            front.config(HERE.parent / "nginx", directory, f"127.0.0.1:{self.port}", [primary], [replica])
         )
         command = ["nginx", "-e", str(directory / "error.log"), "-p", str(directory), "-c", str(config)]
         with (directory / "output").open("wb") as output:

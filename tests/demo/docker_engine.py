@@ -1,0 +1,127 @@
+"""Docker for the tests of the demo's containers: the engine that runs, or as root one that the test starts.
+
+The rule: an own engine has its own data folder and socket, touches no firewall and no bridge of the machine,
+and is gone with all that it made when the block ends. What is missing is said with how to get it.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pylitefs.cluster import wait_until
+
+OFFICIAL = "debian:bookworm-slim"
+SUITE = "bookworm"
+BUILD_S = 1200
+#: Settings of pip and npm that a machine behind a package mirror needs in its containers too.
+INDEXES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "npm_config_registry")
+CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+LOCAL_CERTIFICATES = Path("/usr/local/share/ca-certificates")
+
+Done = subprocess.CompletedProcess[str]
+
+
+@dataclass
+class Engine:
+    """A Docker engine that answers; `docker(…)` runs the command-line client on it."""
+
+    environment: Mapping[str, str]
+    own: bool
+
+    def docker(
+        self, *arguments: str, check: bool = True, timeout: float = BUILD_S, cwd: Path | None = None
+    ) -> Done:
+        done = subprocess.run(
+            ["docker", *arguments],
+            env=self.environment,
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        assert not check or done.returncode == 0, f"docker {' '.join(arguments)}\n{done.stdout}{done.stderr}"
+        return done
+
+    def works(self, *arguments: str, timeout: float = 60) -> bool:
+        try:
+            return self.docker(*arguments, check=False, timeout=timeout).returncode == 0
+        except subprocess.TimeoutExpired:
+            return False
+
+
+@contextmanager
+def engine() -> Iterator[Engine]:
+    """The running engine, or one of the test's own."""
+    if shutil.which("docker") is None:
+        pytest.fail("Docker is not here: apt-get install docker.io (and debootstrap, without a registry)")
+    found = Engine(dict(os.environ), own=False)
+    if not found.works("compose", "version"):
+        pytest.fail("Docker's compose plugin is not here: install docker-compose-plugin or docker-compose-v2")
+    if found.works("info"):
+        yield found
+        return
+    if os.geteuid() != 0 or shutil.which("dockerd") is None:
+        pytest.fail("no Docker engine answers: start one, or run this as root with docker.io installed")
+    folder = Path(tempfile.mkdtemp(prefix="pylitefs-docker-"))
+    try:
+        with _own_engine(folder) as started:
+            yield started
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def _own_engine(folder: Path) -> Iterator[Engine]:
+    host = f"unix://{folder}/socket"
+    places = ["--data-root", f"{folder}/data", "--exec-root", f"{folder}/run", "--pidfile", f"{folder}/pid"]
+    # Ports are published by its proxy process alone, so that the machine's firewall stays as it is.
+    alone = ["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"]
+    with (folder / "log").open("wb") as log:
+        daemon = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "TERM", "dockerd", "--host", host, *places, *alone],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        started = Engine({**os.environ, "DOCKER_HOST": host}, own=True)
+        assert wait_until(lambda: started.works("info"), 60), (folder / "log").read_text()[-3000:]
+        yield started
+    finally:
+        daemon.terminate()
+        daemon.wait(60)
+
+
+def base_image(engine: Engine, folder: Path) -> str:
+    """The image that everything is made from: the one that BASE names, Debian's official one, or one made
+    of Debian's packages."""
+    if given := os.environ.get("BASE"):
+        return given
+    if engine.works("image", "inspect", OFFICIAL) or engine.works("pull", OFFICIAL, timeout=180):
+        return OFFICIAL
+    if os.geteuid() != 0 or shutil.which("debootstrap") is None:
+        pytest.fail(f"{OFFICIAL} cannot be pulled; as root with debootstrap installed it would be made here")
+    root = folder / "root"
+    command = ["debootstrap", "--variant=minbase", "--include=ca-certificates", SUITE, str(root)]
+    made = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_S)
+    assert made.returncode == 0, made.stdout[-3000:]
+    settings = {name: os.environ[name] for name in INDEXES if name in os.environ}
+    if LOCAL_CERTIFICATES.is_dir():
+        shutil.copytree(LOCAL_CERTIFICATES, root / LOCAL_CERTIFICATES.relative_to("/"), dirs_exist_ok=True)
+        subprocess.run(["chroot", str(root), "update-ca-certificates"], check=True, capture_output=True)
+        settings |= dict.fromkeys(("PIP_CERT", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"), CERTIFICATES)
+    packed = folder / "root.tar"
+    subprocess.run(["tar", "-C", str(root), "-cf", str(packed), "."], check=True)
+    shutil.rmtree(root)
+    changes = [word for name, value in settings.items() for word in ("--change", f"ENV {name}={value}")]
+    name = f"pylitefs-test/debian:{SUITE}"
+    engine.docker("import", *changes, str(packed), name)
+    packed.unlink()
+    return name
