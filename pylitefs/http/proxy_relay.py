@@ -15,6 +15,8 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 BLOCK = 64 * 1024
 DIAL_TIMEOUT_S = 5.0
+REST_S = 0.05
+"""So long a request's body that nobody wants is waited for."""
 
 _OWN_HEADERS = {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade", b"expect"}
 """Of one connection, not of the request or the answer."""
@@ -55,12 +57,24 @@ class Peer:
             await self.writer.drain()
 
     async def respond(self, status: int, headers: Headers, body: bytes = b"") -> None:
-        """A whole answer. The connection ends after it where the request's body was not read."""
-        length = (b"Content-Length", str(len(body)).encode())
-        await self.send(h11.Response(status_code=status, headers=[*headers, length]))
+        """A whole answer. The connection ends after it where a body of the request is not all here."""
+        headers = [*headers, (b"Content-Length", str(len(body)).encode())]
+        if not await self._read_rest():
+            headers.append((b"Connection", b"close"))
+        await self.send(h11.Response(status_code=status, headers=headers))
         if body and self.method != b"HEAD":
             await self.send(h11.Data(data=body))
         await self.send(h11.EndOfMessage())
+
+    async def _read_rest(self) -> bool:
+        """Read a short body that is here already, or nearly: then the connection can be kept."""
+        left = BLOCK
+        with contextlib.suppress(TimeoutError, h11.RemoteProtocolError):
+            async with asyncio.timeout(REST_S):
+                while self.h11.their_state is h11.SEND_BODY and left > 0:
+                    event = await self.next_event()
+                    left -= len(event.data) if isinstance(event, h11.Data) else 0
+        return self.h11.their_state is not h11.SEND_BODY
 
     def next_request(self) -> bool:
         """Make ready for another request on this connection; False if it has to end."""
@@ -74,12 +88,6 @@ async def send_text(client: Peer, status: int, text: str) -> None:
     """Answer with a line of text, unless an answer has begun."""
     if client.h11.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
         return
-    if client.h11.their_state is h11.SEND_BODY:
-        # Usually there is no body: then the connection can be kept.
-        with contextlib.suppress(TimeoutError, h11.RemoteProtocolError):
-            async with asyncio.timeout(0.05):
-                while not isinstance(await client.next_event(), h11.EndOfMessage):
-                    pass
     await client.respond(status, [(b"Content-Type", b"text/plain; charset=utf-8")], f"{text}\n".encode())
 
 

@@ -208,6 +208,16 @@ def test_a_write_on_a_replica_is_to_be_replayed(replica: Node, http: httpx.Clien
         assert answer.text == ""
 
 
+@pytest.mark.parametrize("size", [0, 10, 3_000_000])
+def test_a_body_that_nobody_wants_is_in_nobody_s_way(replica: Node, http: httpx.Client, size: int) -> None:
+    """Answered without reading it: the connection is kept after a short one and closed after a long one."""
+    url = replica.proxy()
+    for _ in range(5):
+        answer = http.post(url, content=b"x" * size)
+        assert answer.headers["fly-replay"] == "instance=db1"
+        assert answer.headers.get("connection") == ("close" if size > 1_000_000 else None)
+
+
 def test_an_always_forwarded_read_gets_no_cookie(primary: Node, http: httpx.Client) -> None:
     primary.writer.commit({1: 1})
     answer = http.get(f"{primary.proxy(always_forward=['/admin'])}/admin")
