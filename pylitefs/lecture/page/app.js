@@ -85,6 +85,7 @@ class LecturePage {
 
   _reset() {
     this.history.clear();
+    this.chosen.clear();
     this.cursor = -1;
     this._atEnd = true;
     this.schedule();

@@ -65,12 +65,14 @@ export class History {
     this.stops = [];
     this.dumps = new Map();
     this.frames = [];
+    this.xors = [];
     this.hasEvents = false;
     this._state = new Map();
     this._dumpKeys = new Map();
     this._framesById = new Map();
     this._databases = new Map();
     this._questions = [];
+    this._told = { asked: "", at: -1 };
   }
 
   /** Take one line of a recording. */
@@ -99,6 +101,7 @@ export class History {
       if (!this._dumpKeys.has(dump.key)) this._dumpKeys.set(dump.key, new TimedValue());
       this._dumpKeys.get(dump.key).put(index, id);
     }
+    if (entry.xor.length) this.xors.push(index);
     if (entry.frame) this._noteFrame(entry.frame, index);
   }
 
@@ -217,12 +220,19 @@ export class History {
 
   /** The entry to tell of at `index`: of its stretch the one that says most, as what is held now. */
   told(index) {
+    const asked = `${index} ${this.length}`;
+    if (this._told.asked !== asked) this._told = { asked, at: this._weightiest(index) };
+    return this._told.at;
+  }
+
+  _weightiest(index) {
     let best = index;
     let weight = 0;
-    for (let at = index; at >= this.stretchStart(index); at--) {
+    const held = new Map(this.nodes(index).map((node) => [node, this.value(`node/${node}/held`, index) || []]));
+    for (let at = index, from = this.stretchStart(index); at >= from; at--) {
       const entry = this.entries[at];
       if (!TOLD.has(entry.kind) || !entry.text) continue;
-      const list = this.value(`node/${entry.node}/held`, index) || [];
+      const list = held.get(entry.node) || [];
       const found = weightOf(entry, entry.kind === "event" && list.some((one) => one.name === entry.name));
       if (found > weight) [best, weight] = [at, found];
     }

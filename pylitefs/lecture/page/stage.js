@@ -13,6 +13,7 @@ export const PAGE_STATES = {
 };
 
 const MOST_CELLS = 480;
+const MOST_LIT = 1000;
 
 /** Draw the nodes after entry `at`; `from` is the first entry of the stretch that is new. */
 export function drawStage(box, history, at, from, view) {
@@ -44,7 +45,7 @@ function keepHeight(box) {
 
 function litPages(history, from, at) {
   const lit = new Map();
-  for (let index = from; index <= at; index++) {
+  for (let index = Math.max(from, at - MOST_LIT); index <= at; index++) {
     for (const [node, database, pgno, how] of history.entries[index].lights) {
       lit.set(`${node}/${database}/${pgno}`, how);
     }

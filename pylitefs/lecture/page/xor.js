@@ -1,12 +1,13 @@
 // The checksum's XOR written out in hex digits, and one column of it in bits.
 import { fill, h } from "./dom.js";
+import { lastAtMost } from "./history.js";
 
 const FLAG = 1n << 63n;
 
 /** The index of the newest entry up to `at` that has an XOR; -1 if there is none. */
 export function newestXor(history, at) {
-  for (let index = at; index >= 0; index--) if (history.entries[index].xor.length) return index;
-  return -1;
+  const found = lastAtMost(history.xors, at);
+  return found < 0 ? -1 : history.xors[found];
 }
 
 /** Draw the XOR of the newest entry that has one. */
