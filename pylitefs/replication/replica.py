@@ -308,7 +308,8 @@ class Replica:
         else:
             self._trace(name, header.max_txid, "ltx:snapshot" if header.is_snapshot else "ltx", data)
         yield from first
-        yield from frames
+        for frame in frames:  # Not `yield from`: that would end the stream's frames together with this.
+            yield frame
 
     def _trace(self, database: str, txid: int, frame: str, data: bytes) -> None:
         tracer = self._store.tracer

@@ -15,7 +15,7 @@ from pylitefs.replication.frames import (
     Heartbeat,
     decode_positions,
 )
-from pylitefs.replication.replica import Replica
+from pylitefs.replication.replica import TOLD, Replica
 from pylitefs.store.status import LAG_NEVER_SYNCED
 from pylitefs.store.store import Store
 from tests.replication.following import READY, following
@@ -49,6 +49,23 @@ def test_rows_follow(primary: Store, replica: Store, eventually: Eventually) -> 
         assert database_bytes(replica, "made.db") == writer.whole()
         assert node.fatal == []
         assert node.replica.latencies["made.db"] < 5
+
+
+def test_a_long_transaction_leaves_a_traced_stream_connected(
+    primary: Store, replica: Store, eventually: Eventually
+) -> None:
+    """Of a long LTX file `stream.receive` carries the beginning; the frames after its end come as ever."""
+    writer = Writer(primary)
+    received: list[str] = []
+    replica.tracer.listen(lambda event: received.append(event.name))
+    with serving(primary) as info, following(replica, info) as node:
+        eventually(lambda: replica.status.ready, "ready")
+        for value in range(1, 4):
+            pages = {pgno: bytes([value]) * 4096 for pgno in range(1, 2 * TOLD // 4096)}
+            writer.commit_pages(pages)
+            eventually(lambda: replica.positions() == primary.positions(), "the same positions")
+        assert received.count("stream.receive") >= 3
+    assert node.changes == ["primary-host", None]
 
 
 def test_the_status_tells_of_the_primary_only_while_connected(
