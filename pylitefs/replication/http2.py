@@ -139,7 +139,10 @@ class Answer:
                 self._events.append(event)
             case ResponseReceived():
                 found = {_text(name): _text(value) for name, value in event.headers or ()}
-                self.status = int(found.pop(":status", "0"))
+                status = found.pop(":status", "")
+                if not (status.isascii() and status.isdecimal()):
+                    raise LostConnectionError(f"the answer has no HTTP status but {status!r}")
+                self.status = int(status)
                 self.headers = found
             case StreamEnded():
                 self._ended = True

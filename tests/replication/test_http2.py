@@ -93,7 +93,7 @@ def test_nobody_listens() -> None:
 
 
 @contextmanager
-def scripted(play: Callable[[socket.socket, H2Connection], None]) -> Iterator[str]:
+def scripted(play: Callable[[socket.socket, H2Connection], None], status: str = "200") -> Iterator[str]:
     """A server for one connection: once the request is there, `play` does what it likes."""
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -107,7 +107,7 @@ def scripted(play: Callable[[socket.socket, H2Connection], None]) -> Iterator[st
                 events = connection.receive_data(data)
                 ended = any(isinstance(event, StreamEnded) for event in events)
                 if any(isinstance(event, RequestReceived) for event in events):
-                    connection.send_headers(1, [(":status", "200")])
+                    connection.send_headers(1, [(":status", status)])
                 sock.sendall(connection.data_to_send())
             play(sock, connection)
 
@@ -156,3 +156,14 @@ def test_a_broken_connection_is_an_error(ending: str) -> None:
             with pytest.raises(LostConnectionError):
                 list(answer)
             go.set()
+
+
+@pytest.mark.parametrize("status", ["abc", "", "2²"])
+def test_a_damaged_status_is_a_lost_connection(status: str) -> None:
+    """And no error of this program's own, of which the node would end."""
+    with (
+        scripted(lambda sock, connection: None, status) as url,
+        pytest.raises(LostConnectionError, match="no HTTP status"),
+        post(url),
+    ):
+        pass
