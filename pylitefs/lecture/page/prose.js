@@ -54,11 +54,16 @@ function stepItem(step, marked, done, view, on) {
         onclick: () => on.again(step.index) }, "↻") : null);
 }
 
+/** The question itself stands below, in full. */
+const BESIDE_A_QUESTION = {
+  question: "What comes next? Think first, then press a number.",
+  answer: "The answer, and why:",
+};
+
 /** What just happened, in a sentence, and what SQLite alone would do. */
 export function drawCaption(toldBox, aloneBox, history, at) {
   const entry = at >= 0 ? history.entries[history.told(at)] : null;
-  const asks = entry && entry.kind === "question";
-  const text = asks ? "What comes next? Think first, then press a number." : entry ? entry.text || entry.name : history.header.summary || "";
+  const text = entry ? BESIDE_A_QUESTION[entry.kind] || entry.text || entry.name : history.header.summary || "";
   const shown = entry ? `${entry.seq}:${text}` : text;
   if (toldBox.dataset.shown !== shown) {
     toldBox.dataset.shown = shown;
