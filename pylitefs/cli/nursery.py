@@ -3,9 +3,11 @@
     python -m pylitefs.cli.nursery FD
 
 The rules: this process has one thread, and opens nothing, so that a fork of it is a process like any that
-was just started; and it ends when the channel does.
+was just started; and it ends when the channel does. If that was because a lecture was killed, the dead
+mounts of nodes that were killed before go too: nobody else is left to take them away.
 """
 
+import errno
 import gc
 import importlib
 import json
@@ -13,16 +15,21 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 from pylitefs.cli.main import run
+from pylitefs.cluster import unmount
 
 LOADED = ("pylitefs.cli.mount", "pylitefs.node", "pylitefs.store.evidence")
 _LARGEST, _MOST_FDS = 1 << 16, 8
 
 
-def serve(channel: socket.socket) -> dict[str, Any] | None:
-    """Fork a process for each request. In such a process the request is returned, in the nursery None."""
+def serve(channel: socket.socket, directories: set[str]) -> dict[str, Any] | None:
+    """Fork a process for each request. In such a process the request is returned, in the nursery None.
+
+    `directories` gets those of the processes.
+    """
     while True:
         data, fds, _, _ = socket.recv_fds(channel, _LARGEST, _MOST_FDS, socket.MSG_CMSG_CLOEXEC)
         if not data:
@@ -37,6 +44,7 @@ def serve(channel: socket.socket) -> dict[str, Any] | None:
                 become(request, fds)
                 return request
             answer = {"pid": pid}
+            directories.add(request["directory"])
         for fd in fds:
             os.close(fd)
         channel.sendall(json.dumps(answer).encode())
@@ -65,16 +73,29 @@ def become(request: dict[str, Any], fds: list[int]) -> None:
     sys.argv = ["pylitefs", *request["arguments"]]
 
 
+def is_dead_mount(path: Path) -> bool:
+    """Whether a node was mounted here that has been killed."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error.errno == errno.ENOTCONN
+    return False
+
+
 def main() -> None:
     """Serve until the channel ends; in a forked process, be `pylitefs`."""
     for name in LOADED:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
+    directories: set[str] = set()
     with socket.socket(fileno=int(sys.argv[1])) as channel:
-        forked = serve(channel)
+        forked = serve(channel, directories)
     if forked is not None:
         sys.exit(run())
+    for directory in directories:
+        if is_dead_mount(Path(directory) / "mnt"):
+            unmount(Path(directory) / "mnt")
 
 
 if __name__ == "__main__":

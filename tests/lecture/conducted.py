@@ -41,7 +41,8 @@ class Conducted:
         return [one["name"] for one in self.state[f"node/{node}/held"]]
 
     def mounts(self) -> list[Path]:
-        return [path for path in self.base_dir.glob("n*/mnt") if is_mounted(path)]
+        paths = (self.base_dir / f"n{number}" / "mnt" for number in range(1, 6))
+        return [path for path in paths if is_mounted(path)]
 
     def __enter__(self) -> "Conducted":
         return self

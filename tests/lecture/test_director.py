@@ -233,14 +233,14 @@ from pathlib import Path
 from tests.lecture.conducted import Conducted
 lecture = Conducted(Path(sys.argv[1]))
 lecture.run("cluster replicas 1", "sql n1 CREATE TABLE t(a); INSERT INTO t VALUES (1)", "expect same n1 n2")
-lecture.run("pause", "sql n1 INSERT INTO t VALUES (2)", "run-to " + sys.argv[2])
+lecture.run("pause", "sql n1 INSERT INTO t VALUES (2)", *sys.argv[2].split("; "))
 director = lecture.director
 print(*[one.pid for one in director.nodes.processes()], *director.shells.all_pids(), flush=True)
 time.sleep(60)
 """
 
 
-@pytest.mark.parametrize("where", ["page.write", "ltx.commit", "page.apply n2"])
+@pytest.mark.parametrize("where", ["run-to page.write", "run-to ltx.commit", "run-to page.apply n2"])
 def test_a_killed_lecture_leaves_no_process_no_mount_and_a_whole_database(
     tmp_path: Path, eventually: Callable[..., None], where: str
 ) -> None:
@@ -256,8 +256,25 @@ def test_a_killed_lecture_leaves_no_process_no_mount_and_a_whole_database(
     eventually(
         lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()], "its processes have ended", 20
     )
-    assert not [path for path in tmp_path.glob("n*/mnt") if is_mounted(path)]
+    assert not [node for node in ("n1", "n2") if is_mounted(tmp_path / node / "mnt")]
     for node in ("n1", "n2"):
         connection = sqlite3.connect(tmp_path / node / "data" / "dbs" / "data.db" / "database")
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         connection.close()
+
+
+def test_a_killed_lecture_leaves_no_dead_mount_of_a_node_that_it_had_killed(
+    tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    lecture = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(tmp_path), "run-to page.write; kill n1; kill n2"],
+        stdout=subprocess.PIPE,
+        process_group=0,
+    )
+    assert lecture.stdout is not None and lecture.stdout.readline()
+    mounts = [tmp_path / node / "mnt" for node in ("n1", "n2")]
+    assert all(map(is_mounted, mounts))
+    os.kill(lecture.pid, signal.SIGKILL)
+    lecture.wait()
+    lecture.stdout.close()
+    eventually(lambda: not any(map(is_mounted, mounts)), "the dead mounts are gone")
