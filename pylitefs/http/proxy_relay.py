@@ -106,7 +106,7 @@ async def relay(
     server = Peer(reader, writer, h11.CLIENT)
     pump: asyncio.Task[None] | None = None
     try:
-        await _send_request(server, request, request_headers)
+        await _send_request(server, request, target, request_headers)
         pump = asyncio.ensure_future(_pump_body(client, server))
         await _answer(client, server, extra)
         if client.h11.our_state is h11.SWITCHED_PROTOCOL:
@@ -118,9 +118,7 @@ async def relay(
         writer.close()
 
 
-async def _dial(
-    target: tuple[str, int], dial_s: float
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _dial(target: tuple[str, int], dial_s: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + dial_s
     while True:
@@ -135,20 +133,46 @@ async def _dial(
             raise TargetGone(str(error) or "no answer") from None
 
 
-async def _send_request(server: Peer, request: h11.Request, more: Headers) -> None:
-    switches = any(name == b"upgrade" for name, _ in request.headers)
-    headers = [
-        (name, value)
-        for name, value in request.headers.raw_items()
-        if name.lower() not in _OWN_HEADERS or (switches and name.lower() in {b"connection", b"upgrade"})
-    ]
-    if not switches:
+async def _send_request(server: Peer, request: h11.Request, target: tuple[str, int], more: Headers) -> None:
+    headers = _passed_on(request)
+    if _switches(request):
+        offered = [(b"Upgrade", value) for name, value in request.headers if name == b"upgrade"]
+        headers += [(b"Connection", b"Upgrade"), *offered]
+    else:
         headers.append((b"Connection", b"close"))
-    passed_on = h11.Request(method=request.method, target=request.target, headers=[*headers, *more])
+    if all(name != b"host" for name, _ in request.headers):
+        # HTTP/1.0 goes without, 1.1 does not.
+        host, port = target
+        headers.append((b"Host", f"[{host}]:{port}".encode() if ":" in host else f"{host}:{port}".encode()))
     try:
-        await server.send(passed_on)
+        await server.send(
+            h11.Request(method=request.method, target=request.target, headers=[*headers, *more])
+        )
     except OSError as error:
         raise TargetGone(error.strerror or "connection lost") from None
+
+
+def _switches(request: h11.Request) -> bool:
+    """Whether another protocol may follow, such as a WebSocket. Not HTTP/2: its requests would go past the
+    proxy's rules."""
+    offered = _names(request, b"upgrade")
+    http = any(name.startswith((b"h2", b"http/")) for name in offered)
+    return bool(offered) and not http and b"upgrade" in _names(request, b"connection")
+
+
+def _names(message: h11.Request | h11.Response, header: bytes) -> set[bytes]:
+    """The words of a header that lists some, in small letters."""
+    lines = (value for name, value in message.headers if name == header)
+    return {word.strip().lower() for line in lines for word in line.split(b",")}
+
+
+def _passed_on(message: h11.Request | h11.Response) -> list[tuple[bytes, bytes]]:
+    """The headers that concern more than one connection. Of two lengths the chunks' counts, and whoever is
+    behind this proxy is not to choose the other one."""
+    own = _OWN_HEADERS | _names(message, b"connection") - {b"host", b"content-length", b"transfer-encoding"}
+    if any(name == b"transfer-encoding" for name, _ in message.headers):
+        own |= {b"content-length"}
+    return [(name, value) for name, value in message.headers.raw_items() if name.lower() not in own]
 
 
 async def _pump_body(client: Peer, server: Peer) -> None:
@@ -186,9 +210,7 @@ async def _answer(client: Peer, server: Peer, extra: Callable[[], Headers]) -> N
         elif isinstance(event, h11.Response):
             began = True
             kept = [
-                (name, value)
-                for name, value in event.headers.raw_items()
-                if name.lower() not in _OWN_HEADERS and name.lower() != b"transfer-encoding"
+                (name, value) for name, value in _passed_on(event) if name.lower() != b"transfer-encoding"
             ]
             await client.send(h11.Response(status_code=event.status_code, headers=[*kept, *extra()]))
         elif isinstance(event, h11.Data):
