@@ -4,7 +4,9 @@ One story, told once: every test goes on where the one before it ended.
 """
 
 import itertools
+import os
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,9 @@ import httpx
 import pytest
 
 from pylitefs.cluster import free_ports
+from tests.demo import course
 from tests.demo.docker_engine import Done, Engine, base_image, engine
+from tests.test_docs import DOCKER, commands
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "pylitefs-test"
@@ -67,13 +71,18 @@ def base(docker: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
     return base_image(docker, tmp_path_factory.mktemp("base"))
 
 
+def with_settings(engine: Engine, base: str, port: int = 8080) -> Engine:
+    """With what the compose file asks of the environment."""
+    settings = {"BASE": base, "PORT": str(port)}
+    if engine.own:
+        settings["BUILD_NETWORK"] = "host"
+    return Engine({**engine.environment, **settings}, engine.own)
+
+
 @pytest.fixture(scope="module")
 def compose(docker: Engine, base: str) -> Iterator[Compose]:
     (port,) = free_ports(1, 8080)
-    settings = {"BASE": base, "PORT": str(port)}
-    if docker.own:
-        settings["BUILD_NETWORK"] = "host"
-    project = Compose(Engine({**docker.environment, **settings}, docker.own), port)
+    project = Compose(with_settings(docker, base, port), port)
     try:
         project("up", "--build", "--detach", "--wait", "nginx", "primary", "replica")
         yield project
@@ -141,3 +150,72 @@ def test_down_leaves_nothing(compose: Compose) -> None:
     compose("--profile", "more", "down", "--volumes", "--rmi", "local")
     for listing in (("ps", "--all"), ("volume", "ls"), ("network", "ls"), ("images",)):
         assert PROJECT not in compose.engine.docker(*listing).stdout.replace(f"{PROJECT}/debian", "")
+
+
+def test_every_docker_command_of_the_page_works_as_written(docker: Engine, base: str) -> None:
+    """docs/demo.md from top to bottom; only the project's name and the port are this test's."""
+    (port,) = free_ports(1, 8080)
+    settings = with_settings(docker, base, port).environment
+    here = {"COMPOSE_FILE": "demo/docker-compose.yml", "COMPOSE_PROJECT_NAME": PROJECT}
+    written = [line for line in commands(ROOT / "docs" / "demo.md") if line.startswith(DOCKER)]
+    assert len(written) > 8
+    had = docker.works("image", "inspect", "pylitefs")
+    said = ""
+    try:
+        for command in written:
+            # There is no terminal here.
+            line = command.replace(" exec ", " exec -T ")
+            done = subprocess.run(
+                ["bash", "-c", line], cwd=ROOT, env={**settings, **here}, capture_output=True, text=True
+            )
+            assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+            said += done.stdout + done.stderr
+        assert "|Oslo\n" in said
+        assert "readonly" in said
+        assert f"\n+{course.OURS}\n" in (ROOT / "docs" / "demo.md").read_text()
+    finally:
+        Compose(Engine(settings, docker.own), port)(
+            "--profile", "more", "down", "--volumes", "--rmi", "local"
+        )
+        if not had:
+            docker.docker("rmi", "pylitefs", check=False)
+
+
+@pytest.mark.skipif("PYLITEFS_COURSE" not in os.environ, reason="PYLITEFS_COURSE names no checkout")
+def test_the_course_s_own_project(
+    docker: Engine, base: str, tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    """One line of its Dockerfile is another; its own compose file, NGINX, import and application then run."""
+    course.changed_copy(Path(os.environ["PYLITEFS_COURSE"]), tmp_path / "course")
+    made = course.stand_ins(docker, base, tmp_path)
+    had = docker.works("image", "inspect", "pylitefs")
+    course.overrides(docker, base, tmp_path / "here.yml")
+    ours = ["compose", "-f", str(ROOT / "demo" / "docker-compose.yml")]
+    with_settings(docker, base).docker(*ours, "build", "pylitefs")
+    files = ["-f", str(tmp_path / "course" / "docker-compose.yml"), "-f", str(tmp_path / "here.yml")]
+
+    def theirs(*arguments: str, check: bool = True) -> Done:
+        return docker.docker("compose", "-p", course.PROJECT, *files, *arguments, check=check)
+
+    def sqlite3(service: str, sql: str) -> str:
+        done = theirs("exec", "-T", service, "sqlite3", "/litefs/data.db", sql, check=False)
+        return (done.stdout + done.stderr).strip()
+
+    try:
+        theirs("up", "--build", "--detach", "primary", "replica1")
+        newest = "SELECT max(InvoiceId) FROM Invoice"
+        for service in ("primary", "replica1"):
+            eventually(lambda service=service: sqlite3(service, newest) == "412", f"data on {service}", 30)
+        theirs("up", "--build", "--detach", "nginx")
+        url = f"http://{theirs('port', 'nginx', '80').stdout.strip()}/invoice?id=1"
+
+        def answers() -> list[str]:
+            return [httpx.get(url, trust_env=False).text for _ in range(4)]
+
+        eventually(lambda: all('"invoice":{"id":1' in text for text in answers()), "the invoice, of both", 30)
+        sqlite3("primary", "UPDATE Invoice SET BillingCity = 'Bergen' WHERE InvoiceId = 1")
+        eventually(lambda: all("Bergen" in text for text in answers()), "the new city, of both", 10)
+        assert "readonly" in sqlite3("replica1", "DELETE FROM Invoice")
+    finally:
+        theirs("down", "--volumes", "--rmi", "local")
+        docker.docker("rmi", *made, *([] if had else ["pylitefs"]), check=False)
