@@ -151,7 +151,8 @@ def _serve(config: Config, make_node: Callable[[], "Node"], *, until_eof: bool) 
             ending.put(None)
             for thread in threads:
                 thread.join()
-        return run.exit_code if run.exit_code is not None else code
+        # A node that failed says so, however well its application then ended.
+        return code or run.exit_code or 0
 
 
 class _Run:

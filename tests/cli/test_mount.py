@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import ClassVar
@@ -14,6 +15,7 @@ import pytest
 from pylitefs.cli.main import run
 from pylitefs.config import Config
 from pylitefs.errors import MountError
+from pylitefs.store.status import Status
 from pylitefs.trace import Tracer
 
 GOOD = "fuse: {{dir: {0}/mnt}}\ndata: {{dir: {0}/data}}\nlease: {{type: static}}\n"
@@ -45,7 +47,8 @@ class FakeNode:
         self, config: Config, *, tracer: Tracer, skip_unmount: bool = False, **options: object
     ) -> None:
         self.config, self.tracer, self.skip_unmount = config, tracer, skip_unmount
-        self.stopped = threading.Event()
+        self.stopped = self.ended = threading.Event()
+        self.status = Status(ready=True)
         self.made.append(self)
 
     def start(self) -> None:
@@ -133,6 +136,24 @@ def test_a_signal_inside_the_handler_of_another_stops_it_too(node: type[FakeNode
 def test_the_exit_code_is_the_node_s(node: type[FakeNode], config: Path) -> None:
     node.exit_code = 1
     assert run(["mount", "-config", str(config)]) == 1
+
+
+def test_a_node_that_fails_says_so_however_well_its_application_ends(
+    node: type[FakeNode], config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever would start it again after a failure goes by the exit code."""
+    up = tmp_path / "up"
+
+    def fail(self: FakeNode) -> int:
+        deadline = time.monotonic() + 10
+        while not up.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return 1
+
+    monkeypatch.setattr(node, "wait", fail)
+    script = f"trap 'exit 0' TERM; touch {up}; while :; do sleep 0.01; done"
+    assert run(["mount", "-config", str(config), "--", "sh", "-c", script]) == 1
+    assert up.exists()
 
 
 def test_what_the_node_cannot_do_is_one_line(
