@@ -183,7 +183,6 @@ def test_a_wrong_config_is_one_line_and_exit_2(tmp_path: Path) -> None:
     assert done.stdout == ""
 
 
-
 def test_ignored_keys_are_named_in_one_warning_each(
     node: type[FakeNode], config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
