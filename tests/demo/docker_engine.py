@@ -25,6 +25,12 @@ INDEXES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "npm_config_registry")
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 LOCAL_CERTIFICATES = Path("/usr/local/share/ca-certificates")
 
+PLUGIN = (
+    "apt-get install docker-compose-plugin (Docker's packages), docker-compose-v2 (Ubuntu's) or docker-compose "
+    "(Debian's from 13 on), or put what `go install github.com/docker/compose/v2/cmd@v2.27.0` makes into "
+    "~/.docker/cli-plugins under the name docker-compose"
+)
+
 Done = subprocess.CompletedProcess[str]
 
 
@@ -63,7 +69,7 @@ def engine() -> Iterator[Engine]:
         pytest.fail("Docker is not here: apt-get install docker.io (and debootstrap, without a registry)")
     found = Engine(dict(os.environ), own=False)
     if not found.works("compose", "version"):
-        pytest.fail("Docker's compose plugin is not here: install docker-compose-plugin or docker-compose-v2")
+        pytest.fail(f"`docker compose` is not here: {PLUGIN}")
     if found.works("info"):
         yield found
         return
