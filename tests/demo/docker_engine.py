@@ -26,9 +26,9 @@ CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 LOCAL_CERTIFICATES = Path("/usr/local/share/ca-certificates")
 
 PLUGIN = (
-    "apt-get install docker-compose-plugin (Docker's packages), docker-compose-v2 (Ubuntu's) or docker-compose "
-    "(Debian's from 13 on), or put what `go install github.com/docker/compose/v2/cmd@v2.27.0` makes into "
-    "~/.docker/cli-plugins under the name docker-compose"
+    "apt-get install docker-compose-plugin (Docker's packages), docker-compose-v2 (Ubuntu's) or "
+    "docker-compose (Debian's from 13 on), or put what "
+    "`go install github.com/docker/compose/v2/cmd@v2.27.0` makes into ~/.docker/cli-plugins as docker-compose"
 )
 
 Done = subprocess.CompletedProcess[str]
@@ -103,6 +103,14 @@ def _own_engine(folder: Path) -> Iterator[Engine]:
     finally:
         daemon.terminate()
         daemon.wait(60)
+        # It may leave the machine's network under a name of its own, which is a mount.
+        for mount in _mounts_below(folder):
+            subprocess.run(["umount", mount], check=True)
+
+
+def _mounts_below(folder: Path) -> list[str]:
+    every = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    return sorted((mount for mount in every if mount.startswith(f"{folder}/")), reverse=True)
 
 
 def base_image(engine: Engine, folder: Path) -> str:
