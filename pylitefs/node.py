@@ -12,6 +12,7 @@ mount is gone, and the data directory is let go last.
 
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from pylitefs import control_node
@@ -69,6 +70,8 @@ class Node:
         self.server: HttpServer | None = None
         self.replica: Replica | None = None
         self._control: control_node.NodeEnd | None = None
+        self.before_end: Callable[[], None] = lambda: None
+        """Called when the node ends by itself, before its mount goes: the application has to end first."""
         self.ended = threading.Event()
         """Set once everything is taken down."""
         self._stop_lock = threading.Lock()
@@ -162,7 +165,11 @@ class Node:
 
     def _end(self, code: int) -> None:
         self._exit_code = self._exit_code or code
-        threading.Thread(target=self.stop, name="stop").start()
+        threading.Thread(target=self._end_by_itself, name="stop").start()
+
+    def _end_by_itself(self) -> None:
+        self.before_end()
+        self.stop()
 
     def wait(self) -> int:
         """Block until the node has ended; its exit code, 0 after `stop()`."""

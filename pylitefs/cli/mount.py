@@ -137,6 +137,7 @@ def _serve(config: Config, make_node: Callable[[], "Node"], *, until_eof: bool) 
             ending.get()
             return 1
         application = Application(config.exec, candidate=config.lease.candidate)
+        node.before_end = application.end
         run = _Run(node, application, ending)
         # A signal handler may interrupt anything, so the stopping itself is a thread's work.
         threads = [threading.Thread(target=run.stop_at_end, name="stop")]
