@@ -24,7 +24,7 @@ FLOORS = (
     {"lease"},
     {"replication"},
     {"http"},
-    {"node", "cluster", "nursery"},
+    {"node", "cluster", "nursery", "ending"},
     {"compare", "lecture"},
     {"cli", "__main__"},
 )

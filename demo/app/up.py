@@ -27,13 +27,13 @@ import httpx
 from pylitefs import sample
 from pylitefs.cluster import Cluster, ClusterNode, free_ports, wait_until
 from pylitefs.config import parse_duration
+from pylitefs.ending import ended_by_signals, ignore_signals
 from pylitefs.errors import PylitefsError
 from pylitefs.lecture.links import Link
 
 HERE = Path(__file__).resolve().parent
 DATABASE = "data.db"
 KILL_AFTER_S = 15.0
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 #: Runs a program, and ends it when standard input does: NGINX does not notice that its parent is gone.
 WATCHED = 'exec 3<&0; "$@" <&- & read -r _ <&3; kill $!; wait'
@@ -151,7 +151,7 @@ def up(port: int, lag: float, kill_primary: bool, no_browser: bool) -> None:
         raise click.ClickException("nginx is not there: install it (apt install nginx-light)")
     if port and free_ports(1, port) != [port]:
         raise click.ClickException(f"port {port} is taken: choose another with --port, or 0 for any")
-    with _working_directory() as base, _ctrl_c_ends():
+    with _working_directory() as base, ended_by_signals():
         demo = Demo(base, port or free_ports(1)[0])
         try:
             click.echo("Starting a primary, a replica, their applications and NGINX …")
@@ -168,8 +168,7 @@ def up(port: int, lag: float, kill_primary: bool, no_browser: bool) -> None:
         except PylitefsError as error:
             raise click.ClickException(str(error)) from None
         finally:
-            for number in _ENDING:
-                signal.signal(number, signal.SIG_IGN)
+            ignore_signals()
             demo.stop()
 
 
@@ -200,19 +199,6 @@ def _working_directory() -> Iterator[Path]:
         yield base
     finally:
         shutil.rmtree(base, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _ctrl_c_ends() -> Iterator[None]:
-    def end(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, end) for number in _ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pylitefs.compare.mixed import MixedOutcome
 from pylitefs.compare.programs import Program
 from pylitefs.compare.runner import Outcome
 from pylitefs.compare.workload import Workload, all_workloads, chosen
+from pylitefs.ending import ended_by_signals
 
 EXIT_UNKNOWN = 1
 _WIDE = 160
@@ -65,7 +66,7 @@ def compare(
     def tell(outcome: Outcome) -> None:
         console.print(report.line(outcome), highlight=False)
 
-    with comparison.ended_by_signals(), comparison.work_directory(directory, keep=keep) as base:
+    with ended_by_signals(), comparison.work_directory(directory, keep=keep) as base:
         comparison.pin()
         console.print(f"pylitefs {programs.ours().version} beside {theirs.name} {theirs.version}")
         if html_path and (bench or mixed):

@@ -8,7 +8,6 @@ import contextlib
 import fcntl
 import os
 import shutil
-import signal
 import sqlite3
 import tempfile
 import time
@@ -21,13 +20,13 @@ from pylitefs import sample
 from pylitefs.cli.demo_lines import Teller, count, introduction
 from pylitefs.cli.feed import EventFeed
 from pylitefs.cluster import Cluster, ClusterError, is_mounted
+from pylitefs.ending import ended_by_signals, ignore_signals
 from pylitefs.errors import PylitefsError
 
 FIRST_PORT = 20202
 DATABASE = "sample.db"
 CONNECT_SECONDS = 10.0
 
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def default_dir() -> Path:
@@ -46,7 +45,7 @@ def demo(replicas: int, directory: Path | None, keep: bool) -> None:
     database, TXID, pages, bytes of its LTX file, and when each replica had it, after the primary.
     """
     base = (directory or default_dir()).resolve()
-    with _claimed(base, keep=keep), _ctrl_c_ends():
+    with _claimed(base, keep=keep), ended_by_signals():
         cluster = Cluster(base, replicas, first_port=FIRST_PORT)
         try:
             click.echo(f"Starting a primary and {count(replicas, 'replica')} in {base} …")
@@ -56,8 +55,7 @@ def demo(replicas: int, directory: Path | None, keep: bool) -> None:
             click.echo("\nStopping …")
         finally:
             # A second Ctrl-C must not leave half of it behind.
-            for number in _ENDING:
-                signal.signal(number, signal.SIG_IGN)
+            ignore_signals()
             cluster.stop()
 
 
@@ -99,22 +97,6 @@ def _make_sample(cluster: Cluster) -> None:
     except sqlite3.Error as error:
         log = cluster.primary.log_tail()
         raise ClusterError(f"{DATABASE} could not be made: {error}; the primary's log:\n{log}") from None
-
-
-@contextlib.contextmanager
-def _ctrl_c_ends() -> Iterator[None]:
-    """Have SIGTERM and a closed terminal end the demo as Ctrl-C does."""
-
-    def interrupt(number: int, frame: object) -> None:
-        del number, frame
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in _ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

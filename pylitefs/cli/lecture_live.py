@@ -6,7 +6,6 @@ running, and no folder is removed through a mount.
 
 import contextlib
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -27,7 +26,6 @@ from pylitefs.lecture.terminal import Story, TerminalLecture
 from pylitefs.mount import requirements
 
 Emit = Callable[[Entry, Sequence[Dump]], None]
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextlib.contextmanager
@@ -48,24 +46,6 @@ def folder(directory: Path | None) -> Iterator[Path]:
             click.echo(f"{mounts[0]} is still mounted, so {base} stays", err=True)
         else:
             shutil.rmtree(base, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """Have SIGTERM and a closed terminal end the lecture as Ctrl-C does; the clean-up is not disturbed."""
-
-    def interrupt(number: int, frame: object) -> None:
-        del number, frame
-        for one in _ENDING:
-            signal.signal(one, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in _ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def try_mount(base: Path) -> None:

@@ -7,7 +7,6 @@ kept. Workloads share a cluster of each program but for those that break one: th
 import contextlib
 import os
 import shutil
-import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,7 +22,6 @@ from pylitefs.compare.runner import Outcome, Runner
 from pylitefs.compare.side import Side
 from pylitefs.compare.workload import Workload
 
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOP_SECONDS = 6.0
 
 
@@ -121,24 +119,6 @@ def work_directory(directory: Path | None, *, keep: bool) -> Iterator[Path]:
         # Removing files in a mount would drop the databases of whoever is still there.
         if not keep and not any(is_mounted(path) for path in base.glob("**/mnt")):
             shutil.rmtree(base, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """Have SIGTERM and a closed terminal end a run as Ctrl-C does, and let nothing disturb the clean-up."""
-
-    def interrupt(number: int, frame: object) -> None:
-        del number, frame
-        for one in _ENDING:
-            signal.signal(one, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in _ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def pin(count: int = 2) -> list[int]:
