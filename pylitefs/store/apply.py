@@ -146,8 +146,10 @@ def receive(database: Database, applier: Applier, chunks: Iterable[bytes]) -> Re
     with state.apply_lock:
         # SQLite's readers may make this wait, so the state's lock is not held.
         state.applying = header.max_txid
-        applier.apply(state.name, path, verified=True)
-        state.applying = 0
+        try:
+            applier.apply(state.name, path, verified=True)
+        finally:
+            state.applying = 0
         with state.lock:
             sums.update(changes, header.commit)
             state.sums = sums

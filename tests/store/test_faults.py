@@ -255,6 +255,7 @@ def test_an_apply_that_fails_is_repeated_and_its_file_never_torn(
         with watching(replica.data_dir, fail), pytest.raises(OSError):
             replica.receive_ltx("a.db", iter([second]))
         assert replica.require("a.db").pos.txid == 1
+        assert replica.require("a.db").state.applying == 0, "tracepoints name no apply that is over"
         path = replica.require("a.db").ltx_path(2, 2)
         assert path.read_bytes() == second
         torn = []
