@@ -28,7 +28,6 @@ DATABASE = "sample.db"
 CONNECT_SECONDS = 10.0
 
 
-
 def default_dir() -> Path:
     """Where the demo lives if nobody says otherwise; `pylitefs status` looks there too."""
     return Path(tempfile.gettempdir()).resolve() / "pylitefs-demo"

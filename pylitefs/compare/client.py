@@ -26,6 +26,7 @@ _PRNG_SEED = 28
 _LONGEST = 2000
 """Rows that take more characters than this are answered as a digest."""
 
+
 def seed_sqlite(seed: int) -> bool:
     """Have SQLite's random numbers begin at `seed`; False where this SQLite cannot."""
     try:

@@ -67,6 +67,4 @@ class Ear:
     def _note(self, event: Mapping[str, object]) -> None:
         data = event.get("data")
         facts = data if isinstance(data, dict) else {}
-        self._heard.append(
-            Heard(str(event.get("type")), str(event.get("db", "")), facts, time.monotonic())
-        )
+        self._heard.append(Heard(str(event.get("type")), str(event.get("db", "")), facts, time.monotonic()))

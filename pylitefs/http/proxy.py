@@ -256,5 +256,3 @@ def _host_port(text: str, key: str) -> tuple[str, int]:
     if not port.isdecimal():
         raise ConfigError(f"{key}: {text!r} is not an address: write :8080 or HOST:PORT")
     return host.strip("[]"), int(port)
-
-

@@ -48,7 +48,7 @@ def bundle(files: Mapping[str, bytes], data: str, title: str) -> str:
     html = re.sub(r"<title>[^<]*</title>", lambda _: f"<title>{_text(title)}</title>", html)
     recording = f'<script type="application/json" id="recording">{data}</script>\n'
     html = _HEAD.sub(lambda found: f"{found[0]}\n{_policy(script)}", _DATA.sub("", html), count=1)
-    return html.replace(_MARK, f"{recording}<script type=\"module\">{script}</script>")
+    return html.replace(_MARK, f'{recording}<script type="module">{script}</script>')
 
 
 _MARK = "<!-- the modules -->"

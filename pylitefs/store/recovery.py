@@ -333,4 +333,3 @@ def _capture_left(state: DatabaseState, path: Path) -> None:
         state.name,
         pos,
     )
-

@@ -279,9 +279,7 @@ def test_replay_serves_the_page_until_ctrl_c(recorded: Path, tmp_path: Path) -> 
         assert process.wait(10) == 0
 
 
-def test_handout_packs_recordings(
-    recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_handout_packs_recordings(recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["handout", str(tmp_path / "out.zip"), str(recorded)]) == 0
     assert "made-up.html" in capsys.readouterr().out
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:

@@ -77,9 +77,7 @@ def differing(contents: dict[str, bytes], name: str) -> str:
     """Which 512-byte pieces of a node's database differ from the primary's."""
     primary = next(iter(contents.values()))
     pieces = [
-        at
-        for at in range(0, len(primary), 512)
-        if primary[at : at + 512] != contents[name][at : at + 512]
+        at for at in range(0, len(primary), 512) if primary[at : at + 512] != contents[name][at : at + 512]
     ]
     return f"{name} differs at bytes {pieces[:20]}"
 

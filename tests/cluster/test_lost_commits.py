@@ -87,9 +87,7 @@ CASES = [
 
 @pytest.mark.parametrize("checkpointed", [False, True], ids=["goes-on", "new-wal"])
 @pytest.mark.parametrize(("gate", "lost"), CASES)
-def test_another_writer_overwrites_it(
-    shared: Shared, gate: str, lost: str, checkpointed: bool
-) -> None:
+def test_another_writer_overwrites_it(shared: Shared, gate: str, lost: str, checkpointed: bool) -> None:
     """The next writer's transaction is made of what was published, on every node."""
     cluster, clients, database = shared
     keeper = keep_open(shared, lost, checkpointed=checkpointed)

@@ -99,9 +99,7 @@ def test_a_deployed_file_is_read_unchanged(tmp_path: Path) -> None:
 
 
 def test_a_deployed_file_is_refused_by_the_names_of_what_is_missing(tmp_path: Path) -> None:
-    assert error(tmp_path, DEPLOYED) == (
-        "litefs.yml:19: lease.type: consul is not supported yet: use static"
-    )
+    assert error(tmp_path, DEPLOYED) == ("litefs.yml:19: lease.type: consul is not supported yet: use static")
 
 
 def test_every_key_of_litefs_has_its_default() -> None:
@@ -199,7 +197,7 @@ tracing: {enabled: false, path: /t, max-size: 1, max-count: 2, compress: true}
         ),
         (
             "lease: {type: static}\nexec: app 'x",
-            "2: exec[0].cmd: \"app 'x\" cannot be split into words: No closing quotation",
+            '2: exec[0].cmd: "app \'x" cannot be split into words: No closing quotation',
         ),
         (
             "lease: {type: static}\nexec:\n  - cmd: ' '",

@@ -121,9 +121,7 @@ def test_a_primary_killed_while_it_imports(
     assert_equal_everywhere(cluster, [name])
 
 
-@pytest.mark.parametrize(
-    "point", ["ltx.commit", pytest.param("ltx.encode", marks=pytest.mark.full)]
-)
+@pytest.mark.parametrize("point", ["ltx.commit", pytest.param("ltx.encode", marks=pytest.mark.full)])
 def test_a_primary_killed_while_it_drops(cluster: Cluster, point: str) -> None:
     primary, name = cluster.primary, f"drop-{point}.db"
     before = make(cluster, name, "wal")

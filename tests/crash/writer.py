@@ -1,6 +1,6 @@
 """A client of the mount in a process of its own: runs SQL that comes as lines of JSON, and says how it went.
 
-    python writer.py DATABASE      {"sql": [...]} -> {"ok": rows} or {"error": text}
+python writer.py DATABASE      {"sql": [...]} -> {"ok": rows} or {"error": text}
 """
 
 import json

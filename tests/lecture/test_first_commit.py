@@ -1,7 +1,7 @@
 """How soon a class sees something: from the command to the first stepped commit in a real browser.
 
-    .venv/bin/python -m pytest tests/lecture/test_first_commit.py -s     says how long it took
-    PYLITEFS_LECTURE=demo/lecture … -s                                   the same, with demo/lecture's set-up
+.venv/bin/python -m pytest tests/lecture/test_first_commit.py -s     says how long it took
+PYLITEFS_LECTURE=demo/lecture … -s                                   the same, with demo/lecture's set-up
 """
 
 import os

@@ -165,9 +165,7 @@ def test_a_damaged_ltx_file_changes_nothing(applier: Applier, mount_dir: Path, t
     assert (mount_dir / "a.db").read_bytes() == source.content()
 
 
-def test_a_large_snapshot_is_streamed(
-    applier: Applier, mount_dir: Path, tmp_path: Path
-) -> None:
+def test_a_large_snapshot_is_streamed(applier: Applier, mount_dir: Path, tmp_path: Path) -> None:
     source = Source(tmp_path / "source")
     make_rows(source)
     source.db.execute("CREATE TABLE large (x BLOB)")

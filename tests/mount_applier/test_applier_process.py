@@ -239,9 +239,7 @@ def test_it_starts_at_once_and_imports_little(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["SIGKILL", "exit"])
-def test_it_ends_with_its_node_and_gives_its_locks_back(
-    mount_dir: Path, tmp_path: Path, how: str
-) -> None:
+def test_it_ends_with_its_node_and_gives_its_locks_back(mount_dir: Path, tmp_path: Path, how: str) -> None:
     """However the node ends, also in the middle of holding locks."""
     db = sqlite3.connect(mount_dir / "a.db", isolation_level=None)
     db.execute("CREATE TABLE t (v)")

@@ -106,5 +106,3 @@ def is_whole(path: Path) -> bool:
 
 def data_file(store: Store, name: str, kind: FileKind = FileKind.DATABASE) -> Path:
     return store.data_dir / "dbs" / name / kind.value
-
-

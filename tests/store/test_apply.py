@@ -47,9 +47,7 @@ def test_transactions_arrive_in_chunks_of_any_size(
         assert replica.names() == []
 
 
-def test_the_order_is_verify_store_apply_position(
-    files: Files, tmp_path: Path
-) -> None:
+def test_the_order_is_verify_store_apply_position(files: Files, tmp_path: Path) -> None:
     with opened(tmp_path / "replica", primary=False) as replica:
         events: list[tuple[str, int]] = []
         database = replica.create("a.db")
@@ -105,9 +103,7 @@ def test_a_file_that_does_not_continue_the_position_is_refused(
             feed(replica, files[1])
 
 
-def test_a_file_whose_result_is_not_what_it_promises_is_refused(
-    files: Files, tmp_path: Path
-) -> None:
+def test_a_file_whose_result_is_not_what_it_promises_is_refused(files: Files, tmp_path: Path) -> None:
     """The database of this node was changed behind its back: the checksums cannot come out right."""
     with opened(tmp_path / "replica", primary=False) as replica:
         feed(replica, files[0])

@@ -101,9 +101,7 @@ def test_a_transaction_whose_ltx_file_is_durable_is_replayed_over_its_hot_journa
         assert again.positions() == store.positions()
 
 
-def leave_two(
-    store: Store, served: Served, to: Path, moment: Callable[[], bool]
-) -> Path:
+def leave_two(store: Store, served: Served, to: Path, moment: Callable[[], bool]) -> Path:
     """Two databases, one transaction over both, and the data directory at the first `moment` of it."""
     db = make(served, "page_size=1024")
     make(served, name="b.db").close()
@@ -179,6 +177,7 @@ def test_a_super_journal_outside_the_mount_decides_and_is_named(
     store: Store, served: Served, tmp_path: Path, caplog: pytest.LogCaptureFixture, there: bool
 ) -> None:
     """The transaction's first database was elsewhere on this machine, and so is its super-journal."""
+
     def named() -> bool:
         journals = [side(store.data_dir, FileKind.JOURNAL, name) for name in ("a.db", "b.db")]
         return all(path.exists() and super_journal_of(path) for path in journals)

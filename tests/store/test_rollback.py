@@ -301,9 +301,7 @@ def test_the_lock_page_is_never_stored(
 
 
 @pytest.mark.parametrize("mode", ["memory", "off"])
-def test_what_is_written_without_a_journal_is_captured_soon(
-    store: Store, served: Served, mode: str
-) -> None:
+def test_what_is_written_without_a_journal_is_captured_soon(store: Store, served: Served, mode: str) -> None:
     db = served.connect("a.db", f"journal_mode={mode}")
     db.execute("CREATE TABLE t (x)")
     db.execute("INSERT INTO t VALUES (1)")
@@ -331,9 +329,7 @@ def test_a_rollback_without_a_journal_file_is_no_transaction(store: Store, serve
     assert store.require("a.db").pos == pos
 
 
-def test_a_journaled_transaction_takes_along_what_was_written_without(
-    store: Store, served: Served
-) -> None:
+def test_a_journaled_transaction_takes_along_what_was_written_without(store: Store, served: Served) -> None:
     store.later = lambda name, what: None  # type: ignore[method-assign]
     db = served.connect("a.db")
     db.execute("CREATE TABLE t (x)")

@@ -111,8 +111,6 @@ def test_a_shrunk_database_s_old_frames_are_left_out(
     database.snapshot(tmp_path / "snapshot")
 
 
-
-
 def test_a_database_that_is_dropped_while_it_is_copied_is_copied_all_the_same(
     store: Store, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

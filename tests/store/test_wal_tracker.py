@@ -76,9 +76,7 @@ class Scenario:
     found: list[Found]
 
 
-def record(
-    directory: Path, monkeypatch: pytest.MonkeyPatch, work: Callable[[Served], None]
-) -> Scenario:
+def record(directory: Path, monkeypatch: pytest.MonkeyPatch, work: Callable[[Served], None]) -> Scenario:
     writes: list[Write] = []
     write = Database._write_wal
 
@@ -370,5 +368,3 @@ def test_a_tracker_remembers_no_page_of_a_wal_that_is_gone(scenarios: dict[str, 
     assert not tracker.pages and tracker.header is None and tracker.captured == 0
     assert tracker.boundary_before(1) == (0, 9)
     assert tracker.last_commit == (1, 0)
-
-

@@ -261,5 +261,3 @@ def test_a_read_transaction_keeps_the_wal_from_its_restart_and_nothing_else(serv
         assert served.store.require("a.db").pos.txid == txid
     reader.execute("COMMIT")
     assert_captured(served, 6)
-
-
