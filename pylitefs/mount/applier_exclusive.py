@@ -14,8 +14,13 @@ moment, and the readers behind it get SQLITE_BUSY, which their busy timeout ride
 
 That is enough for readers that are quick. Read transactions of 100 ms and more that overlap without end
 are never all gone within 25 ms. So the longer the wait, the longer the gate is shut: for an eighth of it,
-up to a second; and as it had to be shut for one transaction, it is at once for the next. A single reader
-that stays for long costs the others no more than that, for who waits comes in whenever the gate opens.
+up to a second; and as it had to be shut for one transaction, it is at once for the next.
+
+No gate helps against one reader that stays, and it would turn the others away for nothing. The kernel tells
+who has had its lock for the longest. If the same process outlasts two gates without having been away in
+between, the gate stays open until it is gone. But threads of one process that overlap look like a reader
+that stays, and in WAL mode a gate does help against them. So it is shut even then for 1 % of the time: 50 ms
+after five seconds, 100 ms ten seconds later, and so on.
 
 The gate of a rollback mode is PENDING. A WAL has none, but a reader that finds no valid index header
 wants the WRITE lock; with WRITE, CKPT and RECOVER held it gets SQLITE_BUSY. So both copies of the header
@@ -46,12 +51,51 @@ GATED_S = 0.025
 LONGEST_GATE_S = 1.0
 GATE_SHARE = 8
 """The gate is shut for one part in so many of what was waited before."""
+VAIN_GATES = 2
+"""So many gates that the same holder outlasts, and it counts as one that stays."""
+STAYER_SHARE = 100
+"""Beside a holder that stays the gate is shut for one part in so many of the time."""
+LONGEST_STAYER_GATE_S = 0.5
+"""A busy timeout of a second outlasts it."""
 OPEN_S = 0.100
 LONG_OPEN_S = 0.250
 """After a long gate: SQLite's busy handler looks every 100 ms only, once it has waited for a while."""
 POLL_S = 0.0001
 OPEN_POLL_S = 0.001
 """Trying for all of it at once takes nothing from anyone as long as it fails."""
+
+
+class _Stayer:
+    """The holder that outlasts one gate after the other. `first` tells who has been there for the longest."""
+
+    def __init__(self, first: Callable[[], int | None]) -> None:
+        self._first = first
+        self._holder: int | None = None
+        self._outlasted = 0
+        self.has_left = False
+        """It stayed, and has been away since."""
+
+    def outlasted_a_gate(self) -> None:
+        """A gate was shut and did not help."""
+        self.look()
+        self.has_left = False
+        if self._holder is None:
+            self._holder = self._first()
+        self._outlasted += self._holder is not None
+
+    def look(self) -> None:
+        """See whether it is still there: it is the first for as long as it keeps its lock."""
+        if self._holder is not None and self._first() != self._holder:
+            self.has_left = self._outlasted >= VAIN_GATES
+            self._holder, self._outlasted = None, 0
+
+    @property
+    def next_gate(self) -> float:
+        """How long the next gate is to be shut because of it; 0.0 if nobody stays."""
+        if self._outlasted < VAIN_GATES:
+            return 0.0
+        doubled: float = GATED_S * 2 ** min(self._outlasted - 1, 10)
+        return min(doubled, LONGEST_STAYER_GATE_S)
 
 
 class Exclusive:
@@ -75,6 +119,8 @@ class Exclusive:
         """In WAL mode: the index prefix as it was when the locks were had, or the gate was shut."""
         self._held = ExitStack()
         self._gate_shut = False
+        self._turned_away = False
+        """The gate that was tried last was shut indeed, so that readers met it."""
         self._changing = False
 
     def __enter__(self) -> "Exclusive":
@@ -89,14 +135,37 @@ class Exclusive:
             self.files.usual_gate = 0.0
             return
         started = time.monotonic()
+        stayer = _Stayer(self._first_reader)
         while not self._poll(PLAIN_S, POLL_S, pause, self._try_all):
             shut = time.monotonic()
-            gate = self._gate_length(shut - started)
+            gate = stayer.next_gate or self._gate_length(shut - started)
             if self._try_gated(gate, pause):
                 self.files.usual_gate = min(2 * (time.monotonic() - shut), LONGEST_GATE_S)
                 return
-            if self._poll(OPEN_S if gate <= OPEN_S else LONG_OPEN_S, OPEN_POLL_S, pause, self._try_all):
+            if self._turned_away:
+                stayer.outlasted_a_gate()
+            if stayer.next_gate:
+                self.files.usual_gate = 0.0
+            opened = OPEN_S if gate <= OPEN_S else LONG_OPEN_S
+            if self._wait_open(max(opened, STAYER_SHARE * stayer.next_gate), stayer, pause):
                 return
+            if stayer.has_left:
+                started = time.monotonic()
+
+    def _wait_open(self, seconds: float, stayer: "_Stayer", pause: Callable[[float], None]) -> bool:
+        """Try for all of it with the gate open; not longer than a holder stays for whose sake it is open."""
+        end = time.monotonic() + seconds
+        while not self._try_all():
+            stayer.look()
+            if stayer.has_left or time.monotonic() >= end:
+                return False
+            pause(OPEN_POLL_S)
+        return True
+
+    def _first_reader(self) -> int | None:
+        """Who of the readers has been there for the longest; see LockFile.first_holder."""
+        files = self.files
+        return files.shm.first_holder(WAL_READERS) if files.joined else files.db.first_holder(SHARED)
 
     def _gate_length(self, waited: float) -> float:
         """How long the gate is to be shut, in seconds, after so many of waiting."""
@@ -145,6 +214,7 @@ class Exclusive:
     # The gate.
 
     def _try_gated(self, seconds: float, pause: Callable[[float], None]) -> bool:
+        self._turned_away = False
         in_wal = self.files.uses_wal()
         return self._try_gated_wal(seconds, pause) if in_wal else self._try_gated_rollback(seconds, pause)
 
@@ -156,6 +226,7 @@ class Exclusive:
         def attempt() -> bool:
             while steps and db.try_lock(steps[0], exclusive=True):
                 del steps[0]
+            self._turned_away = len(steps) <= 1
             return not steps
 
         done = False
@@ -179,6 +250,7 @@ class Exclusive:
                     undo.callback(files.shm.unlock, WAL_LOCKS)
                     self.index = files.index_prefix()
                     self.shut_gate()
+                    self._turned_away = True
                     undo.callback(self.open_gate)
                 return files.shm.try_lock(WAL_READERS, exclusive=True)
 

@@ -86,6 +86,13 @@ class LockFile:
             raise
         return True
 
+    def first_holder(self, what: Range) -> int | None:
+        """The process that has had a lock in `what` for the longest; None if nobody has one, -1 for a lock
+        that belongs to no process. Takes no lock itself."""
+        question = FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, what.start, what.length, 0)
+        kind, _, _, _, pid = FLOCK.unpack(fcntl.fcntl(self.fd, F_OFD_GETLK, question))[:5]
+        return None if kind == fcntl.F_UNLCK else int(pid)
+
     def is_held_exclusively(self, what: Range) -> bool:
         """Whether another holder has exclusively what a reader would want. Takes no lock itself."""
         question = FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, what.start, what.length, 0)

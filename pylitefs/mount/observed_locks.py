@@ -83,6 +83,8 @@ class Owner:
     handles: set[int]
     """The open files of the mount through which it asked."""
     held: list[Held] = field(default_factory=list)
+    turn: int = 0
+    """When it came by its newest lock, counted: who has one for the longest has the lowest."""
 
     def note(self, span: Span, write: bool | None) -> list[Held]:
         """The kernel has given `span` (None: taken it back); what was held of it before."""
@@ -116,6 +118,7 @@ class LockTable:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._owners: dict[_Key, Owner] = {}
+        self._turn = 0
 
     def try_lock(self, caller: Caller, span: Span, write: bool) -> tuple[Owner, ...] | None:
         """Take a lock, or convert it; None if it was had, else the owners in the way as far as known.
@@ -130,7 +133,9 @@ class LockTable:
                 if error.errno not in (errno.EAGAIN, errno.EACCES):
                     raise
                 return tuple(one for one in self._others(caller) if one.in_the_way(span, write) is not None)
-            owner.note(span, write)
+            if not owner.note(span, write):
+                self._turn += 1
+                owner.turn = self._turn
         return None
 
     def unlock(self, caller: Caller, span: Span) -> list[Held]:
@@ -154,13 +159,13 @@ class LockTable:
             found = FLOCK.unpack(fcntl.fcntl(owner.fd if owner else caller.fd, F_OFD_GETLK, question))
             if found[0] == fcntl.F_UNLCK:
                 return None
-            held = Held(Span.of(found[2], found[3]), found[0] == fcntl.F_WRLCK)
-            pids = [
-                other.caller.pid
-                for other in self._others(caller)
-                if other.in_the_way(held.span, True) is not None
-            ]
-        return held, pids[0] if pids else 0
+            # Of several owners the first, as the kernel tells it of its own locks.
+            holders = [one for one in self._others(caller) if one.in_the_way(span, write) is not None]
+            first = min(holders, key=lambda one: one.turn, default=None)
+            held = first.in_the_way(span, write) if first else None
+        if first is None or held is None:
+            return Held(Span.of(found[2], found[3]), found[0] == fcntl.F_WRLCK), 0
+        return held, first.caller.pid
 
     def forget_handle(self, fh: int) -> list[tuple[Owner, list[Held]]]:
         """An open file is closed for good: what is left of who asked through it only; what they had held."""

@@ -19,7 +19,7 @@ from .support import Reader
 ROOT = Path(__file__).parents[2]
 
 
-OBSERVED_TOO = ("test_applier_locks", "test_readers")
+OBSERVED_TOO = ("test_applier_locks", "test_readers", "test_stayers")
 """What runs with observed locks each time; the rest, which is about bytes and processes, does with --full."""
 
 

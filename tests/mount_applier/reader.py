@@ -109,6 +109,7 @@ def main() -> None:
                 break
         else:
             client.try_read()
+            time.sleep(client.options.get("gap", 0.0))
     client.db.close()
 
 
