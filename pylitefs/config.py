@@ -56,10 +56,6 @@ __all__ = [
 _IGNORED: Mapping[Place, str] = {
     ("skip_sync",): "pylitefs always syncs an LTX file before its transaction counts",
     ("strict_verify",): "pylitefs always verifies an LTX file before it applies a page",
-    (
-        "http",
-        "snapshot_timeout",
-    ): "a snapshot is copied before it is sent, so nobody waits for a slow replica",
     ("lease", "promote"): "a static primary is the primary for good",
     ("lease", "demote_delay"): "a static primary is the primary for good",
 }

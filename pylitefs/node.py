@@ -61,6 +61,7 @@ class Node:
             compress=config.data.compress,
             retention_s=config.data.retention,
             monitor_interval_s=config.data.retention_monitor_interval,
+            snapshot_timeout_s=config.http.snapshot_timeout,
         )
         self.skip_unmount = skip_unmount
         self.proxy = Proxy(self.store, config.proxy, forward=proxy_forward) if config.proxy.addr else None

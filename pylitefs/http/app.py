@@ -11,8 +11,9 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -30,18 +31,21 @@ from pylitefs.errors import (
     ReplicationError,
     SqliteFormatError,
 )
-from pylitefs.http import debug
+from pylitefs.http import debug, push
 from pylitefs.http.events import EventHub
 from pylitefs.http.metrics import CONTENT_TYPE, Metrics
-from pylitefs.http.push import PushResponse, RequestFile, Write, file_response
+from pylitefs.http.push import PushResponse, RequestFile, Write, file_response, until_disconnect
 from pylitefs.lease.static import StaticLease
 from pylitefs.replication.frames import MAX_POSITION_MAP_BYTES, decode_positions
 from pylitefs.replication.primary import PrimaryStream, StreamRequest
 from pylitefs.replication.threads import in_thread
 from pylitefs.store.names import check_name
 from pylitefs.store.store import Store
+from pylitefs.store.turns import Patience
 
 log = logging.getLogger("pylitefs")
+
+T = TypeVar("T")
 
 LEASE_EXPIRED = "lease expired"
 _STATUS: Mapping[type[PylitefsError], int] = {
@@ -153,8 +157,13 @@ class Api:
         if database is None:
             raise HTTPException(404, "database not found")
         path = self._store.temp_path(".export")
+        patience = Patience("an export", self._store.snapshot_timeout_s)
+
+        def export(path: Path) -> None:
+            database.export(path, patience)
+
         try:
-            file = await in_thread(lambda: _made_file(path, database.export))
+            file = await _while_connected(request, patience, lambda: _made_file(path, export))
         except DatabaseNotFoundError:
             raise HTTPException(404, "database not found") from None
         return file_response(file, os.fstat(file.fileno()).st_size)
@@ -250,8 +259,10 @@ class _Envelope:
 
         async def send_enveloped(message: Message) -> None:
             if message["type"] == "http.response.start":
-                while not read:
-                    await receive_noting()
+                with suppress(TimeoutError):
+                    while not read:
+                        async with asyncio.timeout(push.SILENCE_S):
+                            await receive_noting()
                 message = {**message, "headers": [*message.get("headers", ()), *self._ids(scope["path"])]}
             await send(message)
 
@@ -278,6 +289,22 @@ async def _read_limited(request: Request, limit: int) -> bytes:
     if len(body) > limit:
         raise HTTPException(413, f"a position map is no longer than {limit} bytes")
     return bytes(body)
+
+
+async def _while_connected(request: Request, patience: Patience, work: Callable[[], T]) -> T:
+    """What `work()` returns, in a thread. It is to wait no longer once its client is gone."""
+    working = asyncio.ensure_future(in_thread(work))
+    leaving = asyncio.ensure_future(until_disconnect(request.receive))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            patience.give_up()
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        leaving.cancel()
+        working.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
 
 
 def _made_file(path: Path, make: Callable[[Path], object]) -> BinaryIO:

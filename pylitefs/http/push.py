@@ -11,10 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from pylitefs.errors import SqliteFormatError
+
 Write = Callable[[bytes], Awaitable[None]]
 
 BLOCK = 256 * 1024
 """Bytes of a file held in memory at a time."""
+SILENCE_S = 60.0
+"""A client that is to send a body is given up once it has sent nothing for so long."""
 
 
 class PushResponse(Response):
@@ -42,7 +46,7 @@ class PushResponse(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         # The last send as well: hypercorn lets it wait for ever once the client is gone.
         producing = asyncio.ensure_future(respond())
-        leaving = asyncio.ensure_future(_disconnect(receive))
+        leaving = asyncio.ensure_future(until_disconnect(receive))
         try:
             await asyncio.wait({producing, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if producing.done():
@@ -53,7 +57,8 @@ class PushResponse(Response):
             await asyncio.gather(producing, leaving, return_exceptions=True)
 
 
-async def _disconnect(receive: Receive) -> None:
+async def until_disconnect(receive: Receive) -> None:
+    """Return once the client is gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -68,7 +73,7 @@ class RequestFile:
     def read(self, size: int) -> bytes:
         """The next bytes, about `size`: no chunk is cut or kept. b"" at the end.
 
-        Raises ClientDisconnect if the client is gone before the end.
+        Raises ClientDisconnect if the client is gone before the end, SqliteFormatError if it falls silent.
         """
         return asyncio.run_coroutine_threadsafe(self._read(size), self._loop).result()
 
@@ -76,11 +81,18 @@ class RequestFile:
         """A block, so that not every small chunk costs a change of threads."""
         block: list[bytes] = []
         length = 0
-        async for chunk in self._chunks:
+        while length < size:
+            try:
+                async with asyncio.timeout(SILENCE_S):
+                    chunk = await anext(self._chunks, None)
+            except TimeoutError:
+                raise SqliteFormatError(
+                    f"nothing arrived for {SILENCE_S:.0f} s: nothing was imported, send it again"
+                ) from None
+            if chunk is None:
+                break
             block.append(chunk)
             length += len(chunk)
-            if length >= size:
-                break
         return b"".join(block)
 
 

@@ -19,11 +19,14 @@ from pathlib import Path
 from pylitefs.errors import ApplierError, PylitefsError
 from pylitefs.mount.applier_child import CallChannel, Child, Died
 from pylitefs.mount.applier_messages import Message
+from pylitefs.store.applying import LOCK_S
 from pylitefs.trace import Tracer
 
 log = logging.getLogger("pylitefs")
 
 SHORT_LIFE_S = 0.5
+ROLLBACK_S = 5.0
+"""SQLite waits so long for the locks it needs to roll a hot journal back."""
 ATTEMPTS = 4
 """So often a call is made of a new applier before it is given up: each one died of it."""
 
@@ -222,7 +225,10 @@ class Applier:
     def apply(
         self, database: str, ltx_path: Path, *, remove_wal: bool = False, verified: bool = False
     ) -> None:
-        """Write one LTX file to a database that this node follows. Waits for the locks as long as it takes.
+        """Write one LTX file to a database that this node follows.
+
+        Waits for SQLite's readers as long as they read: a replica may not break a read transaction. The wait
+        ends with the last of them, or with the node; after a second a log line names them.
 
         Commit 0 drops the database. A WAL with content (of a node that was the primary) is copied into the
         database first, or with `remove_wal` dropped. A file too large for memory is read to its end before
@@ -275,7 +281,7 @@ class Applier:
         self._ask({"op": "release", "db": database})
 
     @contextmanager
-    def write_lock(self, database: str, timeout: float | None = None) -> Iterator[WriteLock]:
+    def write_lock(self, database: str, timeout: float = LOCK_S) -> Iterator[WriteLock]:
         """Lock everyone out of a database, made if it is missing; for an import on the primary."""
         with self._holding({"op": "write_lock", "db": database, "timeout": timeout}) as (child, channel):
             yield WriteLock(self, child, channel, database)
@@ -296,13 +302,13 @@ class Applier:
             yield is_written
 
     @contextmanager
-    def read_lock(self, database: str, wal: bool = False, timeout: float | None = None) -> Iterator[None]:
+    def read_lock(self, database: str, wal: bool = False, timeout: float = LOCK_S) -> Iterator[None]:
         """A reader's locks: in a rollback mode SHARED; in WAL mode commits go on, and neither checkpoint nor
         restart of the WAL happens. The mode is looked up; `wal` is what the caller believes."""
         with self._holding({"op": "read_lock", "db": database, "wal": wal, "timeout": timeout}):
             yield
 
-    def rollback_hot_journal(self, database: str, timeout: float = 5.0) -> None:
+    def rollback_hot_journal(self, database: str, timeout: float = ROLLBACK_S) -> None:
         """Have SQLite itself open and read the database, which rolls a hot journal back."""
         self._ask({"op": "rollback_journal", "db": database, "timeout": timeout})
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from pylitefs.errors import PylitefsError
+from pylitefs.errors import BusyError, PylitefsError
 from pylitefs.ltx.header import TRAILER_SIZE, Header, Trailer
 from pylitefs.ltx.position import Pos
 from pylitefs.replication import catchup
@@ -40,6 +40,8 @@ HEARTBEAT_S = 1.0
 """Seconds without traffic after which a Heartbeat is sent."""
 PAUSE_S = 0.001
 """Seconds without a wake-up after one that found several transactions."""
+LATER_S = 1.0
+"""Seconds until a snapshot is tried again that could not be made for a client's locks."""
 BLOCK = 128 * 1024
 """Bytes of an LTX file read at a time; a file that is no longer is sent in one piece."""
 
@@ -88,6 +90,8 @@ class PrimaryStream:
         self._last_sent = self._loop.time()
         self._waiting = bytearray()
         self._sent_files = 0
+        self._later: set[str] = set()
+        """Databases whose users would not let them be copied: their snapshots are tried again."""
         self._caught_up_ms = 0
 
     async def run(self, send: Send) -> None:
@@ -156,6 +160,11 @@ class PrimaryStream:
         except RuntimeError:
             pass  # the loop is closed: the server has stopped
 
+    def _try_again(self, name: str) -> None:
+        """A database whose snapshot could not be made is to be looked at again."""
+        self._later.discard(name)
+        self._notify(name, Pos(), None)
+
     async def _pause(self) -> None:
         """Transactions come faster than one wake-up each is worth: let several gather, and wake nobody."""
         with self._lock:
@@ -171,7 +180,8 @@ class PrimaryStream:
             except TimeoutError:
                 if self._over():
                     return
-                self._caught_up_ms = now_ms()
+                if not self._later:
+                    self._caught_up_ms = now_ms()
                 await self._heartbeat()
 
     # Catching up
@@ -189,12 +199,14 @@ class PrimaryStream:
             if name is not None:
                 await self._catch_up(name, header)
                 continue
+            if self._later:
+                break
             self._caught_up_ms = started
             if not self._ready:
                 self._ready = True
                 await self._send(Ready().pack() + Heartbeat(started).pack(), "ready")
-            await self._send_raw(b"")
             break
+        await self._send_raw(b"")
         return self._sent_files
 
     async def _catch_up(self, name: str, header: Header | None) -> None:
@@ -213,7 +225,13 @@ class PrimaryStream:
                 return
             if isinstance(decision, catchup.Snapshot):
                 log.info("replica %s gets a snapshot of %s: %s", self.request.node_id, name, decision.reason)
-                self.positions[name] = await self._send_snapshot(name, database)
+                try:
+                    self.positions[name] = await self._send_snapshot(name, database)
+                except BusyError as error:
+                    log.warning("replica %s gets it later: %s", self.request.node_id, error)
+                    self._later.add(name)
+                    self._loop.call_later(LATER_S, self._try_again, name)
+                    return
             elif file is not None:
                 self.positions[name] = await self._send_file(name, database, file) or replica
 
@@ -240,7 +258,8 @@ class PrimaryStream:
             return _pos_after(file, os.pread(data.fileno(), TRAILER_SIZE, data.tell() - TRAILER_SIZE))
 
     async def _send_snapshot(self, name: str, database: Database) -> Pos:
-        async with SnapshotPipe(database, self._store.temp_path(".ltx")) as snapshot:
+        path = self._store.temp_path(".ltx")
+        async with SnapshotPipe(database, path, self._store.snapshot_timeout_s) as snapshot:
             head = await self._beating(snapshot.head())
             whole = False
             while self._store.tracer.active and len(head) < BLOCK and not whole:

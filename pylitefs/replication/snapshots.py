@@ -21,7 +21,8 @@ from types import TracebackType
 from pylitefs.ltx.header import HEADER_SIZE
 from pylitefs.replication.threads import in_thread
 from pylitefs.store.database import Database
-from pylitefs.store.snapshot import SnapshotInfo
+from pylitefs.store.snapshot import SNAPSHOT_S, SnapshotInfo
+from pylitefs.store.turns import Patience
 
 PIPE_SIZE = 1 << 20
 BLOCK = 128 * 1024
@@ -30,9 +31,11 @@ BLOCK = 128 * 1024
 class SnapshotPipe:
     """A snapshot of `database` in the making; `path` is a name for the pipe. Use it with `async with`."""
 
-    def __init__(self, database: Database, path: Path) -> None:
+    def __init__(self, database: Database, path: Path, timeout: float = SNAPSHOT_S) -> None:
+        """`timeout`: so long the database's users are waited for. Nor longer than this is used."""
         self._database = database
         self._path = path
+        self._patience = Patience("a snapshot", timeout)
         self._reader = asyncio.StreamReader(limit=BLOCK)
 
     async def __aenter__(self) -> "SnapshotPipe":
@@ -53,13 +56,14 @@ class SnapshotPipe:
         # The name goes first: a thread that opens it later makes a file, which `_make` removes.
         self._path.unlink(missing_ok=True)
         self._transport.close()
+        self._patience.give_up()
         self._making.cancel()
         with suppress(asyncio.CancelledError, Exception):
             await self._making
 
     def _make(self) -> SnapshotInfo:
         try:
-            return self._database.snapshot(self._path)
+            return self._database.snapshot(self._path, self._patience)
         finally:
             # The reader sees an end also if the pipe was never opened for writing.
             with suppress(OSError):

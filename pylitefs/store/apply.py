@@ -22,7 +22,10 @@ from pylitefs.store.database import Database
 from pylitefs.store.files import check_room, sync_directory, write_all
 from pylitefs.store.state import DatabaseState
 from pylitefs.store.telling import pages_payload
+from pylitefs.store.turns import Patience
 
+TURN_S = 600.0
+"""An apply waits so long for an export or a snapshot of the same database that is being copied."""
 _IN_MEMORY = 1 << 20
 
 Outcome = Literal["applied", "skipped", "snapshot"]
@@ -143,7 +146,7 @@ def receive(database: Database, applier: Applier, chunks: Iterable[bytes]) -> Re
     if header.is_snapshot:
         _remove_all_but(state, header)
     pos = Pos(header.max_txid, trailer.post_apply_checksum)
-    with state.apply_lock:
+    with state.apply_lock.held_for(Patience("an apply", TURN_S)):
         # SQLite's readers may make this wait, so the state's lock is not held.
         state.applying = header.max_txid
         try:

@@ -15,6 +15,9 @@ from pylitefs.ltx.decoder import open_ltx
 from pylitefs.store.files import pwrite_all
 from pylitefs.store.names import FileKind, database_dir
 
+LOCK_S = 20.0
+"""SQLite's locks are waited for so long where nothing else is said."""
+
 
 class WriteLock(Protocol):
     """All of SQLite's write locks on one database, held."""
@@ -35,15 +38,13 @@ class Applier(Protocol):
     def release(self, database: str) -> None:
         """Close what `apply` keeps open for the next time."""
 
-    def write_lock(self, database: str, timeout: float | None = None) -> AbstractContextManager[WriteLock]:
+    def write_lock(self, database: str, timeout: float = LOCK_S) -> AbstractContextManager[WriteLock]:
         """All write locks, for an import."""
 
     def watch_writers(self, database: str) -> AbstractContextManager[Callable[[], bool]]:
         """A function that tells, without a lock, whether someone holds the database file to write it."""
 
-    def read_lock(
-        self, database: str, wal: bool, timeout: float | None = None
-    ) -> AbstractContextManager[None]:
+    def read_lock(self, database: str, wal: bool, timeout: float = LOCK_S) -> AbstractContextManager[None]:
         """A reader's locks; in WAL mode also against checkpoints and a restart of the WAL."""
 
     def rollback_hot_journal(self, database: str) -> None:
@@ -78,7 +79,7 @@ class DirectApplier:
                 os.close(fd)
 
     @contextmanager
-    def write_lock(self, database: str, timeout: float | None = None) -> Iterator[WriteLock]:
+    def write_lock(self, database: str, timeout: float = LOCK_S) -> Iterator[WriteLock]:
         yield _DirectWriteLock(self, database)
 
     @contextmanager
@@ -86,7 +87,7 @@ class DirectApplier:
         yield lambda: False
 
     @contextmanager
-    def read_lock(self, database: str, wal: bool, timeout: float | None = None) -> Iterator[None]:
+    def read_lock(self, database: str, wal: bool, timeout: float = LOCK_S) -> Iterator[None]:
         yield
 
     def release(self, database: str) -> None:

@@ -31,6 +31,7 @@ from pylitefs.store.names import FileKind
 from pylitefs.store.rollback import RollbackWatch
 from pylitefs.store.snapshot import SnapshotInfo, export_database, make_snapshot
 from pylitefs.store.state import DatabaseState
+from pylitefs.store.turns import Patience
 from pylitefs.store.wal_watch import WalWatch
 
 _READ_ONLY = "this node is a replica"
@@ -134,13 +135,13 @@ class Database:
         """Writes by kind of file (`database`, `journal`, `wal`, `shm`) and transactions (`commit`)."""
         return self.state.counts
 
-    def snapshot(self, out: Path, timeout: float | None = None) -> SnapshotInfo:
+    def snapshot(self, out: Path, patience: Patience | None = None) -> SnapshotInfo:
         """Write a snapshot LTX file of the newest position to `out`; see snapshot.py."""
-        return make_snapshot(self, self._services.applier, out, timeout)
+        return make_snapshot(self, self._services.applier, out, patience)
 
-    def export(self, out: Path, timeout: float | None = None) -> Pos:
+    def export(self, out: Path, patience: Patience | None = None) -> Pos:
         """Copy the database's bytes to `out`; DatabaseNotFoundError if there are none."""
-        return export_database(self, self._services.applier, out, timeout)
+        return export_database(self, self._services.applier, out, patience)
 
     # -- open, create, release -----------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from pylitefs.store.capture import PageRuns, all_pgnos, commit_transaction, runs
 from pylitefs.store.database import Database
 from pylitefs.store.files import check_room, file_size
 from pylitefs.store.names import FileKind
+from pylitefs.store.turns import Patience
 
 Runs = Iterator[tuple[list[int], memoryview]]
 Progress = Callable[[int], None]
@@ -39,8 +40,8 @@ class Source(Protocol):
 
 
 LOCKED_S = 20.0
-"""An import waits so long for a database's users. Not for ever: it would happen at any time later, when
-whoever asked for it has gone, and snapshots of the database wait for it meanwhile."""
+"""An import waits so long for a database's users, and for an export, together. Not for ever: it would happen
+at any time later, when whoever asked for it has gone, and snapshots of the database wait for it meanwhile."""
 _CHUNK = 1 << 20
 _CHANGE_COUNTER = slice(24, 28)
 _SCHEMA_COOKIE = slice(40, 44)
@@ -89,11 +90,12 @@ def import_file(database: Database, applier: Applier, path: Path) -> Pos:
     # Once for the LTX file, and what the database grows by.
     check_room(state.directory, size + _growth(database, size), f"importing {database.name}")
     pos: Pos | None = None
+    patience = Patience("an import", LOCKED_S)
     try:
         with (
             open(path, "rb") as file,
-            state.apply_lock,
-            applier.write_lock(database.name, LOCKED_S) as lock,
+            state.apply_lock.held_for(patience),
+            applier.write_lock(database.name, patience.left) as lock,
         ):
             with state.lock:
                 counters = _next_counters(database)

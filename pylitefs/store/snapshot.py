@@ -13,7 +13,7 @@ import errno
 import os
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,10 +30,14 @@ from pylitefs.store.checksums import PageChecksums
 from pylitefs.store.files import pwrite_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.status import now_ms
+from pylitefs.store.turns import Patience
 
 if TYPE_CHECKING:
     from pylitefs.store.database import Database
 
+SNAPSHOT_S = 10.0
+"""The default of `http.snapshot-timeout`: a copy waits so long for a database's users."""
+_MOMENT_S = 0.25
 _ATTEMPTS = 10
 _COPY = 64 << 20
 _SMALL = 32 << 20
@@ -59,19 +63,21 @@ class _Copy:
     timestamp_ms: int
 
 
-def export_database(database: "Database", applier: Applier, out: Path, timeout: float | None = None) -> Pos:
+def export_database(
+    database: "Database", applier: Applier, out: Path, patience: Patience | None = None
+) -> Pos:
     """Copy the database's bytes, WAL included, to the file `out`; the position they are at.
 
     Raises DatabaseNotFoundError if there is no database now, BusyError if the locks cannot be had.
     """
-    copy = _copy(database, applier, out, timeout)
+    copy = _copy(database, applier, out, patience or Patience("an export", SNAPSHOT_S))
     if copy.page_count == 0:
         raise DatabaseNotFoundError(f"{database.name} was dropped at {copy.pos}: there is nothing to export")
     return copy.pos
 
 
 def make_snapshot(
-    database: "Database", applier: Applier, out: Path, timeout: float | None = None
+    database: "Database", applier: Applier, out: Path, patience: Patience | None = None
 ) -> SnapshotInfo:
     """Write a snapshot LTX file, TXIDs 1 to the newest, to `out`. Needs room for a copy beside it."""
     tracer = database.state.node.tracer
@@ -79,7 +85,7 @@ def make_snapshot(
         tracer.emit("snapshot.begin", database.name, database.pos.txid)
     copied = out.with_name(out.name + ".copy")
     try:
-        copy = _copy(database, applier, copied, timeout)
+        copy = _copy(database, applier, copied, patience or Patience("a snapshot", SNAPSHOT_S))
         if tracer.active:
             tracer.emit("snapshot.end", database.name, copy.pos.txid, pages=copy.page_count)
         return _encode(database, copy, copied, out)
@@ -115,11 +121,11 @@ def _encode(database: "Database", copy: _Copy, source: Path, out: Path) -> Snaps
     return SnapshotInfo(out, header, copy.pos, encoder.bytes_written)
 
 
-def _copy(database: "Database", applier: Applier, out: Path, timeout: float | None) -> _Copy:
+def _copy(database: "Database", applier: Applier, out: Path, patience: Patience) -> _Copy:
     """Copy the committed bytes, with or without a reader's locks."""
     if database.pos.txid == 0:
         raise DatabaseNotFoundError(f"{database.name} has no transaction yet")
-    if copy := _copy_between_writes(database, out):
+    if copy := _copy_between_writes(database, out, patience):
         return copy
     for _ in range(_ATTEMPTS):
         if not database.exists:
@@ -128,22 +134,37 @@ def _copy(database: "Database", applier: Applier, out: Path, timeout: float | No
                     out.touch()
                     return _facts(database)
             continue
-        wal = _is_wal(database)
-        with database.state.apply_lock, applier.read_lock(database.name, wal, timeout):
-            if _is_wal(database) == wal and (copy := _copy_locked(database, out)):
-                return copy
+        if copy := _copy_as_reader(database, applier, out, patience):
+            return copy
         if database.rollback.dirty:
             # Its writer was killed in the middle: SQLite rolls back whenever someone reads.
             applier.rollback_hot_journal(database.name)
     raise BusyError(f"{database.name} changes its journal mode all the time: try again later")
 
 
-def _copy_between_writes(database: "Database", out: Path) -> _Copy | None:
+def _copy_as_reader(database: "Database", applier: Applier, out: Path, patience: Patience) -> _Copy | None:
+    """The copy under a reader's locks; None if it has to be tried anew.
+
+    It keeps its turn for a moment only while it waits for the locks: an import may wait for them as well.
+    """
+    wal = _is_wal(database)
+    while True:
+        with database.state.apply_lock.held_for(patience), ExitStack() as locks:
+            try:
+                locks.enter_context(applier.read_lock(database.name, wal, min(_MOMENT_S, patience.left)))
+            except BusyError as error:
+                why = str(error).removeprefix("locked: ").partition(" (waited")[0]
+            else:
+                return _copy_locked(database, out) if _is_wal(database) == wal else None
+        patience.blocked(database.name, why)
+
+
+def _copy_between_writes(database: "Database", out: Path, patience: Patience) -> _Copy | None:
     """The copy of a small database, in a moment without a transaction; None if it is large, or none comes."""
     state = database.state
     deadline = time.monotonic() + _QUIET_S
     while True:
-        with state.apply_lock, state.lock:
+        with state.apply_lock.held_for(patience), state.lock:
             if database.page_count * database.page_size > _SMALL or not database.exists:
                 return None
             if not database.rollback.dirty:

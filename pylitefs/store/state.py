@@ -17,6 +17,7 @@ from pylitefs.store.checksums import PageChecksums
 from pylitefs.store.ltx_files import LtxFiles
 from pylitefs.store.names import FileKind
 from pylitefs.store.status import Status
+from pylitefs.store.turns import Turns
 from pylitefs.trace import Tracer
 
 Subscriber = Callable[[str, Pos, Header | None], None]
@@ -44,7 +45,7 @@ class DatabaseState:
     directory: Path
     node: NodeFacts
     lock: threading.RLock = field(default_factory=threading.RLock)
-    apply_lock: threading.Lock = field(default_factory=threading.Lock)
+    apply_lock: Turns = field(init=False)
     """Held from before the applier writes until the position has moved: outside it, bytes and position agree.
     Taken before SQLite's locks, which come before `lock`."""
     pos: Pos = field(default_factory=Pos)
@@ -59,6 +60,7 @@ class DatabaseState:
     """Writes by kind of file and commits, for the metrics."""
 
     def __post_init__(self) -> None:
+        self.apply_lock = Turns(self.name)
         self.ltx = LtxFiles(self.directory / "ltx")
         self._paths = {kind: self.directory / kind.value for kind in FileKind}
         self._fds: dict[FileKind, int] = {}

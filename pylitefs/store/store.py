@@ -37,6 +37,7 @@ from pylitefs.store.names import check_database_name, database_dir, is_super_jou
 from pylitefs.store.recovery import recover
 from pylitefs.store.retention import reap
 from pylitefs.store.rollback import NOT_A_DATABASE, capture_between_writers
+from pylitefs.store.snapshot import SNAPSHOT_S
 from pylitefs.store.state import DatabaseState, NodeFacts, Subscriber
 from pylitefs.store.status import Status
 from pylitefs.trace import Tracer
@@ -58,6 +59,7 @@ class Store:
         compress: bool = True,
         retention_s: float = 600.0,
         monitor_interval_s: float = 60.0,
+        snapshot_timeout_s: float = SNAPSHOT_S,
     ) -> None:
         self.data_dir = Path(data_dir)
         self.tracer = tracer
@@ -67,6 +69,8 @@ class Store:
         self.applier: Applier = DirectApplier(self.data_dir)
         self.retention_s = retention_s
         self.monitor_interval_s = monitor_interval_s
+        self.snapshot_timeout_s = snapshot_timeout_s
+        """An export or a snapshot waits so long for a database's users."""
         self._facts = NodeFacts(self.node_id, compress, tracer, status, self._publish, self.log_refusal)
         self._databases: dict[str, Database] = {}
         self._lock = threading.Lock()

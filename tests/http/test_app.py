@@ -1,6 +1,7 @@
 """The API: statuses, words and headers are LiteFS's."""
 
 import json
+import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from pylitefs.http import push
 from pylitefs.replication.frames import encode_positions
 from pylitefs.store.store import Store
 from pylitefs.trace import Gate
@@ -48,6 +50,21 @@ def sqlite_bytes(path: Path, rows: int) -> bytes:
         connection.executemany("INSERT INTO t VALUES(?)", ((f"row {row}" * 20,) for row in range(rows)))
         connection.commit()
     return path.read_bytes()
+
+
+def test_an_import_whose_client_falls_silent_is_given_up(
+    primary: Store, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not wait for ever for the rest, and nothing is imported."""
+    monkeypatch.setattr(push, "SILENCE_S", 0.2)
+    host, port = client.base_url.host, client.base_url.port
+    with socket.create_connection((host, port or 80), timeout=10) as connection:
+        head = "POST /import?name=a.db HTTP/1.1\r\nHost: n\r\nContent-Length: 4096\r\n\r\n"
+        connection.sendall(head.encode() + b"SQLite")
+        answer = connection.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert list((primary.data_dir / "tmp").iterdir()) == []
+    assert primary.get("a.db") is None
 
 
 def test_info_is_written_as_real_litefs_writes_it(primary: Store, client: httpx.Client) -> None:

@@ -9,15 +9,20 @@ from pathlib import Path
 import pytest
 
 from pylitefs.errors import BusyError
+from pylitefs.replication import primary
 from pylitefs.replication.frames import (
     End,
     Heartbeat,
+    LtxBegin,
     LtxChunk,
     LtxEnd,
+    Ready,
 )
 from pylitefs.replication.primary import PrimaryStream, StreamRequest
 from pylitefs.store.database import Database
+from pylitefs.store.snapshot import SnapshotInfo
 from pylitefs.store.store import Store
+from pylitefs.store.turns import Patience
 from pylitefs.trace import Event, Gate
 from tests.replication.listening import DEADLINE, Listener, headers, listening, run
 from tests.replication.stores import Writer, opened
@@ -158,24 +163,33 @@ def test_tracepoints_tell_a_streams_story(store: Store) -> None:
     assert "no transaction of this database yet" in str(events[1].payload["reason"])
 
 
-def test_a_snapshot_that_cannot_be_made_ends_the_stream_with_its_reason(
+def test_a_snapshot_that_has_to_wait_too_long_keeps_no_other_database_back(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The replica connects again; the log says why it has to."""
+    """It is tried again until it can be made, and the log says why it has to. Only then it is Ready."""
     Writer(store).commit({1: 1})
+    Writer(store, "other.db").commit({1: 1})
+    free = threading.Event()
+    really = Database.snapshot
 
-    def busy(self: Database, out: Path, timeout: float | None = None) -> None:
+    def busy(self: Database, out: Path, patience: Patience | None = None) -> SnapshotInfo:
+        if self.name == "other.db" or free.is_set():
+            return really(self, out, patience)
         raise BusyError("pid 123 holds the lock")
 
     monkeypatch.setattr(Database, "snapshot", busy)
+    monkeypatch.setattr(primary, "LATER_S", 0.05)
     caplog.set_level("INFO", "pylitefs")
 
     async def test() -> None:
         async with listening(store) as listener:
             async with asyncio.timeout(DEADLINE):
-                while "ended: pid 123 holds the lock" not in caplog.text:
+                while caplog.text.count("gets it later: pid 123 holds the lock") < 3:
                     await asyncio.sleep(0.01)
-            assert listener.frames == []
+            assert LtxBegin("other.db") in listener.frames and Ready() not in listener.frames
+            free.set()
+            await listener.until(lambda frames: Ready() in frames)
+            assert len([frame for frame in listener.frames if isinstance(frame, LtxBegin)]) == 2
 
     run(test)
 
@@ -186,7 +200,7 @@ def test_a_snapshot_that_goes_wrong_in_the_middle_is_not_ended(
     """A replica must not take half a file for a whole one."""
     Writer(store).commit({1: 1})
 
-    def breaks(self: Database, out: Path, timeout: float | None = None) -> None:
+    def breaks(self: Database, out: Path, patience: object = None) -> None:
         with out.open("wb") as file:
             file.write(self.ltx_path(1, 1).read_bytes()[:-20])
         raise OSError("disk gone")

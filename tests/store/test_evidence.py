@@ -13,6 +13,7 @@ from pylitefs.sqlite.journal import JOURNAL_MAGIC
 from pylitefs.store import evidence
 from pylitefs.store.evidence import Evidence
 from pylitefs.store.store import Store
+from pylitefs.store.turns import Patience
 from pylitefs.trace import Event
 from tests.store.serving import Served
 
@@ -167,7 +168,7 @@ def test_no_lock_of_the_store_is_needed(served: Served, store: Store) -> None:
     def copy() -> None:
         copied.append(len(list(Evidence(store.data_dir)(event("page.write", offset=0, length=1024)))))
 
-    with database.state.lock, database.state.apply_lock:
+    with database.state.lock, database.state.apply_lock.held_for(Patience("a test", 1.0)):
         thread = threading.Thread(target=copy)
         thread.start()
         thread.join(5)
