@@ -40,15 +40,28 @@ class SnapshotPipe:
 
     async def __aenter__(self) -> "SnapshotPipe":
         os.mkfifo(self._path, 0o600)
-        pipe = os.fdopen(os.open(self._path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
-        with suppress(OSError):  # an ordinary user's pipes may be kept smaller
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
-        loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(self._reader), pipe
-        )
+        try:
+            self._transport = await self._connect()
+        except BaseException:  # cancelled, or no descriptor left: `__aexit__` is not called then
+            self._path.unlink(missing_ok=True)
+            raise
         self._making = asyncio.ensure_future(in_thread(self._make))
         return self
+
+    async def _connect(self) -> asyncio.ReadTransport:
+        """Open the pipe for reading, before anybody writes, and have the event loop read it."""
+        pipe = os.fdopen(os.open(self._path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
+        try:
+            with suppress(OSError):  # an ordinary user's pipes may be kept smaller
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+            loop = asyncio.get_running_loop()
+            transport, _ = await loop.connect_read_pipe(
+                lambda: asyncio.StreamReaderProtocol(self._reader), pipe
+            )
+        except BaseException:
+            pipe.close()
+            raise
+        return transport
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
