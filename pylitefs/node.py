@@ -89,6 +89,8 @@ class Node:
         try:
             self._start()
         except BaseException:
+            if self.mount:
+                self.mount.keep_bare_closed()
             self.stop()
             raise
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _ESCAPE = re.compile(r"\\([0-7]{3})")
+GUARD = "pylitefs-guard"
+"""The source of a guard, the read-only tmpfs beneath a mount; see bare_directory.py."""
 _DEAD = ("Transport endpoint is not connected", "Software caused connection abort")
 
 
@@ -29,6 +31,10 @@ class Mount:
     def is_fuse(self) -> bool:
         return self.fstype == "fuse" or self.fstype.startswith("fuse.")
 
+    @property
+    def is_guard(self) -> bool:
+        return self.fstype == "tmpfs" and self.source == GUARD
+
     def holder(self) -> str:
         """Who serves this mount, for people: its name, and the process where the kernel tells it."""
         pids = list(_processes_of(self.minor))
@@ -38,13 +44,19 @@ class Mount:
 
 def find(mount_dir: Path) -> Mount | None:
     """The topmost mount on `mount_dir` itself, None if nothing is mounted there."""
+    mounts = stack(mount_dir)
+    return mounts[-1] if mounts else None
+
+
+def stack(mount_dir: Path) -> list[Mount]:
+    """Every mount on `mount_dir` itself, the topmost last."""
     wanted = str(real_path(mount_dir))
-    found = None
+    found = []
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
         for line in lines:
             mount = _parse(line)
             if mount.mount_dir == wanted:
-                found = mount
+                found.append(mount)
     return found
 
 

@@ -10,7 +10,6 @@ keeps its thread. The node itself never opens a file on its own mount; it could 
 
 import contextlib
 import logging
-import os
 import shutil
 import signal
 import subprocess
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from pylitefs.errors import MountError
 from pylitefs.mount import mountinfo, requirements
+from pylitefs.mount.bare_directory import BareDirectory, add_guard, check_empty, is_guarded, remove_guard
 from pylitefs.mount.operations import MountOperations
 
 log = logging.getLogger("pylitefs")
@@ -71,6 +71,7 @@ class MountSession:
         self._ended = threading.Event()
         self._stopping = False
         self._stop_lock = threading.Lock()
+        self._bare = BareDirectory(self.mount_dir)
 
     @property
     def mounted(self) -> bool:
@@ -87,17 +88,30 @@ class MountSession:
                 raise MountError("call install_signal_handlers() in the main thread before mounting")
             install_signal_handlers()
         prepare_mount_dir(self.mount_dir)
+        try:
+            self._mount(timeout)
+        except BaseException:
+            self.keep_bare_closed()
+            self.stop()
+            raise
+
+    def _mount(self, timeout: float) -> None:
+        self._bare.close()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._thread = threading.Thread(target=self._serve, name="fuse", daemon=True)
         self._thread.start()
         deadline = time.monotonic() + timeout
-        while not (self._initialized.wait(0.005) and (mount := mountinfo.find(self.mount_dir)) is not None):
+        while not (self._initialized.wait(0.005) and (mount := self._own_mount()) is not None):
             if self._ended.is_set():
                 raise MountError(f"{self.mount_dir}: libfuse could not mount here; its reason is on stderr")
             if time.monotonic() > deadline:
-                self.stop()
                 raise MountError(f"{self.mount_dir}: the mount was not up after {timeout:g} s; see `dmesg`")
+        self._bare.seal()
         self.operations.guard.begin(mount.minor, ATTR_TIMEOUT_S)
+
+    def keep_bare_closed(self) -> None:
+        """The start failed: what a crash before it left closed to writes stays so when the mount goes."""
+        self._bare.keep_closed = True
 
     def stop(self, timeout: float = 5.0) -> None:
         """End the mount. Raises MountError if a callback holds on to it after `timeout` seconds."""
@@ -105,6 +119,7 @@ class MountSession:
             self._stopping = True
             thread = self._thread
             if thread is None:
+                self._bare.open_again()
                 return
             ends_itself = thread is threading.current_thread()  # stop() called by on_unmounted
             if not ends_itself and not self._end_loop(thread, timeout):
@@ -163,14 +178,21 @@ class MountSession:
         self._session = session
         self._initialized.set()
 
-    def _detach(self) -> None:
+    def _own_mount(self) -> mountinfo.Mount | None:
         mount = mountinfo.find(self.mount_dir)
-        if mount is not None and mount.is_fuse and mount.source == self.fsname:
-            detach(self.mount_dir)
+        return mount if mount is not None and mount.is_fuse and mount.source == self.fsname else None
+
+    def _detach(self) -> None:
+        if self._own_mount() is not None:
+            detach_one(self.mount_dir)
+        self._bare.open_again()
 
 
 def prepare_mount_dir(mount_dir: Path) -> None:
-    """Make `mount_dir` fit to be mounted on: there, empty, a dead mount taken away. Raises MountError."""
+    """Make `mount_dir` fit to be mounted on: there, empty, a dead mount taken over. Raises MountError.
+
+    The bare directory is closed to writes before the dead mount goes, and stays so; see bare_directory.py.
+    """
     for _ in range(10):
         mount = mountinfo.find(mount_dir)
         if mount is None or not mount.is_fuse:
@@ -181,25 +203,31 @@ def prepare_mount_dir(mount_dir: Path) -> None:
                 "or give this node another fuse.dir"
             )
         log.warning("%s: taking over the dead mount that %s left behind", mount_dir, mount.source)
-        detach(mount_dir)
+        guarded = any(below.is_guard for below in mountinfo.stack(mount_dir))
+        if guarded or not add_guard(mountinfo.real_path(mount_dir)):
+            detach_one(mount_dir)
+    if is_guarded(mount_dir):
+        return
     try:
         mount_dir.mkdir(parents=True, exist_ok=True)
-        first = next(os.scandir(mount_dir), None)
+        check_empty(mount_dir)
     except OSError as error:
         why = f"{mount_dir} cannot be mounted on: {error.strerror}"
         raise MountError(f"{why}; use a directory of your own") from error
-    if first is not None:
-        raise MountError(
-            f"{mount_dir} is not empty (it holds {first.name}), and the mount would hide what is in it: "
-            "use an empty directory"
-        )
 
 
 def detach(mount_dir: Path) -> None:
-    """Unmount lazily: the name is free at once, whoever has files open there. Raises MountError."""
+    """Unmount lazily, with the guard beneath: whoever has files open keeps them. Raises MountError."""
+    detach_one(mount_dir)
+    remove_guard(mountinfo.real_path(mount_dir))
+
+
+def detach_one(mount_dir: Path) -> None:
+    """Unmount what is topmost, lazily, and nothing beneath it. Raises MountError."""
     program = shutil.which("fusermount") or shutil.which("fusermount3")
     path = str(mountinfo.real_path(mount_dir))
+    depth = len(mountinfo.stack(mount_dir))
     command = [program, "-u", "-z", path] if program else ["umount", "-l", path]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0 and mountinfo.find(mount_dir) is not None:
+    if done.returncode != 0 and len(mountinfo.stack(mount_dir)) >= depth > 0:
         raise MountError(f"{mount_dir} cannot be unmounted: {done.stderr.strip()}; try: {' '.join(command)}")

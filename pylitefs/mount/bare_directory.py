@@ -1,0 +1,154 @@
+"""The bare directory, which the mount covers: closed to writes while an application may mistake it.
+
+The rule: from before a node mounts until its clean end nothing is written into the bare directory, also
+not after `kill -9`, where the dead mount goes before the next one comes. There are two ways to close it.
+
+    guard:  an empty read-only tmpfs between the directory and the FUSE mount. It stops root as well. It
+            needs root's right to mount; it can also lie over a dead mount, which is then never taken away
+            before the directory is closed.
+    mode:   without that right, the directory's write bits are taken away. fusermount demands them while it
+            mounts, so they are back for these milliseconds; what was written then is found and told.
+
+A start that fails after a crash leaves the directory closed. A clean end opens it again.
+"""
+
+import ctypes
+import logging
+import os
+import time
+from pathlib import Path
+
+from pylitefs.errors import MountError, SqliteFormatError
+from pylitefs.mount import mountinfo
+from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
+
+log = logging.getLogger("pylitefs")
+
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
+_MNT_DETACH = 2
+_WRITE_BITS = 0o222
+_BESIDE = ("-journal", "-wal", "-shm")
+
+
+class BareDirectory:
+    """The directory below one mount. `close()` and `seal()` around mounting, `open_again()` at the end."""
+
+    def __init__(self, mount_dir: Path) -> None:
+        self._dir = mountinfo.real_path(mount_dir)
+        self._fd: int | None = None
+        self._mode = 0
+        self._closed_before = False
+        self.keep_closed = False
+        """Set when a start fails: what a crash left closed stays closed."""
+
+    def close(self) -> None:
+        """Just before mounting. Raises MountError if something was written since it was found empty."""
+        if is_guarded(self._dir):
+            self._closed_before = True
+            return
+        self._fd = os.open(self._dir, os.O_RDONLY | os.O_DIRECTORY)
+        self._mode = os.fstat(self._fd).st_mode & 0o7777
+        if add_guard(self._dir):
+            check_empty(self._dir, self._fd)
+            self._forget()
+            return
+        self._closed_before = not self._mode & _WRITE_BITS
+        self._change_mode(self._mode | 0o200)
+
+    def seal(self) -> None:
+        """Just after mounting. Raises MountError if something was written while the mount was made."""
+        if self._fd is not None:
+            self._change_mode(self._mode & ~_WRITE_BITS)
+            check_empty(self._dir, self._fd)
+
+    def open_again(self) -> None:
+        """After the mount has gone: the directory is the application's own again."""
+        stays_closed = self.keep_closed and self._closed_before
+        if self._fd is not None:
+            self._change_mode(self._mode & ~_WRITE_BITS if stays_closed else self._mode | 0o200)
+            self._forget()
+        if not stays_closed:
+            remove_guard(self._dir)
+
+    def _change_mode(self, mode: int) -> None:
+        assert self._fd is not None
+        try:
+            if os.fstat(self._fd).st_mode & 0o7777 != mode:
+                os.fchmod(self._fd, mode)
+        except OSError as error:
+            log.debug("%s: its mode stays as it is: %s", self._dir, error.strerror)
+
+    def _forget(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def is_guarded(mount_dir: Path) -> bool:
+    """Whether the topmost mount on `mount_dir` is a guard."""
+    mount = mountinfo.find(mount_dir)
+    return mount is not None and mount.is_guard
+
+
+def add_guard(mount_dir: Path) -> bool:
+    """Lay a guard over the directory, or over the dead mount on it; False where this user may not."""
+    # mount(2) itself: the program `mount` asks a dead mount for its attributes, and fails.
+    libc = ctypes.CDLL(None, use_errno=True)
+    flags = _MS_RDONLY | _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
+    data = b"size=4k,nr_inodes=1,mode=0555"
+    name = mountinfo.GUARD.encode()
+    if libc.mount(name, os.fsencode(mount_dir), b"tmpfs", ctypes.c_ulong(flags), data) == 0:
+        return True
+    log.debug("%s: no guard beneath the mount: %s", mount_dir, os.strerror(ctypes.get_errno()))
+    return False
+
+
+def remove_guard(mount_dir: Path) -> None:
+    """Take the topmost guard away, and the dead mounts that it was laid over."""
+    if not is_guarded(mount_dir):
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    while (mount := mountinfo.find(mount_dir)) is not None and (
+        mount.is_guard or (mount.is_fuse and not mountinfo.answers(mount_dir))
+    ):
+        if libc.umount2(os.fsencode(mount_dir), _MNT_DETACH) != 0:
+            why = os.strerror(ctypes.get_errno())
+            log.warning(
+                "%s: %s stays mounted: %s; try: umount -l %s", mount_dir, mount.source, why, mount_dir
+            )
+            return
+
+
+def check_empty(mount_dir: Path, fd: int | None = None) -> None:
+    """Raise MountError with what lies in the directory, and what to do. `fd`: its own, below the mount."""
+    names = sorted(os.listdir(mount_dir if fd is None else fd))
+    if not names:
+        return
+    databases = [text for name in names if (text := _describe(name, names, mount_dir, fd))]
+    if databases:
+        raise MountError(
+            f"{mount_dir} is not empty: in the bare directory lies {'; '.join(databases)}. It was written "
+            "while nothing was mounted here, and the node does not know it. Move it away with the files that "
+            "belong to it, start the node, and compare its rows with the node's own; if it is to take their "
+            f"place: pylitefs import -name {databases[0].split(' ')[0]} FILE"
+        )
+    raise MountError(
+        f"{mount_dir} is not empty (it holds {names[0]}), and the mount would hide what is in it: "
+        "use an empty directory"
+    )
+
+
+def _describe(name: str, names: list[str], mount_dir: Path, fd: int | None) -> str:
+    """A database in one line; "" for any other file."""
+    try:
+        path = name if fd is not None else str(mount_dir / name)
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK, dir_fd=fd), "rb") as file:
+            header = DatabaseHeader.parse(file.read(DATABASE_HEADER_SIZE))
+            facts = os.fstat(file.fileno())
+    except (OSError, SqliteFormatError):
+        return ""
+    written = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(facts.st_mtime))
+    pages = facts.st_size // header.page_size
+    beside = [f"{name}{suffix}" for suffix in _BESIDE if f"{name}{suffix}" in names]
+    and_more = f", with {', '.join(beside)}" if beside else ""
+    return f"{name} (a SQLite database of {pages} pages, written at {written}{and_more})"

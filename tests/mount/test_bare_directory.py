@@ -1,0 +1,189 @@
+"""What is written while a node comes back never goes to the bare directory beneath the mount."""
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from pylitefs.cluster import Cluster, ClusterError
+from pylitefs.errors import MountError
+from pylitefs.mount import mountinfo
+from pylitefs.mount.bare_directory import check_empty
+from pylitefs.mount.session import prepare_mount_dir
+from tests.mount.conftest import MountFactory, until
+
+pytestmark = pytest.mark.fuse
+
+WRITER = Path(__file__).with_name("beside_writer.py")
+ROUNDS = 8
+
+
+@contextlib.contextmanager
+def retrying(database: Path, acknowledged: Path, inside: Sequence[str] = ()) -> Iterator[None]:
+    """An application that inserts and tries again, until the end of the block."""
+    process = subprocess.Popen([*inside, sys.executable, WRITER, database, acknowledged])
+    # What it calls into the mount cannot be interrupted while the mount's process lives.
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def numbers(acknowledged: Path) -> set[int]:
+    return set(map(int, acknowledged.read_text().split())) if acknowledged.exists() else set()
+
+
+def rows(database: Path) -> set[int]:
+    with contextlib.closing(sqlite3.connect(database, timeout=5)) as db:
+        return {number for (number,) in db.execute("SELECT number FROM t")}
+
+
+def test_an_application_that_retries_never_writes_beside_the_mount(
+    mount_factory: MountFactory, tmp_path: Path
+) -> None:
+    """The node is killed with -9 and started again: every acknowledged row is in the node's database."""
+    acknowledged = tmp_path / "acknowledged"
+    mounted = mount_factory()
+    with retrying(mounted.dir / "app.db", acknowledged):
+        for _ in range(ROUNDS):
+            before = len(numbers(acknowledged))
+            until(lambda before=before: len(numbers(acknowledged)) > before + 2)  # type: ignore[misc]
+            mounted.kill()
+            mounted = mount_factory()  # refused on a directory that is not empty
+        before = len(numbers(acknowledged))
+        until(lambda: len(numbers(acknowledged)) > before)
+    assert numbers(acknowledged) <= rows(mounted.dir / "app.db")
+    mounted.ask("stop")
+    assert os.listdir(mounted.dir) == []
+
+
+def test_the_bare_directory_is_shut_at_every_moment_after_a_crash(
+    mount_factory: MountFactory,
+) -> None:
+    """A loop that makes files with names no node allows as a database never succeeds in making one."""
+    mounted = mount_factory()
+    mounted.kill()
+    made: list[str] = []
+    ended = threading.Event()
+
+    def make_folders() -> None:
+        while not ended.is_set():  # the mount refuses every mkdir, a bare directory none
+            with contextlib.suppress(OSError):
+                os.mkdir(mounted.dir / "folder")
+                made.append("folder")
+
+    maker = threading.Thread(target=make_folders)
+    maker.start()
+    try:
+        for _ in range(3):
+            mounted = mount_factory()
+            mounted.kill()
+    finally:
+        ended.set()
+        maker.join(10)
+    assert made == []
+
+
+def test_a_clean_end_opens_the_directory_again(mount_factory: MountFactory) -> None:
+    """Also when a crash came before: nothing stays mounted, and the mode is what it was."""
+    mounted = mount_factory()
+    mode = 0o755
+    mounted.kill()
+    mounted = mount_factory()
+    mounted.ask("stop")
+    assert mountinfo.stack(mounted.dir) == []
+    assert mounted.dir.stat().st_mode & 0o777 == mode
+    (mounted.dir / "file").touch()
+    shutil.rmtree(mounted.dir)
+
+
+def test_a_dead_mount_without_a_guard_is_taken_over(mount_factory: MountFactory) -> None:
+    """A node of an older version left it: the guard goes over it, and both are gone after a clean end."""
+    mounted = mount_factory()
+    mounted.kill()
+    while (mount := mountinfo.find(mounted.dir)) is not None:
+        subprocess.run(["umount", "-l", mounted.dir], check=True)
+    options = "fd={},rootmode=40000,user_id=0,group_id=0"
+    with open("/dev/fuse", "r+b", buffering=0) as device:
+        subprocess.run(
+            ["mount", "-i", "-t", "fuse", "-o", options.format(device.fileno()), "pylitefs", mounted.dir],
+            check=True,
+            pass_fds=[device.fileno()],
+        )
+    mount = mountinfo.find(mounted.dir)
+    assert mount is not None
+    assert not mountinfo.answers(mounted.dir)
+    again = mount_factory()
+    assert [mount.is_guard for mount in mountinfo.stack(mounted.dir)] == [False, True, False]
+    again.ask("stop")
+    assert mountinfo.stack(mounted.dir) == []
+
+
+def test_what_is_detached_from_outside_leaves_a_closed_directory(mount_factory: MountFactory) -> None:
+    """A dead mount stays removable by hand, and then the name is closed until the guard goes too."""
+    mounted = mount_factory()
+    mounted.kill()
+    subprocess.run(["fusermount", "-u", mounted.dir], check=True)
+    with pytest.raises(OSError, match="Read-only"):
+        (mounted.dir / "app.db").touch()
+    subprocess.run(["umount", mounted.dir], check=True)
+    (mounted.dir / "app.db").touch()
+
+
+def test_a_failed_start_after_a_crash_leaves_it_closed(tmp_path: Path) -> None:
+    """The API's port is taken: the mount goes again, the guard stays, and the next start goes on from it."""
+    with Cluster(tmp_path, replicas=0) as cluster:
+        (node,) = cluster
+        node.kill9()
+        port = int(node.url.rpartition(":")[2])
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.1", port))
+            taken.listen()
+            with pytest.raises(ClusterError, match="ended with exit code"):
+                node.start()
+                node.wait_ready(10)
+            until(lambda: node.process is None or node.process.poll() is not None)
+            mount = mountinfo.find(node.mount)
+            assert mount is not None
+            assert mount.is_guard
+            with pytest.raises(OSError, match="Read-only"):
+                (node.mount / "app.db").touch()
+    assert mountinfo.stack(node.mount) == []
+
+
+def test_a_database_in_the_bare_directory_is_told_with_the_remedy(tmp_path: Path) -> None:
+    """From before: its name, its size, when it was written, what belongs to it, and how to bring it back."""
+    db = sqlite3.connect(tmp_path / "app.db")
+    db.execute("PRAGMA journal_mode = wal")
+    db.execute("CREATE TABLE t (x)")
+    db.commit()
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(MountError) as caught:
+        prepare_mount_dir(tmp_path)
+    message = str(caught.value)
+    assert re.search(
+        r"is not empty: in the bare directory lies app\.db \(a SQLite database of \d pages, "
+        r"written at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d, with app\.db-wal, app\.db-shm\)",
+        message,
+    )
+    assert "pylitefs import -name app.db FILE" in message
+    assert "\n" not in message
+    db.close()
+
+
+def test_what_cannot_be_read_is_told_as_any_file(tmp_path: Path) -> None:
+    """A named pipe does not hold the start up."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(MountError, match=r"is not empty \(it holds pipe\)"):
+        check_empty(tmp_path)
