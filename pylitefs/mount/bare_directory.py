@@ -6,8 +6,10 @@ not after `kill -9`, where the dead mount goes before the next one comes. There 
     guard:  an empty read-only tmpfs between the directory and the FUSE mount. It stops root as well. It
             needs root's right to mount; it can also lie over a dead mount, which is then never taken away
             before the directory is closed.
-    mode:   without that right, the directory's write bits are taken away. fusermount demands them while it
-            mounts, so they are back for these milliseconds; what was written then is found and told.
+    mode:   without that right, the directory's write bits are taken away. fusermount demands them where it
+            mounts: so after a crash it mounts beside, and that takes the closed directory's place (swap.py).
+            Where the machine permits no swap, the bits are back for the milliseconds of mounting; what was
+            written then is found and told.
 
 A start that fails after a crash leaves the directory closed. A clean end opens it again.
 """
@@ -20,6 +22,7 @@ from pathlib import Path
 
 from pylitefs.errors import MountError, SqliteFormatError
 from pylitefs.mount import mountinfo
+from pylitefs.mount.swap import Swap
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 
 log = logging.getLogger("pylitefs")
@@ -36,33 +39,48 @@ class BareDirectory:
     def __init__(self, mount_dir: Path) -> None:
         self._dir = mountinfo.real_path(mount_dir)
         self._fd: int | None = None
+        self._swap = Swap(self._dir)
+        self._swapping = False
         self._mode = 0
         self._closed_before = False
         self.keep_closed = False
         """Set when a start fails: what a crash left closed stays closed."""
 
-    def close(self) -> None:
-        """Just before mounting. Raises MountError if something was written since it was found empty."""
+    def close(self) -> Path:
+        """Just before mounting: where to mount. Raises MountError if something was written meanwhile."""
         if is_guarded(self._dir):
             self._closed_before = True
-            return
+            return self._dir
         self._fd = os.open(self._dir, os.O_RDONLY | os.O_DIRECTORY)
         self._mode = os.fstat(self._fd).st_mode & 0o7777
         if add_guard(self._dir):
             check_empty(self._dir, self._fd)
             self._forget()
-            return
+            return self._dir
         self._closed_before = not self._mode & _WRITE_BITS
+        if self._closed_before and self._swap.begin(self._mode | 0o200):
+            self._swapping = True
+            self._forget()
+            self._fd = os.open(self._swap.beside, os.O_RDONLY | os.O_DIRECTORY)
+            return self._swap.beside
         self._change_mode(self._mode | 0o200)
+        return self._dir
 
     def seal(self) -> None:
         """Just after mounting. Raises MountError if something was written while the mount was made."""
         if self._fd is not None:
             self._change_mode(self._mode & ~_WRITE_BITS)
             check_empty(self._dir, self._fd)
+        if self._swapping:
+            self._swap.finish()
+            self._swapping = False
 
     def open_again(self) -> None:
         """After the mount has gone: the directory is the application's own again."""
+        if self._swapping:
+            self._swapping = False
+            self._forget()
+            self._swap.cancel()
         stays_closed = self.keep_closed and self._closed_before
         if self._fd is not None:
             self._change_mode(self._mode & ~_WRITE_BITS if stays_closed else self._mode | 0o200)

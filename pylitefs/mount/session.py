@@ -72,6 +72,7 @@ class MountSession:
         self._stopping = False
         self._stop_lock = threading.Lock()
         self._bare = BareDirectory(self.mount_dir)
+        self._mount_at = self.mount_dir
 
     @property
     def mounted(self) -> bool:
@@ -96,13 +97,15 @@ class MountSession:
             raise
 
     def _mount(self, timeout: float) -> None:
-        self._bare.close()
+        self._mount_at = self._bare.close()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._thread = threading.Thread(target=self._serve, name="fuse", daemon=True)
         self._thread.start()
         deadline = time.monotonic() + timeout
-        while not (self._initialized.wait(0.005) and (mount := self._own_mount()) is not None):
+        while not (self._initialized.wait(0.005) and (mount := self._own_mount(self._mount_at)) is not None):
             if self._ended.is_set():
+                with contextlib.suppress(OSError):
+                    check_empty(self._mount_at)
                 raise MountError(f"{self.mount_dir}: libfuse could not mount here; its reason is on stderr")
             if time.monotonic() > deadline:
                 raise MountError(f"{self.mount_dir}: the mount was not up after {timeout:g} s; see `dmesg`")
@@ -164,7 +167,7 @@ class MountSession:
             "debug": self.debug,
         }
         try:
-            Fuse(self.operations, str(mountinfo.real_path(self.mount_dir)), self._on_init, **options)
+            Fuse(self.operations, str(mountinfo.real_path(self._mount_at)), self._on_init, **options)
         except RuntimeError as error:
             log.debug("libfuse ended with status %s", error)
         finally:
@@ -178,12 +181,12 @@ class MountSession:
         self._session = session
         self._initialized.set()
 
-    def _own_mount(self) -> mountinfo.Mount | None:
-        mount = mountinfo.find(self.mount_dir)
+    def _own_mount(self, path: Path) -> mountinfo.Mount | None:
+        mount = mountinfo.find(path)
         return mount if mount is not None and mount.is_fuse and mount.source == self.fsname else None
 
     def _detach(self) -> None:
-        if self._own_mount() is not None:
+        if self._own_mount(self.mount_dir) is not None:
             detach_one(self.mount_dir)
         self._bare.open_again()
 
