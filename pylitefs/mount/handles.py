@@ -62,10 +62,6 @@ class Handle(ABC):
     def sync(self, datasync: bool) -> None:
         """Make it durable."""
 
-    def flush(self) -> None:
-        """One of its descriptors is being closed: nothing to do, but for a database."""
-        return
-
     @abstractmethod
     def release(self) -> None:
         """The last of its descriptors is closed."""
@@ -90,9 +86,6 @@ class DatabaseHandle(Handle):
 
     def sync(self, datasync: bool) -> None:
         self.database.sync(self.kind, self.fd, datasync, self.applier)
-
-    def flush(self) -> None:
-        self.database.flush(self.kind, self.fd, self.applier)
 
     def release(self) -> None:
         self.database.release(self.kind, self.fd, self.applier)

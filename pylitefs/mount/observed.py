@@ -51,6 +51,8 @@ class ObservedOperations(MountOperations):
         self.guard.is_write_locked = self.locks.is_write_locked
         self._special: dict[SpecialName, int] = {}
         self._special_lock = threading.Lock()
+        self._closing = threading.local()
+        """`now`: this thread of libfuse's is in the midst of a flush, between `flush` and `lock`."""
         self._refused: set[tuple[int, Held]] = set()
         """What the applier was refused, by open file, since it last had it."""
 
@@ -59,6 +61,9 @@ class ObservedOperations(MountOperations):
     def lock(self, fi: FileInfo, command: int, request: FileLock) -> None:
         """F_GETLK, F_SETLK and F_SETLKW. Raises EAGAIN where another is in the way, EINTR from a wait."""
         handle = self._handles[fi.fh]
+        closing, self._closing.now = getattr(self._closing, "now", False), False
+        if closing and request.l_type == fcntl.F_UNLCK:
+            return  # libfuse, after each flush, for everything the process has: flush has seen to it.
         caller = self._caller(fi, handle, request)
         span = Span.of(request.l_start, request.l_len)
         if command == fcntl.F_GETLK:
@@ -73,15 +78,22 @@ class ObservedOperations(MountOperations):
         request.l_type = fcntl.F_UNLCK
 
     def flush(self, path: str | None, fi: FileInfo) -> None:
-        """A descriptor is being closed. Afterwards libfuse has `lock` give back all of its owner's locks."""
+        """A descriptor is being closed: its process gives back what it locked through this open file.
+
+        And no more than that. `close(2)` drops every lock of the process on the file, but SQLite has let go
+        of its mutex by now, so what the process has through another open file is another thread's: on a disk
+        there is no time to take it in between, here there is all of this callback.
+        """
+        del path
         handle = self._handles[fi.fh]
-        try:
-            super().flush(path, fi)
-        finally:
+        self._closing.now = True
+        if isinstance(handle, DatabaseHandle) and handle.applier:
             # The applier shares no descriptor, so this is the end of an open file description, and of its
             # locks: now, and not when the kernel comes to tell of the release.
-            if isinstance(handle, DatabaseHandle) and handle.applier:
-                self._forget(fi.fh)
+            self._forget(fi.fh)
+            return
+        for owner, held in self.locks.unlock_through(fi.lock_owner, fi.fh):
+            self._trace_release(owner.caller, EVERYTHING, held)
 
     def release(self, path: str | None, fi: FileInfo) -> None:
         """The last descriptor of an open file is closed; with it go the locks that belonged to it."""

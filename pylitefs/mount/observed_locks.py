@@ -85,9 +85,11 @@ class Owner:
     held: list[Held] = field(default_factory=list)
     turn: int = 0
     """When it came by its newest lock, counted: who has one for the longest has the lowest."""
+    through: dict[int, int] = field(default_factory=dict)
+    """By first byte of what is held: the open file through which it was taken last."""
 
-    def note(self, span: Span, write: bool | None) -> list[Held]:
-        """The kernel has given `span` (None: taken it back); what was held of it before."""
+    def note(self, span: Span, write: bool | None, fh: int = 0) -> list[Held]:
+        """The kernel has given `span` through `fh` (None: taken it back); what was held of it before."""
         before, after = [], []
         for one in self.held:
             if not one.span.overlaps(span):
@@ -99,9 +101,12 @@ class Owner:
                 after.append(Held(Span(one.span.first, span.first - 1), one.write))
             if one.span.last > span.last:
                 after.append(Held(Span(span.last + 1, one.span.last), one.write))
+                self.through[span.last + 1] = self.through[one.span.first]
         if write is not None:
             after.append(Held(span, write))
+            self.through[span.first] = fh
         self.held = sorted(after)
+        self.through = {one.span.first: self.through[one.span.first] for one in after}
         return before
 
     def in_the_way(self, span: Span, write: bool) -> Held | None:
@@ -133,7 +138,7 @@ class LockTable:
                 if error.errno not in (errno.EAGAIN, errno.EACCES):
                     raise
                 return tuple(one for one in self._others(caller) if one.in_the_way(span, write) is not None)
-            if not owner.note(span, write):
+            if not owner.note(span, write, caller.fh):
                 self._turn += 1
                 owner.turn = self._turn
         return None
@@ -166,6 +171,21 @@ class LockTable:
         if first is None or held is None:
             return Held(Span.of(found[2], found[3]), found[0] == fcntl.F_WRLCK), 0
         return held, first.caller.pid
+
+    def unlock_through(self, number: int, fh: int) -> list[tuple[Owner, list[Held]]]:
+        """An owner gives back what it took through one open file, and keeps what it took through others."""
+        released = []
+        with self._lock:
+            for owner in self._owners.values():
+                if owner.caller.owner != number or fh not in owner.handles:
+                    continue
+                gone = [one for one in owner.held if owner.through[one.span.first] == fh]
+                for one in gone:
+                    _set(owner.fd, fcntl.F_UNLCK, one.span)
+                    owner.note(one.span, None)
+                if gone:
+                    released.append((owner, gone))
+        return released
 
     def forget_handle(self, fh: int) -> list[tuple[Owner, list[Held]]]:
         """An open file is closed for good: what is left of who asked through it only; what they had held."""

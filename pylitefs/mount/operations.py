@@ -88,6 +88,9 @@ class MountOperations:
     readlink = bmap = ioctl = destroy = None
     # None: fcntl locks are the kernel's. A mount with observed locks defines it (observed.py).
     lock: Callable[[FileInfo, int, FileLock], None] | None = None
+    # None, and this is a rule: no callback between SQLite and the release of its locks. A close drops every
+    # lock of its process on the file, also one that another thread took while the close waited for us.
+    flush: Callable[[str | None, FileInfo], None] | None = None
 
     def __init__(self, store: "Store", is_applier_thread: Callable[[int], bool] = lambda tid: False) -> None:
         """`is_applier_thread` says whether a thread's id (what FUSE names) belongs to the applier."""
@@ -259,6 +262,8 @@ class MountOperations:
                 "write on the primary",
                 errno.EIO,
             )
+        if special.kind is SpecialKind.POS and (database := self.store.get(special.database)) is not None:
+            database.settle()
         fi.direct_io = 1
         fi.fh = self._register(SpecialHandle(file))
 
@@ -306,12 +311,6 @@ class MountOperations:
         del path
         self._note_caller()
         self._handles[fi.fh].sync(bool(datasync))
-
-    def flush(self, path: str | None, fi: FileInfo) -> None:
-        """A descriptor is being closed; its `close` waits for the answer and gets the error."""
-        del path
-        self._note_caller()
-        self._handles[fi.fh].flush()
 
     def release(self, path: str | None, fi: FileInfo) -> None:
         """The last descriptor of an open file is closed; nobody waits for this."""

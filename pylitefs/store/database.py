@@ -14,18 +14,18 @@ Raises OSError with the errno that SQLite is to see; each refusal logs one line 
 import errno
 import os
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from pylitefs.errors import SqliteFormatError
 from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
-from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.store import telling
 from pylitefs.store.applying import Applier
-from pylitefs.store.capture import commit_drop, commit_whole_file
+from pylitefs.store.capture import commit_drop
+from pylitefs.store.copies import RELEASE_S, Copies
 from pylitefs.store.files import file_size, pwrite_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.rollback import RollbackWatch
@@ -61,8 +61,7 @@ class Database:
         """Guards which descriptors are on which files. Taken after the state's lock, and never for long."""
         self._live: dict[FileKind, set[int]] = {kind: set() for kind in FileKind}
         """Clients' descriptors on the files that now bear the names; others are on files unlinked since."""
-        self._imports: set[int] = set()
-        """Descriptors opened write-only on a new database, as `cp` does."""
+        self.copies = Copies(state)
         self._write_only: set[int] = set()
         self._journal_untold = False
         self.stale: set[FileKind] = set()
@@ -137,10 +136,12 @@ class Database:
 
     def snapshot(self, out: Path, patience: Patience | None = None) -> SnapshotInfo:
         """Write a snapshot LTX file of the newest position to `out`; see snapshot.py."""
+        self.settle()
         return make_snapshot(self, self._services.applier, out, patience)
 
     def export(self, out: Path, patience: Patience | None = None) -> Pos:
         """Copy the database's bytes to `out`; DatabaseNotFoundError if there are none."""
+        self.settle()
         return export_database(self, self._services.applier, out, patience)
 
     # -- open, create, release -----------------------------------------------------------------------
@@ -162,6 +163,10 @@ class Database:
 
     def open_file(self, kind: FileKind, flags: int, applier: bool) -> int:
         """Open a file that exists. A database opened write-only is `cp` over it: its writes are refused."""
+        if kind is FileKind.DATABASE:
+            self.settle()
+        if kind is FileKind.JOURNAL and applier and flags & os.O_ACCMODE != os.O_RDONLY:
+            self._check_left("rolling back")
         with self._names:
             try:
                 fd = os.open(self.path(kind), os.O_RDWR)
@@ -178,7 +183,10 @@ class Database:
         if not applier:
             self._live[kind].add(fd)
         if kind is FileKind.DATABASE and not applier and flags & os.O_ACCMODE == os.O_WRONLY:
-            (self._imports if created or self._is_blank() else self._write_only).add(fd)
+            if created or self._is_blank():
+                self.copies.begin(fd)
+            else:
+                self._write_only.add(fd)
 
     def _is_blank(self) -> bool:
         """Whether there is nothing to lose: an empty file of a database without a page."""
@@ -186,45 +194,20 @@ class Database:
 
     def release(self, kind: FileKind, fd: int, applier: bool = False) -> None:
         """The last copy of a descriptor was closed. What `cp` left unfinished is not kept."""
-        left = self._end_import(fd) if fd in self._imports else ""
+        left = self.copies.capture_released(fd) if fd in self.copies else ""
         with self._names:
             self._live[kind].discard(fd)
             self._write_only.discard(fd)
-            self._imports.discard(fd)
             os.close(fd)
+        self.copies.end(fd)
         if left:
             self.state.node.refuse(self.name, "copying a file onto the mount", left, _USE_IMPORT)
             self._services.later(self.name, "remove")
 
-    def _end_import(self, fd: int) -> str:
-        """Capture what `cp` wrote; why that cannot be, "" if it can or nothing was written."""
-        try:
-            with self.state.lock:
-                whole = fd not in self._imports or self._finish_import(fd)
-            return "" if whole or not os.fstat(fd).st_size else "it is not a whole SQLite database"
-        except OSError as error:
-            return str(error)
-
-    def flush(self, kind: FileKind, fd: int, applier: bool = False) -> None:
-        """A descriptor is being closed: the moment at which a copied database becomes a transaction."""
-        if fd in self._imports:
-            with self.state.lock:
-                self._finish_import(fd)
-
-    def _finish_import(self, fd: int) -> bool:
-        """Capture what `cp` wrote, if it is a whole database by now."""
-        head = os.pread(fd, DATABASE_HEADER_SIZE, 0)
-        try:
-            header = DatabaseHeader.parse(head)
-        except SqliteFormatError:
-            return False
-        size = os.fstat(fd).st_size
-        commit = header.pages(size)
-        if commit == 0 or size < commit * header.page_size:
-            return False
-        commit_whole_file(self.state, header.page_size, commit)
-        self._imports.discard(fd)
-        return True
+    def settle(self) -> None:
+        """Someone is about to look at the database: a copy that has ended is a transaction by then."""
+        if self.copies.any:
+            self.copies.settle()
 
     # -- write ---------------------------------------------------------------------------------------
 
@@ -270,7 +253,9 @@ class Database:
     def _write_database(self, fd: int, data: "bytes | memoryview", offset: int) -> None:
         if fd in self._write_only:
             self._refuse(errno.EPERM, f"copying over {self.name}", "it is a live database", _USE_IMPORT)
-        if fd not in self._imports and not self.wal.live and self.rollback.page_written(offset, len(data)):
+        if fd in self.copies:
+            self.copies.written(fd, offset, len(data))
+        elif not self.wal.live and self.rollback.page_written(offset, len(data)):
             self._services.later(self.name, "capture")
         pwrite_all(fd, data, offset)
         if self.state.node.tracer.active:
@@ -331,6 +316,7 @@ class Database:
         if kind is FileKind.DATABASE:
             if (fd is None and not (size == 0 and self._is_blank())) or fd in self._write_only:
                 self._refuse(errno.EPERM, f"truncating {self.name}", "it is a live database", _USE_IMPORT)
+            self.copies.truncated(fd, size)
         elif kind is FileKind.JOURNAL and size == 0:
             self.rollback.end_journal("truncate")
         elif kind is FileKind.WAL:
@@ -342,6 +328,8 @@ class Database:
             os.fdatasync(fd)
         else:
             os.fsync(fd)
+        if fd in self.copies:
+            self.copies.capture_complete(fd)
         tracer = self.state.node.tracer
         if tracer.active and kind is FileKind.JOURNAL:
             tracer.emit("journal.sync", self.name, self.pos.txid)
@@ -350,6 +338,8 @@ class Database:
         """Unlink a file: the journal's end, or the whole database's. EACCES on a replica."""
         if not applier and not self.state.node.status.is_primary:
             self._refuse(errno.EACCES, f"removing {self.name}{kind.suffix}", _READ_ONLY, _USE_PRIMARY)
+        if applier and kind is FileKind.JOURNAL:
+            self._check_left("removing")
         with self.state.lock:
             os.stat(self.path(kind))
             if applier:
@@ -363,10 +353,34 @@ class Database:
             with self._names:
                 self._unlink(kind)
                 if kind is FileKind.DATABASE:
-                    self._imports.clear()
+                    self.copies.clear()
                     self._write_only.clear()
                     if self.pos.txid == 0:
                         self._remove_directory()
+
+    def _check_left(self, what: str) -> None:
+        """Before the applier touches a journal: EBUSY if it has content and a client has it open.
+
+        Then it is a writer's, whatever the locks say. A killed writer's is open for as long as the kernel
+        takes to tell of the end, so that is waited for.
+        """
+        if self.wait_for_writers(RELEASE_S):
+            return
+        self._refuse(
+            errno.EBUSY,
+            f"{what} {self.name}-journal",
+            "a client has it open with a transaction in it",
+            "try again when that client has ended its transaction",
+        )
+
+    def wait_for_writers(self, seconds: float) -> bool:
+        """Wait until no client has a journal open that has content; False if that takes longer."""
+        deadline = time.monotonic() + seconds
+        while self.rollback.journal_live and self._live[FileKind.JOURNAL]:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.002)
+        return True
 
     def _unlink(self, kind: FileKind) -> None:
         os.unlink(self.path(kind))

@@ -17,11 +17,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from pylitefs.errors import ApplierError, PylitefsError, SqliteFormatError
+from pylitefs.errors import ApplierError, BusyError, PylitefsError, SqliteFormatError
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.store.applying import Applier
 from pylitefs.store.capture import PageRuns, all_pgnos, commit_transaction, runs_in_file
+from pylitefs.store.copies import RELEASE_S
 from pylitefs.store.database import Database
 from pylitefs.store.files import check_room, file_size
 from pylitefs.store.names import FileKind
@@ -42,6 +43,7 @@ class Source(Protocol):
 LOCKED_S = 20.0
 """An import waits so long for a database's users, and for an export, together. Not for ever: it would happen
 at any time later, when whoever asked for it has gone, and snapshots of the database wait for it meanwhile."""
+_LATER = "try again when its transaction has ended"
 _CHUNK = 1 << 20
 _CHANGE_COUNTER = slice(24, 28)
 _SCHEMA_COOKIE = slice(40, 44)
@@ -97,6 +99,8 @@ def import_file(database: Database, applier: Applier, path: Path) -> Pos:
             state.apply_lock.held_for(patience),
             applier.write_lock(database.name, patience.left) as lock,
         ):
+            if not database.wait_for_writers(RELEASE_S):
+                raise BusyError(f"cannot import {database.name}: a client has its journal open: {_LATER}")
             with state.lock:
                 counters = _next_counters(database)
                 runs = runs_in_file(file.fileno(), all_pgnos(count, page_size), page_size)

@@ -51,7 +51,7 @@ class PassthroughDatabase:
     def remove(self, kind: FileKind, applier: bool = False) -> None:
         self.path(kind).unlink()
 
-    def flush(self, kind: FileKind, fd: int, applier: bool = False) -> None:
+    def settle(self) -> None:
         pass
 
     def release(self, kind: FileKind, fd: int, applier: bool = False) -> None:

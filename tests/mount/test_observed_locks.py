@@ -268,3 +268,19 @@ def test_many_threads_share_a_table(files: Files) -> None:
         thread.join()
     assert overlaps == []
     assert files.table.holders("a.db") == []
+
+
+def test_a_close_gives_back_what_was_locked_through_that_open_file(files: Files) -> None:
+    """SQLite has let go of its mutex by then: what the process has through another is another thread's."""
+    table = LockTable()
+    first, second = files.caller(1, fh=1), files.caller(1, fh=2)
+    other = files.caller(2, fh=3)
+    assert table.try_lock(first, Span(0, 9), True) is None
+    assert table.try_lock(second, Span(5, 9), True) is None
+    released = table.unlock_through(1, 1)
+    assert [held for _, held in released] == [[Held(Span(0, 4), True)]]
+    assert table.try_lock(other, Span(0, 4), True) is None
+    assert table.try_lock(other, Span(5, 9), True) is not None
+    table.unlock_through(1, 2)
+    assert table.try_lock(other, Span(5, 9), True) is None
+    table.close()

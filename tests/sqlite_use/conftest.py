@@ -8,7 +8,7 @@ import pytest
 from pylitefs.cluster import Cluster, is_mounted
 from tests.sqlite_use.pair import Pair, trouble
 
-OBSERVED_TOO = ("test_unjournaled",)
+OBSERVED_TOO = ("test_threads", "test_unjournaled")
 """What runs in both modes of the mount's locks each time; everything else does with --full."""
 
 

@@ -203,14 +203,7 @@ def _close(original: Original, fd: int) -> int:
     if file is None:
         return original(fd)
 
-    def close() -> None:
-        # As the kernel does it: flush for each close, release after the last.
-        try:
-            file.database.flush(file.kind, fd)
-        finally:
-            file.database.release(file.kind, fd)
-
-    return _answer(file.served, "close", "", close)
+    return _answer(file.served, "close", "", lambda: file.database.release(file.kind, fd))
 
 
 def _by_path(original: Original, path: bytes, argument: int) -> int:

@@ -38,39 +38,106 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-def copy_in(database: Database, content: bytes, *, flushes: int = 1, whole: bool = True) -> int:
+def copy_in(database: Database, content: bytes, *, whole: bool = True) -> int:
     """What `cp` does through the mount, up to its close; the descriptor."""
     fd = database.create_file(FileKind.DATABASE, WRONLY | os.O_CREAT, False)
     end = len(content) if whole else len(content) - 1
     for at in range(0, end, 4096):
         database.write(FileKind.DATABASE, fd, content[at : min(at + 4096, end)], at)
-    for _ in range(flushes):
-        database.flush(FileKind.DATABASE, fd)
     return fd
 
 
 # -- cp into the mount ---------------------------------------------------------------------------------------
 
 
-def test_a_database_that_is_copied_in_is_a_transaction_before_cp_ends(store: Store, source: Path) -> None:
+LOOKS: dict[str, Callable[[Database, Path], object]] = {
+    "an open": lambda database, tmp: os.close(database.open_file(FileKind.DATABASE, RW, False)),
+    "the applier's open": lambda database, tmp: os.close(database.open_file(FileKind.DATABASE, RW, True)),
+    "an export": lambda database, tmp: database.export(tmp / "out"),
+    "a snapshot": lambda database, tmp: database.snapshot(tmp / "out"),
+    "its position": lambda database, tmp: database.settle(),
+}
+
+
+def test_a_database_that_is_copied_in_is_a_transaction_when_it_is_released(
+    store: Store, source: Path
+) -> None:
     database = store.create("a.db")
     fd = copy_in(database, source.read_bytes())
-    assert database.pos.txid == 1, "at the flush, which `close` waits for"
+    assert database.pos.txid == 0, "no close waits for a capture"
     database.release(FileKind.DATABASE, fd)
     assert database.pos.txid == 1
     assert data_file(store, "a.db").read_bytes() == source.read_bytes()
 
 
-def test_a_shell_that_flushes_before_it_writes_imports_as_well(store: Store, source: Path) -> None:
-    """`cat FILE > MOUNT/a.db` duplicates the descriptor and closes the first one at once."""
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS.keys())
+def test_a_copy_that_has_ended_is_a_transaction_before_anyone_looks(
+    store: Store, source: Path, tmp_path: Path, look: Callable[[Database, Path], object]
+) -> None:
+    """The kernel tells of the release after `close(2)` has returned: whoever looks may come first."""
     database = store.create("a.db")
-    fd = database.create_file(FileKind.DATABASE, WRONLY | os.O_CREAT, False)
-    database.flush(FileKind.DATABASE, fd)
-    assert database.pos.txid == 0
-    database.write(FileKind.DATABASE, fd, source.read_bytes(), 0)
-    database.flush(FileKind.DATABASE, fd)
+    fd = copy_in(database, source.read_bytes())
+    look(database, tmp_path)
     assert database.pos.txid == 1
     database.release(FileKind.DATABASE, fd)
+    assert database.pos.txid == 1
+
+
+def test_a_copy_is_a_transaction_at_its_sync(store: Store, source: Path) -> None:
+    database = store.create("a.db")
+    fd = copy_in(database, source.read_bytes())
+    database.sync(FileKind.DATABASE, fd)
+    assert database.pos.txid == 1
+    database.release(FileKind.DATABASE, fd)
+    assert database.pos.txid == 1
+
+
+def test_a_copy_that_grew_first_is_not_taken_before_its_end(store: Store, source: Path) -> None:
+    """It has its length and its header long before its last page: only the release tells."""
+    database = store.create("a.db")
+    content = source.read_bytes()
+    fd = database.create_file(FileKind.DATABASE, WRONLY | os.O_CREAT, False)
+    database.truncate(FileKind.DATABASE, len(content), False, fd)
+    database.write(FileKind.DATABASE, fd, content[:4096], 0)
+    database.sync(FileKind.DATABASE, fd)
+    assert database.pos.txid == 0
+    looking = threading.Thread(target=database.settle)
+    looking.start()
+    database.write(FileKind.DATABASE, fd, content[4096:], 4096)
+    database.release(FileKind.DATABASE, fd)
+    looking.join(10)
+    assert database.pos.txid == 1
+    database.export(source)
+    assert source.read_bytes() == content
+
+
+def test_what_is_written_after_the_capture_is_captured_too(store: Store, source: Path) -> None:
+    database = store.create("a.db")
+    content = source.read_bytes()
+    fd = copy_in(database, content)
+    database.settle()
+    database.write(FileKind.DATABASE, fd, content[-100:-50] + bytes(50), len(content) - 100)
+    database.release(FileKind.DATABASE, fd)
+    wait_for(lambda: database.pos.txid == 2)
+
+
+# -- the applier and journals ------------------------------------------------------------------------------
+
+
+def test_the_applier_leaves_a_journal_that_a_writer_has_open(
+    served: Served, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the locks say: a live journal with somebody behind it is no leftover."""
+    db = served.connect("a.db")
+    db.executescript("CREATE TABLE t (x); BEGIN IMMEDIATE; INSERT INTO t VALUES (1); PRAGMA cache_size=1;")
+    database = store.require("a.db")
+    assert database.path(FileKind.JOURNAL).exists()
+    db.executemany("INSERT INTO t VALUES (?)", [(bytes(3000),)] * 50)  # The journal is written and synced.
+    refused(errno.EBUSY, lambda: database.remove(FileKind.JOURNAL, True))
+    refused(errno.EBUSY, lambda: database.open_file(FileKind.JOURNAL, RW, True))
+    assert "a client has it open with a transaction in it" in caplog.text
+    db.execute("COMMIT")
+    assert query(database.path(FileKind.DATABASE), "SELECT count(*) FROM t") == [(51,)]
 
 
 @pytest.mark.parametrize("content", ["half", "garbage"])
@@ -101,9 +168,10 @@ def test_a_copy_that_cannot_be_kept_fails_and_leaves_nothing(
 ) -> None:
     database = store.create("a.db")
     descriptors = len(os.listdir("/proc/self/fd"))
-    fd = copy_in(database, source.read_bytes(), flushes=0)
+    fd = copy_in(database, source.read_bytes())
     database.ltx_dir.rmdir()  # The LTX file cannot be made.
-    refused(errno.ENOENT, lambda: database.flush(FileKind.DATABASE, fd))
+    refused(errno.ENOENT, lambda: database.sync(FileKind.DATABASE, fd))
+    database.settle()
     database.release(FileKind.DATABASE, fd)
     wait_for(lambda: not database.exists)
     assert store.positions() == {}
@@ -122,7 +190,6 @@ def test_a_copy_over_a_database_is_refused_with_the_way_to_do_it(
     refused(errno.EPERM, lambda: database.truncate(FileKind.DATABASE, 0, False, fd))
     refused(errno.EPERM, lambda: database.write(FileKind.DATABASE, fd, source.read_bytes(), 0))
     refused(errno.EPERM, lambda: database.truncate(FileKind.DATABASE, 0))
-    database.flush(FileKind.DATABASE, fd)
     database.release(FileKind.DATABASE, fd)
     assert data_file(store, "a.db").read_bytes() == before
     assert caplog.text.count("use `pylitefs import` to replace a database") == 3
@@ -132,12 +199,11 @@ def test_a_copy_whose_name_is_removed_meanwhile_is_no_transaction_of_whoever_has
     served: Served, store: Store, source: Path
 ) -> None:
     database = store.create("a.db")
-    fd = copy_in(database, source.read_bytes(), flushes=0)
+    fd = copy_in(database, source.read_bytes())
     database.remove(FileKind.DATABASE)
     db = served.connect("a.db")
     db.execute("CREATE TABLE other (x)")
     pos = database.pos
-    database.flush(FileKind.DATABASE, fd)
     database.release(FileKind.DATABASE, fd)
     assert database.pos == pos and database.exists
     assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("other",)]
@@ -146,7 +212,6 @@ def test_a_copy_whose_name_is_removed_meanwhile_is_no_transaction_of_whoever_has
 def test_a_file_that_was_only_touched_is_no_transaction(store: Store) -> None:
     database = store.create("a.db")
     fd = database.create_file(FileKind.DATABASE, WRONLY | os.O_CREAT, False)
-    database.flush(FileKind.DATABASE, fd)
     database.release(FileKind.DATABASE, fd)
     assert store.names() == ["a.db"] and store.positions() == {}
     database.remove(FileKind.DATABASE)
