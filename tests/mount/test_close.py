@@ -34,7 +34,7 @@ def is_locked(path: str) -> bool:
     """Whether bytes 100 to 109 are locked by another process."""
     with open(path, "r+b", buffering=0) as file:
         answer = fcntl.fcntl(file.fileno(), F_OFD_GETLK, FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 100, 10, 0))
-    return FLOCK.unpack(answer)[0] != fcntl.F_UNLCK
+    return bool(FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
 
 
 def test_a_lock_taken_while_another_thread_closes_is_kept(

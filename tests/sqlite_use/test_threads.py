@@ -13,11 +13,12 @@ import time
 from contextlib import closing, suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from pylitefs.mount.kernel_locks import F_OFD_GETLK, F_OFD_SETLK, FLOCK
 from pylitefs.sqlite.locks import PENDING_BYTE
-from tests.sqlite_use.pair import Pair, connect, shell
+from tests.sqlite_use.pair import Pair, connect, fill, shell, trouble
 
 pytestmark = pytest.mark.fuse
 
@@ -103,3 +104,33 @@ def test_the_control_finds_nothing_on_a_plain_disk(tmp_path: Path, mode: str) ->
     """So what it finds on a mount is the mount's."""
     had, broken = control(tmp_path / "plain.db", mode, 300)
     assert had and not broken
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_imports_beside_two_such_processes(pair: Pair, tmp_path: Path, mode: str) -> None:
+    """No error but "locked", and each database seen is one that was imported, whole."""
+    name = f"beside-{mode}.db"
+    new = tmp_path / "new.db"
+    shell(new, f"PRAGMA journal_mode={mode};", "CREATE TABLE seen(a INTEGER PRIMARY KEY, b);")
+    shell(new, fill(50, table="seen") + ";")
+
+    def import_() -> int:
+        answer = pair.http.post(f"{pair.primary.url}/import", params={"name": name}, content=new.read_bytes())
+        return answer.status_code
+
+    assert import_() == httpx.codes.OK
+    programs = [start(pair.path(name), 60) for _ in range(2)]
+    try:
+        codes = [import_()]
+        while any(program.poll() is None for program in programs):
+            codes.append(import_())
+        for program in programs:
+            finish(program)
+    finally:
+        for program in programs:
+            program.kill()
+            program.wait()
+    assert httpx.codes.OK in codes and set(codes) <= {httpx.codes.OK, httpx.codes.SERVICE_UNAVAILABLE}
+    assert shell(pair.path(name), "PRAGMA integrity_check;") == "ok"
+    assert not trouble(pair.primary)
+    pair.check(name)

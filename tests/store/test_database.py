@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pylitefs.errors import BusyError
 from pylitefs.ltx.checksum import EMPTY_CHECKSUM
 from pylitefs.store.database import Database
 from pylitefs.store.names import FileKind
@@ -125,7 +126,7 @@ def test_what_is_written_after_the_capture_is_captured_too(store: Store, source:
 
 
 def test_the_applier_leaves_a_journal_that_a_writer_has_open(
-    served: Served, store: Store, caplog: pytest.LogCaptureFixture
+    served: Served, store: Store, source: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever the locks say: a live journal with somebody behind it is no leftover."""
     db = served.connect("a.db")
@@ -136,6 +137,10 @@ def test_the_applier_leaves_a_journal_that_a_writer_has_open(
     refused(errno.EBUSY, lambda: database.remove(FileKind.JOURNAL, True))
     refused(errno.EBUSY, lambda: database.open_file(FileKind.JOURNAL, RW, True))
     assert "a client has it open with a transaction in it" in caplog.text
+    pos = database.pos
+    with open(source, "rb") as file, pytest.raises(BusyError, match="a client has its journal open"):
+        store.import_database("a.db", file)
+    assert database.pos == pos and database.path(FileKind.JOURNAL).exists()
     db.execute("COMMIT")
     assert query(database.path(FileKind.DATABASE), "SELECT count(*) FROM t") == [(51,)]
 
