@@ -49,6 +49,10 @@ class RecoveryError(PylitefsError):
     """A database's files contradict its LTX files and going on would lose data."""
 
 
+class SetAsideError(PylitefsError):
+    """The database is not served: its recovery failed, and a person has to act."""
+
+
 class PositionMismatchError(PylitefsError):
     """A transaction does not continue the position it is applied to."""
 

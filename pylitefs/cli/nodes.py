@@ -30,6 +30,8 @@ class NodeReport:
     lag_ms: int | None = None
     """None where the node does not tell."""
     databases: Mapping[str, client.DatabaseFacts] = field(default_factory=dict)
+    set_aside: Mapping[str, str] = field(default_factory=dict)
+    """Databases that the node does not serve, and why."""
 
     @property
     def role(self) -> str:
@@ -56,6 +58,7 @@ def ask(name: str, url: str) -> NodeReport:
     except RemoteError as error:
         return NodeReport(name, url, error=str(error))
     lag = facts.get("lagMs")
+    aside = facts.get("setAside")
     return NodeReport(
         name,
         url,
@@ -63,6 +66,7 @@ def ask(name: str, url: str) -> NodeReport:
         primary_hostname=info.primary_hostname,
         lag_ms=lag if isinstance(lag, int) else None,
         databases=databases,
+        set_aside=aside if isinstance(aside, dict) else {},
     )
 
 

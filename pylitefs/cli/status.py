@@ -51,6 +51,8 @@ def status(urls: tuple[str, ...], config_path: Path | None, directory: Path | No
     for report in reports:
         if report.error:
             click.echo(f"{report.name}: {report.error}", err=True)
+        for name, why in sorted(report.set_aside.items()):
+            click.echo(f"{report.name}: {name} is set aside: {why}", err=True)
     return int(any(report.error for report in reports))
 
 
@@ -99,6 +101,9 @@ def table(reports: Sequence[NodeReport]) -> Table:
             row = (*lead, name, pages, str(facts.pos))
             found.add_row(*row, *([f"{behind:,}"] if behind else []))
             lead = ("", "", "")
-        if not report.databases:
+        for name in sorted(report.set_aside):
+            found.add_row(*lead, name, "", "set aside: not served")
+            lead = ("", "", "")
+        if not report.databases and not report.set_aside:
             found.add_row(*lead, "" if report.error else "(none)")
     return found

@@ -29,6 +29,7 @@ from pylitefs.errors import (
     PylitefsError,
     ReadOnlyReplicaError,
     ReplicationError,
+    SetAsideError,
     SqliteFormatError,
 )
 from pylitefs.http import debug, push
@@ -55,6 +56,7 @@ _STATUS: Mapping[type[PylitefsError], int] = {
     DatabaseNotFoundError: 404,
     ReadOnlyReplicaError: 503,
     BusyError: 503,
+    SetAsideError: 503,
 }
 
 
@@ -153,7 +155,9 @@ class Api:
     # Databases
 
     async def _export(self, request: Request) -> Response:
-        database = self._store.get(_database_name(request))
+        name = _database_name(request)
+        self._store.check_served(name)
+        database = self._store.get(name)
         if database is None:
             raise HTTPException(404, "database not found")
         path = self._store.temp_path(".export")
@@ -186,6 +190,7 @@ class Api:
             "candidate": status.candidate,
             "path": str(self._store.data_dir),
             "primary": {"hostname": hostname} if hostname is not None else None,
+            "setAside": self._store.set_aside or None,
         }
         known = {key: value for key, value in facts.items() if value is not None}
         # JSON, but as LiteFS sends it: without saying so.

@@ -48,6 +48,7 @@ def variables(store: Store, streams: Iterable[PrimaryStream], latencies: Mapping
         "primaryURL": status.primary_url,
         "lagMs": status.lag_ms(),
         "databases": databases,
+        "setAside": store.set_aside,
         "streams": [
             {
                 "nodeID": stream.request.node_id,

@@ -84,6 +84,10 @@ class _StoreCollector(Collector):
         files = {db: database.ltx_files() for db, database in databases.items()}
         yield counter("litefs_db_commit_count", "commit", "Number of database commits.")
         yield _metric("litefs_db_count", "gauge", "Number of managed databases.", [({}, len(positions))])
+        aside = [({"db": db}, 1) for db in sorted(self._store.set_aside)]
+        yield _metric(
+            "pylitefs_db_set_aside", "gauge", "Databases that cannot be recovered or served.", aside
+        )
         for kind, what in _WRITES.items():
             yield counter(f"litefs_db_{kind}_write_count", kind, f"Number of writes to the {what} file.")
         yield gauge(

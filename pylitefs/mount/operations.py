@@ -17,7 +17,7 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
-from pylitefs.errors import InvalidNameError
+from pylitefs.errors import InvalidNameError, SetAsideError
 from pylitefs.mount.handles import (
     Attributes,
     DatabaseHandle,
@@ -339,6 +339,8 @@ class MountOperations:
             raise refused(errno.ENAMETOOLONG) from error
         database = self.store.get(database_name)
         if database is None:
+            self._check_served(database_name)
+        if database is None:
             raise refused(errno.ENOENT)
         return database, kind
 
@@ -360,9 +362,17 @@ class MountOperations:
         if not special.database:
             return SpecialFile(special, status, None)
         database = self.store.get(special.database)
+        self._check_served(special.database)
         if database is None or not (database.pos.txid or database.exists):
             raise refused(errno.ENOENT)
         return SpecialFile(special, status, database)
+
+    def _check_served(self, name: str) -> None:
+        """EIO for a database that was set aside, under every name of its files."""
+        try:
+            self.store.check_served(name)
+        except SetAsideError as error:
+            raise refused(errno.EIO) from error
 
     def _by_applier(self) -> bool:
         return self.is_applier_thread(self.caller_tid())

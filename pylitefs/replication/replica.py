@@ -93,6 +93,7 @@ class Replica:
         self._silent = False
         self._failure: tuple[str, int, int] | None = None
         self._logged = ""
+        self._skipped: set[str] = set()
         self._peer = ""
         self._thread = threading.Thread(target=self._run, name="replica", daemon=True)
 
@@ -258,6 +259,12 @@ class Replica:
 
     def _receive(self, name: str, frames: Iterator[Frame]) -> None:
         body = _Body(self._told(name, frames) if self._store.tracer.active else frames)
+        if name in self._store.set_aside:
+            body.drain()
+            if name not in self._skipped:
+                self._skipped.add(name)
+                log.error("%s is set aside on this node: its transactions are skipped, others followed", name)
+            return
         try:
             received = self._store.receive_ltx(name, iter(body))
             body.drain()

@@ -308,6 +308,8 @@ class Database:
             if applier:
                 if kind is FileKind.WAL and size == 0:
                     self.wal.tracker.reset(self.page_count)
+                elif kind is FileKind.JOURNAL and size == 0:
+                    self._applier_ends_journal("truncate")
             elif fd is None or fd in self._live[kind]:
                 self._before_truncate(kind, size, fd)
             os.truncate(self.path(kind) if fd is None else fd, size)
@@ -390,8 +392,17 @@ class Database:
     def _forget(self, kind: FileKind) -> None:
         if kind is FileKind.WAL:
             self.wal.tracker.reset(self.page_count)
-        elif kind in (FileKind.JOURNAL, FileKind.DATABASE):
+        elif kind is FileKind.JOURNAL:
+            self._applier_ends_journal("delete")
+        elif kind is FileKind.DATABASE:
             self.rollback.forget()
+
+    def _applier_ends_journal(self, how: str) -> None:
+        """Its SQLite rolled a killed writer's transaction back: free pages may hold other bytes now. (An
+        import has captured its pages by then, and there is nothing left to capture.)"""
+        if self.state.node.status.is_primary:
+            self.rollback.end_journal(how)
+        self.rollback.forget()
 
     def _drop(self) -> None:
         """The database is unlinked on the primary: so it is everywhere, with what SQLite kept beside it."""

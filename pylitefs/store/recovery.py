@@ -5,8 +5,8 @@
     WAL          cut back to the last LTX file and checkpointed; one with other salts is set aside
     database     its checksum must be the last LTX file's, and so must that file's pages; if not, the LTX
                  files that are kept are replayed in memory first, and over the file only if that makes it
-                 right. What was committed and not captured (by a super-journal, or without a journal) is
-                 captured as it is instead
+                 right, newer pages kept aside. What was committed and not captured (by a super-journal, or
+                 without a journal) is captured as it is instead, and so are free pages after a rollback
 
 The rule: what was acknowledged is kept; what would be thrown away is named in the log before it goes; and
 where files contradict each other, nothing is touched and RecoveryError says which, and the way out.
@@ -22,18 +22,25 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from pylitefs.errors import LtxError, RecoveryError, SqliteFormatError, TornLtxError
+from pylitefs.errors import LtxError, RecoveryError, TornLtxError
 from pylitefs.ltx.checksum import page_checksum
-from pylitefs.ltx.decoder import open_ltx, verify_file
+from pylitefs.ltx.decoder import verify_file
 from pylitefs.ltx.header import TRAILER_SIZE, Header, Trailer
 from pylitefs.ltx.position import Pos
-from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.store.capture import all_pgnos, commit_whole_file, pages_in_file
 from pylitefs.store.checksums import PageChecksums
-from pylitefs.store.files import file_size, pwrite_all, sync_directory
+from pylitefs.store.files import file_size
+from pylitefs.store.marker import MARKER, Left, read_marker
 from pylitefs.store.names import FileKind
+from pylitefs.store.recovery_left import (
+    capture_free_pages,
+    capture_left,
+    database_header,
+    keep_what_is_newer,
+    may_be_free_pages,
+)
+from pylitefs.store.recovery_replay import replayed, write_replay
 from pylitefs.store.recovery_sides import checkpoint_wal, roll_back_journal
-from pylitefs.store.rollback import MARKER
 from pylitefs.store.state import DatabaseState
 
 log = logging.getLogger("pylitefs")
@@ -64,31 +71,22 @@ def recover(state: DatabaseState, mount_dir: Path | None = None) -> None:
         tracer.emit("recovery.begin", state.name)
     _drop_temporaries(state)
     last = _last_ltx(state)
-    committed = roll_back_journal(state, mount_dir)
+    txid = last.header.max_txid if last else 0
+    left = max(roll_back_journal(state, mount_dir, txid), read_marker(state.directory, txid))
     checkpoint_wal(state, last.header if last else None)
     state.path(FileKind.SHM).unlink(missing_ok=True)
-    marker = state.directory / MARKER
     if last is None:
         _adopt(state)
     else:
-        _match(state, last, uncaptured=committed or _written_after(marker, last.header))
-    marker.unlink(missing_ok=True)
+        _match(state, last, left)
+    (state.directory / MARKER).unlink(missing_ok=True)
     if tracer.active:
         tracer.emit("recovery.end", state.name, state.pos.txid, checksum=state.pos.checksum)
 
 
-def _written_after(marker: Path, last: Header) -> bool:
-    """Whether pages were written without a journal after the last LTX file, which does not hold them then."""
-    try:
-        return int(marker.read_text(), 16) >= last.max_txid
-    except (FileNotFoundError, ValueError):
-        return False  # An empty marker: the crash came before the first page.
-
-
 def _drop_temporaries(state: DatabaseState) -> None:
-    if state.ltx.directory.is_dir():
-        for path in state.ltx.directory.glob("*.tmp"):
-            path.unlink()
+    for path in [*state.directory.glob("*.tmp"), *state.ltx.directory.glob("*.tmp")]:
+        path.unlink()
 
 
 def _last_ltx(state: DatabaseState) -> _Last | None:
@@ -148,7 +146,7 @@ def _adopt(state: DatabaseState) -> None:
     if size == 0:
         path.unlink(missing_ok=True)
         return
-    header = _database_header(path)
+    header = database_header(path)
     if header is None or size < header.pages(size) * header.page_size:
         raise RecoveryError(
             f"{state.name}: {path} is not a whole SQLite database and there is no LTX file to rebuild it "
@@ -164,13 +162,14 @@ def _adopt(state: DatabaseState) -> None:
     log.warning("%s had no LTX file: its %d bytes become transaction %s", state.name, size, pos)
 
 
-def _match(state: DatabaseState, last: _Last, *, uncaptured: bool) -> None:
+def _match(state: DatabaseState, last: _Last, left: Left) -> None:
     """Check the database file against the last LTX file; replay, capture or refuse."""
     header = last.header
     pos = Pos(header.max_txid, last.trailer.post_apply_checksum)
     state.pos, state.page_size, state.timestamp_ms = pos, header.page_size, header.timestamp_ms
     path = state.path(FileKind.DATABASE)
-    uncaptured = uncaptured and state.node.status.is_primary and file_size(path) > 0
+    is_primary = state.node.status.is_primary
+    uncaptured = left is Left.COMMITTED and is_primary and file_size(path) > 0
     if header.commit == 0 and not uncaptured:
         _drop(state, path)
         return
@@ -178,13 +177,20 @@ def _match(state: DatabaseState, last: _Last, *, uncaptured: bool) -> None:
     size = header.commit * header.page_size
     whole = sums.value == pos.checksum and file_size(path) >= size and sums.holds(last.pages)
     if uncaptured and not whole:
-        _capture_left(state, path)
+        capture_left(state, path)
         return
-    if not whole or _is_from_before_boot(state.ltx.path(header.min_txid, header.max_txid)):
-        replay = _replayed(state, header, sums)
+    before_boot = _is_from_before_boot(state.ltx.path(header.min_txid, header.max_txid))
+    if not whole or before_boot:
+        replay = replayed(state, header, sums)
         if replay is not None and replay.sums.value == pos.checksum:
-            _write_replay(state, header, sums, replay)
+            if not before_boot:
+                keep_what_is_newer(state, replay, last.pages, left)
+            write_replay(state, replay)
             sums = replay.sums
+        elif not whole and replay and left and is_primary and may_be_free_pages(state, replay):
+            write_replay(state, replay)
+            capture_free_pages(state, header)
+            return
         elif not whole:
             raise RecoveryError(_contradiction(state, header, path, sums.value, pos.checksum))
     if file_size(path) != size:
@@ -223,14 +229,6 @@ def _contradiction(state: DatabaseState, header: Header, path: Path, found: int,
     )
 
 
-def _database_header(path: Path) -> DatabaseHeader | None:
-    try:
-        with open(path, "rb") as file:
-            return DatabaseHeader.parse(file.read(DATABASE_HEADER_SIZE))
-    except (FileNotFoundError, SqliteFormatError):
-        return None
-
-
 def _sums(path: Path, header: Header) -> PageChecksums:
     """The page checksums of the database file, as `header` sees it: `commit` pages of its size."""
     sums = PageChecksums()
@@ -240,96 +238,3 @@ def _sums(path: Path, header: Header) -> PageChecksums:
             pages = pages_in_file(file.fileno(), pgnos, header.page_size)
             sums.update({pgno: page_checksum(pgno, page) for pgno, page in pages}, header.commit)
     return sums
-
-
-def _chain(state: DatabaseState) -> list[Path]:
-    """The LTX files that lead without a gap to the newest one, oldest first."""
-    by_end: dict[int, tuple[int, int]] = {}
-    for low, high in state.ltx.ranges():
-        if high not in by_end or low < by_end[high][0]:
-            by_end[high] = (low, high)
-    chain = []
-    at = state.pos.txid
-    while at in by_end:
-        chain.append(by_end[at])
-        at = by_end[at][0] - 1
-    return [state.ltx.path(*span) for span in reversed(chain)]
-
-
-@dataclass
-class _Replay:
-    """What the LTX files that are kept make of the database file: nothing is written yet."""
-
-    files: list[Path]
-    sums: PageChecksums
-    newest: dict[int, int]
-    """For each page that is in a file: the last one, as an index into `files`."""
-
-
-def _replayed(state: DatabaseState, last: Header, sums: PageChecksums) -> _Replay | None:
-    """The kept LTX files over a database with these checksums; None if one is damaged."""
-    replay = _Replay(_chain(state), sums.copy(), {})
-    page_size = last.page_size
-    for index, path in enumerate(replay.files):
-        try:
-            with open_ltx(path) as decoder:
-                changes = {pgno: page_checksum(pgno, page) for pgno, page in decoder.pages()}
-                header = decoder.header
-        except LtxError as error:
-            log.warning("%s: an older LTX file cannot be replayed: %s", state.name, error)
-            return None
-        if header.is_snapshot or header.commit == 0 or header.page_size != page_size:
-            replay.sums, replay.newest, page_size = PageChecksums(), {}, header.page_size
-        elif header.commit < replay.sums.page_count:
-            replay.newest = {pgno: at for pgno, at in replay.newest.items() if pgno <= header.commit}
-        replay.sums.update(changes, header.commit)
-        replay.newest.update(dict.fromkeys(changes, index))
-    return replay
-
-
-def _write_replay(state: DatabaseState, last: Header, sums: PageChecksums, replay: _Replay) -> None:
-    """Write each page from the last file that has it, where the database holds another."""
-    wrong = {pgno for pgno in replay.newest if replay.sums.page(pgno) != sums.page(pgno)}
-    if not wrong and file_size(state.path(FileKind.DATABASE)) >= last.commit * last.page_size:
-        return
-    fd = os.open(state.path(FileKind.DATABASE), os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        for index, path in enumerate(replay.files):
-            with open_ltx(path) as decoder:
-                for pgno, page in decoder.pages():
-                    if pgno in wrong and replay.newest[pgno] == index:
-                        pwrite_all(fd, page, (pgno - 1) * last.page_size)
-        os.ftruncate(fd, last.commit * last.page_size)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    sync_directory(state.directory)
-    log.warning(
-        "%s: the database file was not at TXID %d; %d LTX files were replayed, %d pages written",
-        state.name,
-        last.max_txid,
-        len(replay.files),
-        len(wrong),
-    )
-    if state.node.tracer.active:
-        state.node.tracer.emit(
-            "recovery.ltx", state.name, last.max_txid, files=len(replay.files), pages=len(wrong)
-        )
-
-
-def _capture_left(state: DatabaseState, path: Path) -> None:
-    """Pages were committed, or written without a journal, and not captured: the file as it is counts."""
-    header = _database_header(path)
-    if header is None:
-        raise RecoveryError(
-            f"{state.name}: a client was killed while it wrote without a journal (journal_mode MEMORY or "
-            f"OFF), and {path} is no database any more, as SQLite documents. Restore it from a replica: "
-            f"`pylitefs export` there, remove {state.directory} here, start, and `pylitefs import`"
-        )
-    pos = commit_whole_file(state, header.page_size, header.pages(file_size(path)))
-    log.warning(
-        "%s was left with pages that no LTX file holds (journal_mode MEMORY or OFF, or a transaction over "
-        "several databases): they become transaction %s. Check it with PRAGMA integrity_check",
-        state.name,
-        pos,
-    )

@@ -1,7 +1,7 @@
 """Recovery of what SQLite keeps beside a database: the rollback journal and the WAL.
 
 The rule: a journal is believed exactly as SQLite believes it, and a WAL up to the last LTX file: what lies
-past that was never acknowledged.
+past that was never acknowledged. What only the journal tells is noted durably before the journal goes.
 """
 
 import logging
@@ -21,7 +21,8 @@ from pylitefs.sqlite.wal import (
     frame_offset,
     scan,
 )
-from pylitefs.store.files import file_size, pwrite_all
+from pylitefs.store.files import file_size, pwrite_all, sync_directory
+from pylitefs.store.marker import Left, note
 from pylitefs.store.names import FileKind, is_super_journal
 from pylitefs.store.state import DatabaseState
 from pylitefs.store.telling import pages_payload
@@ -29,38 +30,55 @@ from pylitefs.store.telling import pages_payload
 log = logging.getLogger("pylitefs")
 
 
-def roll_back_journal(state: DatabaseState, mount_dir: Path | None) -> bool:
-    """Roll a hot journal back and remove it; True if it was committed by its super-journal instead."""
+def roll_back_journal(state: DatabaseState, mount_dir: Path | None, txid: int) -> Left:
+    """Roll a hot journal back and remove it, or only remove it if its super-journal committed it; what is
+    left in the database file. `txid` is the newest LTX file's, 0 if there is none."""
     path = state.path(FileKind.JOURNAL)
     size = file_size(path)
     if not path.exists():
-        return False
-    committed_elsewhere = False
+        return Left.NOTHING
+    left = Left.NOTHING
     fd = os.open(path, os.O_RDONLY)
     try:
         journal = read_journal(lambda offset, length: os.pread(fd, length, offset), size)
         if journal.super_journal and not _super_journal_exists(state, journal.super_journal, mount_dir):
-            committed_elsewhere = True
+            left = Left.COMMITTED
             log.info(
                 "%s: the super-journal of its journal is gone, so that transaction was committed", state.name
             )
         else:
             _play_back(state, journal)
+            left = Left.FREE_PAGES
     except SqliteFormatError:
         pass  # No header: the journal was not synced yet, so no page of the database was written.
     finally:
         os.close(fd)
+    if left and txid:
+        note(state.directory, txid, left)
     path.unlink()
-    return committed_elsewhere
+    # If it came back after a power failure, it would be played back over later transactions, or, its
+    # super-journal gone, be taken for a committed one.
+    sync_directory(state.directory)
+    return left
 
 
 def _super_journal_exists(state: DatabaseState, name: str, mount_dir: Path | None) -> bool:
-    """SQLite's test for a journal that took part in a transaction over several databases."""
+    """SQLite's test for a journal that took part in a transaction over several databases.
+
+    Its name is the path at which the client saw it. This node may be mounted elsewhere by now, so it is
+    looked up by its last part, in the data directory. Only one that belongs to no database here is outside.
+    """
     path = Path(name)
-    found = is_super_journal(path.name)
-    if found and (mount_dir is None or _is_same_directory(path.parent, mount_dir)):
+    if found := is_super_journal(path.name):
         database, tail = found
-        return (state.directory.parent / database / f"mj{tail}").exists()
+        directory = state.directory.parent / database
+        if (directory / f"mj{tail}").exists():
+            return True
+        if mount_dir is None or _is_same_directory(path.parent, mount_dir):
+            return False
+        if directory.is_dir():
+            # Or a database outside has a name that is one of ours as well: then its file is there.
+            return os.path.exists(path)
     log.warning(
         "%s: its journal names a super-journal outside the mount, %s, which decides whether the transaction "
         "counts; it %s",
@@ -113,11 +131,7 @@ def checkpoint_wal(state: DatabaseState, last: Header | None) -> None:
         if limit == 0 and ahead:
             _set_aside(state, path)
         elif ahead > 0:
-            log.warning(
-                "%s: the WAL is ahead of the last LTX file by %d commits, never acknowledged: cut back",
-                state.name,
-                ahead,
-            )
+            _keep_aside(state, path, ahead, last)
         if state.node.tracer.active:
             state.node.tracer.emit("recovery.wal", state.name, frames=done, ahead=ahead)
     except SqliteFormatError:
@@ -151,6 +165,23 @@ def _set_aside(state: DatabaseState, path: Path) -> None:
         "%s: the WAL does not belong to the last LTX file; set aside as %s, and not used", state.name, removed
     )
     os.replace(path, removed)
+
+
+def _keep_aside(state: DatabaseState, path: Path, ahead: int, last: Header | None) -> None:
+    """What is cut back is one commit that nobody was told of. Unless someone took an LTX file away: then it
+    is a transaction, and its pages must be found."""
+    removed = path.with_name("wal.removed")
+    txid = last.max_txid + 1 if last else 1
+    os.replace(path, removed)
+    log.warning(
+        "%s: the WAL is ahead of the last LTX file by %d commits, never acknowledged: cut back. (If an LTX "
+        "file was removed by hand, this drops TXID %d; what was in it is in the WAL, kept as %s: copy it "
+        "beside a copy of the database file, as COPY-wal, and SQLite shows it)",
+        state.name,
+        ahead,
+        txid,
+        removed,
+    )
 
 
 def _checkpoint(state: DatabaseState, read_at: ReadAt, header: WalHeader, limit: int) -> int:

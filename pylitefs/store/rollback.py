@@ -23,12 +23,9 @@ from pylitefs.sqlite.locks import lock_pgno
 from pylitefs.store import telling
 from pylitefs.store.applying import Applier
 from pylitefs.store.capture import commit_transaction, commit_whole_file, pages_in_file
+from pylitefs.store.marker import MARKER
 from pylitefs.store.names import FileKind
 from pylitefs.store.state import DatabaseState
-
-MARKER = "unjournaled"
-"""A file in `dbs/DB/`: pages were written without a journal after the TXID in it (16 hex digits), and are not
-captured yet. Recovery looks for it."""
 
 NOT_A_DATABASE = "an encrypted database, or another file, cannot be replicated: keep it elsewhere"
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.0005, 0.01

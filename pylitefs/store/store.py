@@ -5,7 +5,8 @@
     DATA/dbs/DB/ltx/MIN-MAX.ltx
 
 The rule: the directory belongs to one node at a time, and everything that reaches up from here (the
-applier, the streams) was handed in from above.
+applier, the streams) was handed in from above. A database that cannot be recovered is set aside by name: its
+files stay as they are, nobody gets at them, and the others are served.
 """
 
 import logging
@@ -22,8 +23,11 @@ from pylitefs.errors import (
     DatabaseNotFoundError,
     DataDirectoryError,
     InvalidNameError,
+    LtxError,
     PylitefsError,
     ReadOnlyReplicaError,
+    RecoveryError,
+    SetAsideError,
     SqliteFormatError,
 )
 from pylitefs.ltx.header import Header
@@ -33,7 +37,7 @@ from pylitefs.store.applying import Applier, DirectApplier
 from pylitefs.store.database import Database
 from pylitefs.store.files import DirectoryLock, sync_directory, write_durably
 from pylitefs.store.imports import Progress, Source, import_file, spool
-from pylitefs.store.names import check_database_name, database_dir, is_super_journal
+from pylitefs.store.names import FileKind, check_database_name, database_dir, is_super_journal
 from pylitefs.store.recovery import recover
 from pylitefs.store.retention import reap
 from pylitefs.store.rollback import NOT_A_DATABASE, capture_between_writers
@@ -44,6 +48,7 @@ from pylitefs.trace import Tracer
 
 log = logging.getLogger("pylitefs")
 
+_TELL_ASIDE_S = 10.0
 _CLUSTER_ID = re.compile(r"LFSC[0-9A-F]{16}")
 
 
@@ -73,6 +78,9 @@ class Store:
         """An export or a snapshot waits so long for a database's users."""
         self._facts = NodeFacts(self.node_id, compress, tracer, status, self._publish, self.log_refusal)
         self._databases: dict[str, Database] = {}
+        self.set_aside: dict[str, str] = {}
+        """Databases that are not served, and why: their recovery failed at the start."""
+        self._told_aside: dict[str, float] = {}
         self._lock = threading.Lock()
         self._subscribers: tuple[Subscriber, ...] = ()
         self._directory_lock = DirectoryLock(self.data_dir)
@@ -87,9 +95,9 @@ class Store:
     # -- life ------------------------------------------------------------------------------------------
 
     def open(self, mount_dir: Path | None = None) -> None:
-        """Take the data directory and recover every database in it.
+        """Take the data directory and recover every database in it; one that contradicts itself is set aside.
 
-        Raises DataDirectoryError if another node has it, RecoveryError if a database contradicts itself.
+        Raises DataDirectoryError if another node has it.
         """
         self._directory_lock.acquire()
         try:
@@ -99,8 +107,7 @@ class Store:
             for entry in sorted(os.scandir(self.data_dir / "dbs"), key=lambda entry: entry.name):
                 if entry.is_dir():
                     self._recover(entry.name, mount_dir)
-            for database in self._databases.values():
-                self._remove_super_journals(database.dir)
+            self._remove_super_journals()
         except BaseException:
             self.close()
             raise
@@ -116,6 +123,10 @@ class Store:
         database = self._make(name)
         try:
             recover(database.state, mount_dir)
+        except (RecoveryError, LtxError, SqliteFormatError) as error:
+            database.state.close()
+            self._set_aside(name, str(error))
+            return
         except BaseException:
             database.state.close()
             raise
@@ -133,10 +144,32 @@ class Store:
         except OSError:
             self._databases[database.name] = database
 
-    def _remove_super_journals(self, directory: Path) -> None:
-        for path in directory.glob("mj*"):
-            if is_super_journal(f"{directory.name}-{path.name}"):
-                path.unlink()
+    def _set_aside(self, name: str, why: str) -> None:
+        self.set_aside[name] = why
+        log.error("%s is set aside and not served, the other databases are: %s", name, why)
+        if self.tracer.active:
+            self.tracer.emit("fault.refused", name, what="serving it", why=why, remedy="see the log")
+
+    def check_served(self, name: str) -> None:
+        """Raise SetAsideError for a database that is set aside; the log says so, but not all the time."""
+        why = self.set_aside.get(name)
+        if why is None:
+            return
+        now = time.monotonic()
+        if now - self._told_aside.get(name, -_TELL_ASIDE_S) >= _TELL_ASIDE_S:
+            self._told_aside[name] = now
+            log.error("%s was asked for and is set aside since this node's start: %s", name, why)
+        raise SetAsideError(f"{name} is set aside on this node: {why}")
+
+    def _remove_super_journals(self) -> None:
+        """They have done their work, unless the journal of a database that is set aside hangs on one."""
+        dbs = self.data_dir / "dbs"
+        if any((dbs / name / FileKind.JOURNAL.value).exists() for name in self.set_aside):
+            return
+        for database in self._databases.values():
+            for path in database.dir.glob("mj*"):
+                if is_super_journal(f"{database.name}-{path.name}"):
+                    path.unlink()
 
     def close(self) -> None:
         """Stop the threads and let the data directory go. The mount must be gone."""
@@ -185,7 +218,7 @@ class Store:
     # -- databases -------------------------------------------------------------------------------------
 
     def names(self) -> list[str]:
-        """The databases that have a file now, sorted."""
+        """The databases that are served and have a file now, sorted."""
         return sorted(name for name, database in self._snapshot().items() if database.exists)
 
     def _snapshot(self) -> dict[str, Database]:
@@ -201,6 +234,7 @@ class Store:
 
     def require(self, name: str) -> Database:
         """The database that has a file or a position under the name; raises DatabaseNotFoundError."""
+        self.check_served(name)
         database = self._databases.get(name)
         if database is None or (database.pos.txid == 0 and not database.exists):
             raise DatabaseNotFoundError("database not found")
@@ -213,6 +247,7 @@ class Store:
     def create(self, name: str) -> Database:
         """The database of that name, made known if it is new. InvalidNameError for what cannot be a name."""
         check_database_name(name)
+        self.check_served(name)
         with self._lock:
             database = self._databases.get(name)
             if database is None:
@@ -310,6 +345,7 @@ class Store:
         replica, SqliteFormatError if the bytes are no whole database.
         """
         check_database_name(name)
+        self.check_served(name)
         if not self.status.is_primary:
             raise ReadOnlyReplicaError(f"cannot import {name} on a replica: give -url the primary's address")
         path = self.temp_path(".import")

@@ -75,6 +75,9 @@ class PassthroughStore:
     def get(self, name: str) -> PassthroughDatabase | None:
         return self.databases.get(name)
 
+    def check_served(self, name: str) -> None:
+        pass
+
     def create(self, name: str) -> PassthroughDatabase:
         return self.databases.setdefault(name, PassthroughDatabase(name, self.data_dir / "dbs" / name))
 

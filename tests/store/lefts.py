@@ -4,11 +4,14 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+import pytest
+
+from pylitefs.errors import SetAsideError
 from pylitefs.ltx.header import format_filename
 from pylitefs.store.names import FileKind
 from pylitefs.store.store import Store
 from tests.store.serving import Served
-from tests.store.support import assert_position_is_the_bytes_own, data_file, is_whole, query
+from tests.store.support import assert_position_is_the_bytes_own, data_file, is_whole, opened, query
 
 
 def leave(store: Store, to: Path) -> Path:
@@ -50,3 +53,13 @@ def spill(db: sqlite3.Connection) -> None:
     db.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60) "
                "INSERT INTO t SELECT 'lost', randomblob(900) FROM n")  # fmt: skip
     db.execute("UPDATE t SET v = 'lost too'")
+
+
+def set_aside(directory: Path, name: str = "a.db", *, primary: bool = True) -> str:
+    """Why a database is not served by a node that starts on `directory`: nobody gets at it."""
+    with opened(directory, primary=primary) as store:
+        assert store.get(name) is None and name not in store.names() and name not in store.positions()
+        for ask in (store.create, store.require):
+            with pytest.raises(SetAsideError):
+                ask(name)
+        return store.set_aside[name]

@@ -12,8 +12,8 @@ import pytest
 
 from pylitefs.ltx.decoder import open_ltx
 from pylitefs.store.database import Database
+from pylitefs.store.marker import MARKER
 from pylitefs.store.names import FileKind
-from pylitefs.store.rollback import MARKER
 from pylitefs.store.store import Store
 from pylitefs.trace import Event
 from tests.store.serving import Served
