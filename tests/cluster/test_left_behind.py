@@ -47,6 +47,7 @@ def test_a_damaged_database_is_set_aside_and_the_others_are_served(cluster_facto
         ask(
             primary.database(name),
             "CREATE TABLE t (id INTEGER PRIMARY KEY, x)",
+            "INSERT INTO t VALUES (0, randomblob(20000))",
             "INSERT INTO t VALUES (1, 1)",
         )
     cluster.wait_synced(20)
@@ -66,4 +67,4 @@ def test_a_damaged_database_is_set_aside_and_the_others_are_served(cluster_facto
     assert wait_until(lambda: replica.positions().get("good.db") == primary.positions()["good.db"], 20), (
         "the replica follows the others"
     )
-    assert ask(replica.database("good.db"), "SELECT count(*) FROM t") == [[2]]
+    assert ask(replica.database("good.db"), "SELECT count(*) FROM t") == [[3]]
