@@ -16,6 +16,8 @@ from pylitefs.errors import ConfigError, PylitefsError, RemoteError
 from pylitefs.http import client
 
 LAG_NEVER_SYNCED = 2147483647
+SKEW_S = 2.0
+"""A difference of two nodes' clocks that is worth being shown."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class NodeReport:
     primary_hostname: str | None = None
     lag_ms: int | None = None
     """None where the node does not tell."""
+    clock_ahead_ms: int | None = None
+    """How far its clock is ahead of its primary's; None where it does not tell."""
     databases: Mapping[str, client.DatabaseFacts] = field(default_factory=dict)
     set_aside: Mapping[str, str] = field(default_factory=dict)
     """Databases that the node does not serve, and why."""
@@ -46,7 +50,16 @@ class NodeReport:
             return ""
         if self.lag_ms is None:
             return "unknown"
-        return "never synced" if self.lag_ms >= LAG_NEVER_SYNCED else f"{self.lag_ms:,} ms"
+        if self.lag_ms >= LAG_NEVER_SYNCED:
+            return "never synced"
+        return f"{self.lag_ms:,} ms{self._skew}"
+
+    @property
+    def _skew(self) -> str:
+        seconds = (self.clock_ahead_ms or 0) / 1000
+        if abs(seconds) < SKEW_S:
+            return ""
+        return f" (clock {abs(seconds):,.0f} s {'ahead' if seconds > 0 else 'behind'})"
 
 
 def ask(name: str, url: str) -> NodeReport:
@@ -57,7 +70,7 @@ def ask(name: str, url: str) -> NodeReport:
         databases = client.databases(url)
     except RemoteError as error:
         return NodeReport(name, url, error=str(error))
-    lag = facts.get("lagMs")
+    lag, ahead = facts.get("lagMs"), facts.get("clockAheadMs")
     aside = facts.get("setAside")
     return NodeReport(
         name,
@@ -65,6 +78,7 @@ def ask(name: str, url: str) -> NodeReport:
         is_primary=info.is_primary,
         primary_hostname=info.primary_hostname,
         lag_ms=lag if isinstance(lag, int) else None,
+        clock_ahead_ms=ahead if isinstance(ahead, int) else None,
         databases=databases,
         set_aside=aside if isinstance(aside, dict) else {},
     )

@@ -47,6 +47,7 @@ def variables(store: Store, streams: Iterable[PrimaryStream], latencies: Mapping
         "primary": status.primary_hostname,
         "primaryURL": status.primary_url,
         "lagMs": status.lag_ms(),
+        "clockAheadMs": status.skew_ms,
         "databases": databases,
         "setAside": store.set_aside,
         "streams": [

@@ -10,6 +10,7 @@ Format: https://www.rfc-editor.org/rfc/rfc9113
 
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from urllib.parse import SplitResult, urlencode, urlsplit
 
@@ -53,6 +54,8 @@ class Answer:
     def __init__(self, sock: socket.socket) -> None:
         self.status = 0
         self.headers: Mapping[str, str] = {}
+        self.heard = time.monotonic()
+        """When the last byte came."""
         self._socket = sock
         self._events: list[DataReceived] = []
         self._ended = False
@@ -122,6 +125,7 @@ class Answer:
             data = self._socket.recv(_RECEIVE)
             if not data:
                 raise LostConnectionError("the server disconnected")
+            self.heard = time.monotonic()
             for event in self._connection.receive_data(data):
                 self._take(event)
             self._flush()

@@ -38,16 +38,22 @@ from pylitefs.replication.frames import (
     encode_positions,
 )
 from pylitefs.replication.http2 import Answer, CannotConnectError, LostConnectionError, Post
-from pylitefs.store.status import now_ms
 from pylitefs.store.store import Store
 
 SILENCE_S = 5.0
-"""Seconds without a frame after which the primary is taken for gone; Heartbeats come every second."""
+"""Seconds without a byte after which the primary is taken for gone; Heartbeats come every second."""
+FRAME_TIMES = 12
+"""So many times that long an HTTP/2 frame may take to come whole: 64 KiB on a slow link, 1.1 KB/s."""
 CONNECT_S = 5.0
 MISMATCHES = 2
 """An LTX file that does not continue our position is fatal when it comes again after a reconnect."""
 REFUSALS = 3
 """An LTX file that fails its checks is fatal when it failed as many times in a row: it is not the wire."""
+
+SKEW_BEATS = 3
+"""Heartbeats of a connection after which the clocks are compared: the first may have waited in a queue."""
+SKEW_S = 2.0
+"""A difference of the clocks that is worth a line in the log."""
 
 TOLD = 128 * 1024
 """Bytes of an LTX file that `stream.receive` carries, at most about."""
@@ -90,7 +96,9 @@ class Replica:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._waiting_since: float | None = None
-        self._silent = False
+        self._silent = ""
+        self._answer: Answer | None = None
+        self._beats = 0
         self._failure: tuple[str, int, int] | None = None
         self._logged = ""
         self._skipped: set[str] = set()
@@ -117,17 +125,29 @@ class Replica:
         return not self._thread.is_alive()
 
     def _watch(self) -> None:
-        """Hang up when the wait for a frame takes too long.
+        """Hang up when no byte comes, or bytes that make up no frame.
 
-        A timeout of the socket is not enough: after a damaged length HTTP/2 swallows Heartbeats for ever.
+        Any byte is a sign of life: on a slow link a frame takes long. But a timeout of the socket is not
+        enough: after a damaged length HTTP/2 swallows Heartbeats for ever.
         """
         while not self._stopped.wait(self._silence / 10):
-            since = self._waiting_since
-            if since is not None and time.monotonic() - since > self._silence:
+            reason = self._silence_told(time.monotonic())
+            if reason:
                 with self._lock:
-                    self._silent = True
+                    self._silent = reason
                     if self._socket is not None:
                         _hang_up(self._socket)
+
+    def _silence_told(self, now: float) -> str:
+        """Why the primary is taken for gone; "" if it is not."""
+        since, answer = self._waiting_since, self._answer
+        if since is None:
+            return ""
+        if now - max(since, answer.heard if answer else since) > self._silence:
+            return f"sent nothing for {self._silence:g} s"
+        if now - since > FRAME_TIMES * self._silence:
+            return f"sent bytes for {FRAME_TIMES * self._silence:g} s that make up no frame"
+        return ""
 
     # The thread
 
@@ -159,7 +179,7 @@ class Replica:
             return f"cannot reach the primary at {url}: {error}"
         except LostConnectionError as error:
             if self._silent:
-                return f"primary {url} sent nothing for {self._silence:g} s"
+                return f"primary {url} {self._silent}"
             return f"lost the connection to primary {url}: {error}"
         except (PylitefsError, OSError) as error:
             return f"disconnected from primary {url}: {error}"
@@ -167,7 +187,8 @@ class Replica:
             with self._lock:
                 self._socket = None
                 self._waiting_since = None
-                self._silent = False
+                self._silent = ""
+                self._answer = None
             self._set_connected(None)
 
     def _stream(self, primary: PrimaryInfo) -> str:
@@ -181,7 +202,7 @@ class Replica:
         ) as answer:
             if answer.status != HTTPStatus.OK:
                 return f"primary {primary.advertise_url} refuses: {answer.status} {answer.text()}"
-            self._waiting_since = time.monotonic()
+            self._waiting_since, self._answer, self._beats = time.monotonic(), answer, 0
             self._peer = answer.headers.get("litefs-id", "")
             self._check_cluster(primary, answer.headers.get("litefs-cluster-id"))
             self._set_connected(primary)
@@ -227,6 +248,15 @@ class Replica:
             self._logged = reason
             log.warning("%s", reason)
 
+    def _tell_skew(self) -> None:
+        skew = (self._store.status.skew_ms or 0) / 1000
+        if abs(skew) >= SKEW_S:
+            log.warning(
+                "this node's clock is %.0f s %s the primary's: set both by NTP (the lag is not affected)",
+                abs(skew),
+                "ahead of" if skew > 0 else "behind",
+            )
+
     # Frames
 
     def _frames(self, answer: Answer) -> Iterator[Frame]:
@@ -242,7 +272,10 @@ class Replica:
         match frame:
             case Heartbeat(timestamp_ms):
                 if timestamp_ms > 0:
-                    status.heard_ms = timestamp_ms
+                    status.heartbeat(timestamp_ms)
+                    self._beats += 1
+                    if self._beats == SKEW_BEATS:
+                        self._tell_skew()
             case LtxBegin(name):
                 self._receive(name, frames)
             case Ready():
@@ -277,7 +310,7 @@ class Replica:
         else:
             self._failure = None
             status = self._store.status
-            self.latencies[name] = max(now_ms() - received.header.timestamp_ms, 0) / 1000
+            self.latencies[name] = max(status.primary_now_ms() - received.header.timestamp_ms, 0) / 1000
             if status.ready:
                 status.heard_ms = max(status.heard_ms or 0, received.header.timestamp_ms)
 

@@ -85,6 +85,15 @@ def test_status_marks_what_is_behind() -> None:
     assert list(shown.columns[1].cells) == ["primary", "replica", "unreachable"]
 
 
+def test_status_shows_a_clock_that_differs() -> None:
+    """As a skew beside the lag, and not as a lag."""
+    ahead = NodeReport("n2", "u", lag_ms=120, clock_ahead_ms=3_600_000)
+    behind = NodeReport("n3", "u", lag_ms=120, clock_ahead_ms=-61_000)
+    same = NodeReport("n4", "u", lag_ms=120, clock_ahead_ms=-20)
+    shown = ["120 ms (clock 3,600 s ahead)", "120 ms (clock 61 s behind)", "120 ms"]
+    assert list(table([ahead, behind, same]).columns[2].cells) == shown
+
+
 def test_status_without_anything_to_ask_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:

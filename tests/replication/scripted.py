@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -10,6 +11,9 @@ from starlette.types import Receive, Scope, Send
 from pylitefs.http.server import HttpServer
 from pylitefs.lease.static import PrimaryInfo
 from tests.replication.stores import CLUSTER
+
+TICKS_A_SECOND = 20
+"""So often a wire with a rate passes something on."""
 
 
 class ScriptedPrimary:
@@ -57,11 +61,15 @@ def playing(primary: ScriptedPrimary) -> Iterator[PrimaryInfo]:
 
 
 class Wire:
-    """A TCP proxy: `tamper(connection number, bytes from the server)` gives the bytes that go on."""
+    """A TCP proxy: `tamper(connection number, bytes from the server)` gives the bytes that go on.
 
-    def __init__(self, port: int, tamper: Callable[[int, bytes], bytes]) -> None:
+    With a `rate` it passes so many bytes a second from the server, a little at a time.
+    """
+
+    def __init__(self, port: int, tamper: Callable[[int, bytes], bytes], rate: int) -> None:
         self._port = port
         self._tamper = tamper
+        self._rate = rate
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.connections = 0
@@ -77,11 +85,11 @@ class Wire:
             server = socket.create_connection(("127.0.0.1", self._port))
             self._sockets += [client, server]
             number = self.connections
-            for source, target, change in (
-                (client, server, lambda data: data),
-                (server, client, lambda data, number=number: self._tamper(number, data)),
+            for source, target, change, rate in (
+                (client, server, lambda data: data, 0),
+                (server, client, lambda data, number=number: self._tamper(number, data), self._rate),
             ):
-                threading.Thread(target=_pump, args=(source, target, change), daemon=True).start()
+                threading.Thread(target=_pump, args=(source, target, change, rate), daemon=True).start()
 
     def cut(self) -> None:
         """Break every connection."""
@@ -94,10 +102,12 @@ class Wire:
         self.cut()
 
 
-def _pump(source: socket.socket, target: socket.socket, change: Callable[[bytes], bytes]) -> None:
+def _pump(source: socket.socket, target: socket.socket, change: Callable[[bytes], bytes], rate: int) -> None:
     try:
-        while data := source.recv(65536):
+        while data := source.recv(rate // TICKS_A_SECOND or 65536):
             target.sendall(change(data))
+            if rate:
+                time.sleep(len(data) / rate)
     except OSError:
         pass
     _shut(source)
@@ -112,9 +122,11 @@ def _shut(one: socket.socket) -> None:
 
 
 @contextmanager
-def wire(info: PrimaryInfo, tamper: Callable[[int, bytes], bytes] = lambda _, data: data) -> Iterator[Wire]:
+def wire(
+    info: PrimaryInfo, tamper: Callable[[int, bytes], bytes] = lambda _, data: data, rate: int = 0
+) -> Iterator[Wire]:
     """A wire to the node at `info`."""
-    proxy = Wire(int(info.advertise_url.rpartition(":")[2]), tamper)
+    proxy = Wire(int(info.advertise_url.rpartition(":")[2]), tamper, rate)
     threading.Thread(target=proxy.run, daemon=True).start()
     try:
         yield proxy

@@ -1,5 +1,6 @@
 """The replica's end of a stream when the wire, the primary, the disk or we ourselves fail."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,13 +10,17 @@ from pylitefs.errors import BusyError, LtxChecksumError, PositionMismatchError
 from pylitefs.lease.static import PrimaryInfo
 from pylitefs.ltx.header import HEADER_SIZE
 from pylitefs.ltx.position import Pos
+from pylitefs.replication import replica as replica_module
 from pylitefs.replication.frames import (
+    Heartbeat,
     LtxBegin,
     LtxEnd,
+    Ready,
     decode_positions,
     pack_ltx_body,
 )
 from pylitefs.replication.replica import Replica
+from pylitefs.store.status import now_ms
 from pylitefs.store.store import Store
 from tests.replication.following import READY, following
 from tests.replication.scripted import ScriptedPrimary, playing, wire
@@ -130,6 +135,58 @@ def test_silence_means_that_the_primary_is_gone(
     with playing(scripted) as info, following(replica, info, silence=0.2):
         eventually(lambda: len(scripted.requests) >= 2, "a second connection")
         assert "sent nothing for 0.2 s" in caplog.text
+
+
+def test_a_slow_link_is_not_a_silent_one(primary: Store, replica: Store, eventually: Eventually) -> None:
+    """A frame of 64 KiB takes longer than the silence that is allowed; its bytes are a sign of life."""
+    writer = Writer(primary)
+    writer.commit_pages({pgno: os.urandom(4096) for pgno in range(1, 61)})
+    whole = primary.positions()
+    with (
+        serving(primary) as info,
+        wire(info, rate=80_000) as cable,
+        following(replica, PrimaryInfo("p", f"http://127.0.0.1:{cable.port}"), silence=0.4) as node,
+    ):
+        eventually(lambda: replica.positions() == whole, "a snapshot over a slow link", seconds=20)
+        assert cable.connections == 1
+        assert node.fatal == []
+
+
+def test_bytes_that_make_up_no_frame_are_no_sign_of_life_for_ever(
+    primary: Store,
+    replica: Store,
+    eventually: Eventually,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After a damaged length HTTP/2 swallows one Heartbeat after the other."""
+    monkeypatch.setattr(replica_module, "FRAME_TIMES", 2)
+
+    def lengthen(number: int, data: bytes) -> bytes:
+        is_data_frame = data.startswith(b"\0\0") and data[3] == 0
+        return b"\x00\xff\xff" + data[3:] if number == 1 and is_data_frame else data
+
+    with (
+        serving(primary) as info,
+        wire(info, lengthen) as cable,
+        following(replica, PrimaryInfo("p", f"http://127.0.0.1:{cable.port}"), silence=1.5),
+    ):
+        eventually(lambda: cable.connections == 2, "the second connection", seconds=15)
+        assert "sent bytes for 3 s that make up no frame" in caplog.text
+
+
+def test_a_skew_of_the_clocks_is_told_and_is_no_lag(
+    replica: Store, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The primary's clock is an hour behind: one line, and the lag of a replica that has everything."""
+    hour_ago = now_ms() - 3_600_000
+    beats = Ready().pack() + b"".join(Heartbeat(hour_ago + beat).pack() for beat in range(4))
+    with playing(ScriptedPrimary([beats])) as info, following(replica, info):
+        eventually(lambda: "ahead of the primary's" in caplog.text, "the line in the log")
+        assert replica.status.lag_ms() < 5_000
+        skew = replica.status.skew_ms
+        assert skew is not None and abs(skew - 3_600_000) < 5_000
+    assert caplog.text.count("ahead of the primary's") == 1
 
 
 def test_a_stream_torn_inside_a_transaction_applies_nothing(
