@@ -61,6 +61,10 @@ class ApplierError(PylitefsError):
     """The applier process could not do what it was asked (it died, or the mount refused it)."""
 
 
+class UntouchedError(ApplierError):
+    """A transaction could not be applied, and nothing of it was: the database is what it was before."""
+
+
 class BusyError(PylitefsError):
     """SQLite's locks could not be had in time; the text says who holds them where that is known."""
 

@@ -33,6 +33,8 @@ class NodeReport:
     """None where the node does not tell."""
     clock_ahead_ms: int | None = None
     """How far its clock is ahead of its primary's; None where it does not tell."""
+    disk: str = ""
+    """What is wrong with its disk; "" if nothing is."""
     databases: Mapping[str, client.DatabaseFacts] = field(default_factory=dict)
     set_aside: Mapping[str, str] = field(default_factory=dict)
     """Databases that the node does not serve, and why."""
@@ -79,6 +81,7 @@ def ask(name: str, url: str) -> NodeReport:
         primary_hostname=info.primary_hostname,
         lag_ms=lag if isinstance(lag, int) else None,
         clock_ahead_ms=ahead if isinstance(ahead, int) else None,
+        disk=str(facts.get("disk") or ""),
         databases=databases,
         set_aside=aside if isinstance(aside, dict) else {},
     )

@@ -49,8 +49,8 @@ def status(urls: tuple[str, ...], config_path: Path | None, directory: Path | No
     reports = ask_all(nodes)
     console.print(table(reports))
     for report in reports:
-        if report.error:
-            click.echo(f"{report.name}: {report.error}", err=True)
+        if report.error or report.disk:
+            click.echo(f"{report.name}: {report.error or report.disk}", err=True)
         for name, why in sorted(report.set_aside.items()):
             click.echo(f"{report.name}: {name} is set aside: {why}", err=True)
     return int(any(report.error for report in reports))

@@ -48,6 +48,7 @@ def variables(store: Store, streams: Iterable[PrimaryStream], latencies: Mapping
         "primaryURL": status.primary_url,
         "lagMs": status.lag_ms(),
         "clockAheadMs": status.skew_ms,
+        "disk": store.disk.text,
         "databases": databases,
         "setAside": store.set_aside,
         "streams": [

@@ -5,6 +5,7 @@ descriptors and in WAL mode their SHARED and DMS locks from one transaction to t
 holder of locks (an import, a snapshot, a capture) has files, and so locks, of its own.
 """
 
+import errno
 import os
 import threading
 import time
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pylitefs.errors import ApplierError, BusyError, DatabaseNotFoundError
+from pylitefs.errors import ApplierError, BusyError, DatabaseNotFoundError, UntouchedError
 from pylitefs.mount.applier_exclusive import POLL_S, Exclusive
 from pylitefs.mount.applier_files import DatabaseFiles
 from pylitefs.mount.applier_locks import CKPT, CLOSING, READ4, SHARED, WRITE, describe_holders
@@ -22,6 +23,11 @@ from pylitefs.mount.applier_messages import Message, seconds_of, text_of
 from pylitefs.mount.applier_write import Transaction, drop, write_transaction
 
 READER_POLL_S = 0.001
+AGAIN_S = 0.5
+_PASSING = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+)
+"""What a disk says that may be otherwise in a moment; not that the mount is gone."""
 DROP_WAIT_S = 1.0
 """A drop waits so long for the readers; then they go on reading the files that have no name any more."""
 
@@ -31,6 +37,9 @@ class Channel(Protocol):
 
     def begin_wait(self, timeout: float | None, holders: Callable[[], str]) -> None:
         """From now on it waits; `holders()` tells for whom."""
+
+    def rest(self, seconds: float, why: str) -> None:
+        """Sleep in the middle of a transaction that cannot be written on; the call ends with the node."""
 
     def pause(self, seconds: float) -> None:
         """Sleep (0: let others run). BusyError after the timeout; the call ends when the node is gone."""
@@ -128,7 +137,7 @@ class Calls:
                 with Exclusive(files, replica=True) as locks:
                     self._wait_exclusive(channel, locks, None)
                     if tx.is_whole or not files.has_hot_journal():
-                        return self._write(locks, tx, message, time.monotonic() - started)
+                        return self._write(channel, locks, tx, message, time.monotonic() - started)
                 # A writer was killed when this node was the primary: what it had changed is undone first.
                 with suppress(BusyError):
                     self._have_sqlite_read(files.name, 1.0)
@@ -188,7 +197,7 @@ class Calls:
             drop(holding.files)
             holding.exclusive.forget()
             return _facts(tx, 0.0)
-        return self._write(holding.exclusive, tx, message, 0.0)
+        return self._write(channel, holding.exclusive, tx, message, 0.0)
 
     def _watch_writers(self, channel: Channel, message: Message) -> Message:
         """Open the database, so that `is_written` needs nothing of the mount."""
@@ -316,13 +325,29 @@ class Calls:
             own = [h.purpose for h in self._held.values() if h.files.name == files.name]
         return describe_holders(files.lock_places(), " and ".join(own))
 
-    def _write(self, locks: Exclusive, tx: Transaction, message: Message, waited: float) -> Message:
+    def _write(
+        self, channel: Channel, locks: Exclusive, tx: Transaction, message: Message, waited: float
+    ) -> Message:
+        """Write a transaction.
+
+        One that fails in its middle keeps its locks and is written again, until it
+        is whole: a reader must see no half of it. UntouchedError if it failed before."""
         with self._lock:
             self._writing += 1
         try:
             if locks.in_wal and message.get("may_be_held"):
                 locks.begin_change()  # At a tracepoint, for long: readers are to be turned away, not kept.
-            write_transaction(locks, tx, remove_wal=bool(message.get("remove_wal")))
+            locks.files.touched = False
+            while True:
+                try:
+                    write_transaction(locks, tx, remove_wal=bool(message.get("remove_wal")))
+                    break
+                except OSError as error:
+                    if error.errno not in _PASSING:
+                        raise
+                    if not locks.files.touched:
+                        raise UntouchedError(f"nothing was changed: the mount says {error}") from None
+                    channel.rest(AGAIN_S, error.strerror or str(error))
         finally:
             with self._lock:
                 self._writing -= 1

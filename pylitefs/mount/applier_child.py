@@ -45,6 +45,14 @@ class CallChannel:
             self._socket.send(json.dumps(message).encode())
             while True:
                 answer = self.receive()
+                if "failing" in answer:
+                    log.error(
+                        "%s: a transaction is written in part and waits: %s. Until it is whole, which is "
+                        "tried again and again, the database is locked, so that nobody reads a half",
+                        message.get("db"),
+                        answer["failing"],
+                    )
+                    continue
                 if "waiting" not in answer:
                     break
                 self._name_holders(answer, "waiting", str(message.get("db")))

@@ -49,6 +49,8 @@ class DatabaseFiles:
         self._size = 0
         self._wal_size = 0
         self._journal_gone = False
+        self.touched = False
+        """The transaction that is being written has changed something by now: it must be finished."""
         self._db: LockFile | None = None
         self._shm: LockFile | None = None
         self.joined = False

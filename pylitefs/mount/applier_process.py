@@ -47,9 +47,11 @@ class SocketChannel(Channel):
         self._deadline: float | None = None
         self._next_look = 0.0
         self._holders: Callable[[], str] = str
+        self._failing = ""
 
     def receive(self) -> Message | None:
         packet = self._socket.recv(MAX_MESSAGE)
+        self._failing = ""
         if not packet:
             return None
         message: Message = json.loads(packet)
@@ -80,6 +82,14 @@ class SocketChannel(Channel):
             time.sleep(seconds)
         else:
             os.sched_yield()
+
+    def rest(self, seconds: float, why: str) -> None:
+        if self._is_closed():
+            raise ChannelClosed
+        if why != self._failing:
+            self._failing = why
+            self.send({"failing": why})
+        time.sleep(seconds)
 
     def _is_closed(self) -> bool:
         try:

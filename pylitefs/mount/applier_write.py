@@ -116,7 +116,9 @@ def _write_runs(files: DatabaseFiles, pages: Pages, page_size: int) -> None:
     fd = files.db.fd
     for offset, run in runs(pages, page_size):
         size = len(run) * page_size
-        if os.pwritev(fd, run, offset) != size:
+        done = os.pwritev(fd, run, offset)
+        files.touched = True
+        if done != size:
             pwrite_all(fd, b"".join(run), offset)
         files.grew_to(offset + size)
 
@@ -128,6 +130,8 @@ def write_transaction(locks: Exclusive, tx: Transaction, *, remove_wal: bool = F
     (a whole database) or wanted (`remove_wal`).
     """
     files, header = locks.files, tx.header
+    if (locks.in_wal and files.wal_size() > WAL_HEADER_SIZE) or files.has_hot_journal():
+        files.touched = True
     files.remove_journal()
     to_wal = says_wal(tx.page_one or files.header())
     if locks.in_wal:

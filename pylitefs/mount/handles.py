@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, NamedTuple
 
 from pylitefs.mount.special_files import SpecialFile, SpecialKind
+from pylitefs.store.disk_state import refusal
 from pylitefs.store.names import FileKind
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Attributes(NamedTuple):
 
 def refused(code: int) -> OSError:
     """The OSError for an errno, with the system's own words."""
-    return OSError(code, os.strerror(code))
+    return refusal(code, os.strerror(code))
 
 
 def file_attributes(found: os.stat_result, mode: int, uid: int, gid: int) -> Attributes:

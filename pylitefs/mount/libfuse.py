@@ -104,6 +104,7 @@ class Fuse(fuse.FUSE):
                 _keep_thread_state()
             return func(*args) or 0
         except OSError as error:
+            _note(func, error)
             return -(error.errno or errno.EIO)
         except UnicodeDecodeError:
             return -errno.EILSEQ
@@ -158,6 +159,13 @@ class Fuse(fuse.FUSE):
             spec.tv_sec = seconds
             spec.tv_nsec = nanoseconds
         return 0
+
+
+def _note(func: Callable[..., int | None], error: OSError) -> None:
+    """A call failed: if the disk is the reason, the node says so, once."""
+    mount = getattr(func, "__self__", None)
+    if isinstance(mount, Fuse):
+        mount.operations.store.disk.note(error)
 
 
 def has_exited(session: int) -> bool:

@@ -45,6 +45,8 @@ SILENCE_S = 5.0
 FRAME_TIMES = 12
 """So many times that long an HTTP/2 frame may take to come whole: 64 KiB on a slow link, 1.1 KB/s."""
 CONNECT_S = 5.0
+DISK_RETRY_S = 2.0
+"""Seconds between two attempts, at least, while this node's disk takes no transaction."""
 MISMATCHES = 2
 """An LTX file that does not continue our position is fatal when it comes again after a reconnect."""
 REFUSALS = 3
@@ -164,8 +166,12 @@ class Replica:
                 self._on_fatal(error)
                 return
             if not self._stopped.is_set():
-                self._log_once(f"{reason}; trying again every {self._reconnect_delay:g} s")
-                self._stopped.wait(self._reconnect_delay)
+                delay = self._reconnect_delay
+                if self._store.disk.code:
+                    delay = max(delay, DISK_RETRY_S)  # That was told, once.
+                else:
+                    self._log_once(f"{reason}; trying again every {delay:g} s")
+                self._stopped.wait(delay)
 
     def _follow(self) -> str:
         """Connect and follow until the connection ends; the reason why it did."""
@@ -182,6 +188,8 @@ class Replica:
                 return f"primary {url} {self._silent}"
             return f"lost the connection to primary {url}: {error}"
         except (PylitefsError, OSError) as error:
+            if isinstance(error, OSError):
+                self._store.disk.note(error)
             return f"disconnected from primary {url}: {error}"
         finally:
             with self._lock:
@@ -239,7 +247,8 @@ class Replica:
         if changed:
             if primary is not None:
                 self._logged = ""
-                log.info("following primary %s at %s", primary.hostname, primary.advertise_url)
+                level = logging.DEBUG if self._store.disk.code else logging.INFO
+                log.log(level, "following primary %s at %s", primary.hostname, primary.advertise_url)
             self._on_change()
 
     def _log_once(self, reason: str) -> None:

@@ -7,6 +7,7 @@ too, and recovery drops one that ends early, so neither a rename nor a sync of t
 A transaction that changes no byte is none: SQLite rolled back, or wrote what was there already.
 """
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -20,6 +21,7 @@ from pylitefs.ltx.position import Pos
 from pylitefs.sqlite import Buffer
 from pylitefs.sqlite.locks import lock_pgno
 from pylitefs.store.checksums import PageChecksums
+from pylitefs.store.disk_state import refusal
 from pylitefs.store.files import write_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.state import DatabaseState
@@ -29,6 +31,7 @@ from pylitefs.store.telling import pages_payload
 _SPILL = 1 << 20
 """An LTX file is kept in memory up to this size and written in one go."""
 _RUN = 1 << 20
+_IMPORTING = "an import of this database is under way"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,17 @@ class _LtxFile:
                 os.unlink(self.path)
 
 
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A transaction whose LTX file is durable, and which nobody has been told of."""
+
+    header: Header
+    pos: Pos
+    sums: PageChecksums
+    """What the page checksums are to be, once `changes` are in them."""
+    changes: dict[int, int]
+
+
 def commit_transaction(
     state: DatabaseState,
     page_size: int,
@@ -134,6 +148,29 @@ def commit_transaction(
     `replace` says that `pages` are all there are (another page size, an import). Gives the new position,
     or None if nothing changed. OSError (ENOSPC and the like) leaves everything as it was.
     """
+    captured = capture(
+        state, page_size, commit, pages, wal, replace=replace, even_if_unchanged=even_if_unchanged
+    )
+    if captured is not None:
+        publish(state, captured)
+    return captured.pos if captured is not None else None
+
+
+def capture(
+    state: DatabaseState,
+    page_size: int,
+    commit: int,
+    pages: Pages | PageRuns,
+    wal: WalPlace = NOT_IN_WAL,
+    *,
+    replace: bool = False,
+    even_if_unchanged: bool = False,
+) -> Captured | None:
+    """The first half of `commit_transaction`: the LTX file. What it says has to be in the database, for
+    SQLite's readers, before `publish`."""
+    if state.applying:
+        state.node.refuse(state.name, "a transaction", _IMPORTING, "wait for its end")
+        raise refusal(errno.EBUSY, _IMPORTING)
     txid = state.pos.txid + 1
     header = Header(
         flags=FLAG_LZ4 if state.node.compress else 0,
@@ -193,11 +230,15 @@ def commit_transaction(
             **pages_payload(changes),
             checksum=trailer.file_checksum,
         )
-    sums.update(changes, commit)
-    state.sums = sums
+    return Captured(header, pos, sums, changes)
+
+
+def publish(state: DatabaseState, captured: Captured) -> None:
+    """The second half: the position moves."""
+    captured.sums.update(captured.changes, captured.header.commit)
+    state.sums = captured.sums
     state.count("commit")
-    state.advance(header, pos)
-    return pos
+    state.advance(captured.header, captured.pos)
 
 
 def commit_drop(state: DatabaseState) -> Pos:

@@ -26,11 +26,12 @@ from pylitefs.store import telling
 from pylitefs.store.applying import Applier
 from pylitefs.store.capture import commit_drop
 from pylitefs.store.copies import RELEASE_S, Copies
+from pylitefs.store.disk_state import refusal
 from pylitefs.store.files import file_size, pwrite_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.rollback import RollbackWatch
 from pylitefs.store.snapshot import SnapshotInfo, export_database, make_snapshot
-from pylitefs.store.state import DatabaseState
+from pylitefs.store.state import DatabaseState, open_data
 from pylitefs.store.turns import Patience
 from pylitefs.store.wal_watch import WalWatch
 
@@ -169,7 +170,8 @@ class Database:
             self._check_left("rolling back")
         with self._names:
             try:
-                fd = os.open(self.path(kind), os.O_RDWR)
+                # SQLite that may not write tries again, to read only.
+                fd = open_data(self.path(kind), writing=flags & os.O_ACCMODE != os.O_RDONLY)
             except FileNotFoundError:
                 # The kernel still knows the name of a side file that a drop took along.
                 if kind is FileKind.DATABASE or not self.exists:
@@ -432,4 +434,4 @@ class Database:
 
     def _refuse(self, code: int, what: str, why: str, remedy: str) -> NoReturn:
         self.state.node.refuse(self.name, what, why, remedy)
-        raise OSError(code, why)
+        raise refusal(code, why)

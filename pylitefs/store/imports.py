@@ -2,7 +2,9 @@
 
 The rule: the source is checked to be a whole database before anything is locked; then, under all of
 SQLite's write locks, the LTX file comes first and the pages after it, so that a crash in between is
-finished by recovery.
+finished by recovery. The position moves last, when the pages are there. An import that cannot write its
+first page has not happened; one that was stopped in the middle is tried again until it is done, and nobody
+gets at the database meanwhile.
 
 Bytes 24-27 and 40-43 of page 1 (change counter and schema cookie) are zeroed, as LiteFS does, so that open
 connections read everything anew. But zero may be what they know: after an earlier import, or after as many
@@ -12,16 +14,17 @@ go on from its own, as they do when SQLite's backup writes into a live database.
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from pylitefs.errors import ApplierError, BusyError, PylitefsError, SqliteFormatError
+from pylitefs.errors import ApplierError, BusyError, PylitefsError, SqliteFormatError, UntouchedError
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.store.applying import Applier
-from pylitefs.store.capture import PageRuns, all_pgnos, commit_transaction, runs_in_file
+from pylitefs.store.capture import Captured, PageRuns, all_pgnos, capture, publish, runs_in_file
 from pylitefs.store.copies import RELEASE_S
 from pylitefs.store.database import Database
 from pylitefs.store.files import check_room, file_size
@@ -31,6 +34,8 @@ from pylitefs.store.turns import Patience
 Runs = Iterator[tuple[list[int], memoryview]]
 Progress = Callable[[int], None]
 """progress(bytes so far)"""
+Stopping = Callable[[float], bool]
+"""stopping(seconds) waits so long, and tells whether the node is to end."""
 
 
 class Source(Protocol):
@@ -44,9 +49,15 @@ LOCKED_S = 20.0
 """An import waits so long for a database's users, and for an export, together. Not for ever: it would happen
 at any time later, when whoever asked for it has gone, and snapshots of the database wait for it meanwhile."""
 _LATER = "try again when its transaction has ended"
+AGAIN_S = 1.0
 _CHUNK = 1 << 20
 _CHANGE_COUNTER = slice(24, 28)
 _SCHEMA_COOKIE = slice(40, 44)
+
+
+def _never(seconds: float) -> bool:
+    time.sleep(seconds)
+    return False
 
 
 def spool(source: Source, out: Path, size: int | None = None, progress: Progress | None = None) -> None:
@@ -80,10 +91,11 @@ def check_whole(path: Path, name: str) -> tuple[int, int]:
     return header.page_size, count
 
 
-def import_file(database: Database, applier: Applier, path: Path) -> Pos:
+def import_file(database: Database, applier: Applier, path: Path, stopping: Stopping = _never) -> Pos:
     """Replace the database by the one in `path`, as one transaction on the primary.
 
-    Raises BusyError, with nothing changed, if someone keeps the database locked.
+    Raises BusyError, with nothing changed, if someone keeps the database locked, and UntouchedError if its
+    first page cannot be written. With some of them written it waits for room and goes on.
     """
     page_size, count = check_whole(path, database.name)
     state = database.state
@@ -91,37 +103,75 @@ def import_file(database: Database, applier: Applier, path: Path) -> Pos:
     size = page_size * count
     # Once for the LTX file, and what the database grows by.
     check_room(state.directory, size + _growth(database, size), f"importing {database.name}")
-    pos: Pos | None = None
+    done = False
     patience = Patience("an import", LOCKED_S)
     try:
-        with (
-            open(path, "rb") as file,
-            state.apply_lock.held_for(patience),
-            applier.write_lock(database.name, patience.left) as lock,
-        ):
+        with open(path, "rb") as file, state.apply_lock.held_for(patience):
+            _import_locked(database, applier, file.fileno(), (page_size, count), patience, stopping)
+        done = True
+    finally:
+        if not done and state.pos.txid == 0 and file_size(state.path(FileKind.DATABASE)) == 0:
+            _remove_made(database, applier)
+    return state.pos
+
+
+def _import_locked(
+    database: Database,
+    applier: Applier,
+    source: int,
+    size: tuple[int, int],
+    patience: Patience,
+    stopping: Stopping,
+) -> None:
+    state = database.state
+    page_size, count = size
+    captured: Captured | None = None
+    try:
+        with applier.write_lock(database.name, patience.left) as lock:
             if not database.wait_for_writers(RELEASE_S):
                 raise BusyError(f"cannot import {database.name}: a client has its journal open: {_LATER}")
             with state.lock:
                 counters = _next_counters(database)
-                runs = runs_in_file(file.fileno(), all_pgnos(count, page_size), page_size)
-                pages = PageRuns(_anew(runs, *counters))
-                pos = commit_transaction(state, page_size, count, pages, replace=True)
-                assert pos is not None
-                database.rollback.forget()
-                database.wal.tracker.reset(count)
-            state.applying = pos.txid
-            lock.apply(state.ltx.path(pos.txid, pos.txid), verified=True)
-            state.applying = 0
-    except ApplierError:
-        if pos is None:
+                runs = runs_in_file(source, all_pgnos(count, page_size), page_size)
+                captured = capture(state, page_size, count, PageRuns(_anew(runs, *counters)), replace=True)
+                assert captured is not None
+                state.applying = captured.pos.txid
+            lock.apply(state.ltx.path(state.applying, state.applying), verified=True)
+            _publish(database, captured)
+    except UntouchedError:
+        assert captured is not None
+        state.ltx.remove(captured.pos.txid, captured.pos.txid)
+        raise
+    except (ApplierError, OSError):
+        if captured is None:
             raise
-        # It died with the locks, and the transaction is durable: its successor finishes the pages.
-        applier.apply(database.name, state.ltx.path(pos.txid, pos.txid), verified=True)
-        applier.release(database.name)
+        if state.pos != captured.pos:
+            # The applier died with the locks, and the transaction is durable: its successor finishes it.
+            _finish(database, applier, captured, stopping)
     finally:
-        if pos is None and state.pos.txid == 0 and file_size(state.path(FileKind.DATABASE)) == 0:
-            _remove_made(database, applier)
-    return pos
+        state.applying = 0
+
+
+def _finish(database: Database, applier: Applier, captured: Captured, stopping: Stopping) -> None:
+    """Write the pages until that is done. If the node ends before, its next start does it."""
+    name, txid = database.name, captured.pos.txid
+    while True:
+        try:
+            applier.apply(name, database.state.ltx.path(txid, txid), verified=True)
+            break
+        except (ApplierError, OSError):
+            if stopping(AGAIN_S):
+                raise
+    _publish(database, captured)
+    applier.release(name)
+
+
+def _publish(database: Database, captured: Captured) -> None:
+    """The pages are there: everyone is told."""
+    with database.state.lock:
+        database.rollback.forget()
+        database.wal.tracker.reset(captured.header.commit)
+        publish(database.state, captured)
 
 
 def _growth(database: Database, size: int) -> int:

@@ -23,6 +23,7 @@ from pylitefs.sqlite.locks import lock_pgno
 from pylitefs.store import telling
 from pylitefs.store.applying import Applier
 from pylitefs.store.capture import commit_transaction, commit_whole_file, pages_in_file
+from pylitefs.store.disk_state import refusal
 from pylitefs.store.marker import MARKER
 from pylitefs.store.names import FileKind
 from pylitefs.store.state import DatabaseState
@@ -104,7 +105,7 @@ class RollbackWatch:
             pos = self.capture() if self.journal_live else None
         except SqliteFormatError as error:
             self._refuse(str(error), NOT_A_DATABASE)
-            raise OSError(errno.EIO, str(error)) from None
+            raise refusal(errno.EIO, str(error)) from None
         self._head = bytes(JOURNAL_HEADER_SIZE)
         return pos
 

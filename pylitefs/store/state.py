@@ -5,6 +5,7 @@ the LTX file is durable. Everything here is guarded by `lock`; a thread that wai
 must not hold it.
 """
 
+import errno
 import os
 import threading
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from pathlib import Path
 from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
 from pylitefs.store.checksums import PageChecksums
+from pylitefs.store.disk_state import DiskState
 from pylitefs.store.ltx_files import LtxFiles
 from pylitefs.store.names import FileKind
 from pylitefs.store.status import Status
@@ -22,6 +24,16 @@ from pylitefs.trace import Tracer
 
 Subscriber = Callable[[str, Pos, Header | None], None]
 """Called after a position moved: database, new position, the LTX header (None where there is no file)."""
+
+
+def open_data(path: Path, *, writing: bool = False) -> int:
+    """Open a data file: for reading alone on a disk that is read-only, unless someone is to write (EROFS)."""
+    try:
+        return os.open(path, os.O_RDWR)
+    except OSError as error:
+        if error.errno != errno.EROFS or writing:
+            raise
+        return os.open(path, os.O_RDONLY)
 
 
 @dataclass
@@ -35,6 +47,7 @@ class NodeFacts:
     publish: Subscriber
     refuse: Callable[[str, str, str, str], None]
     """refuse(database, what, why, remedy): one log line and a `fault.refused` tracepoint."""
+    disk: DiskState
 
 
 @dataclass(eq=False)
@@ -76,7 +89,7 @@ class DatabaseState:
         """A descriptor of the node's own on a data file, opened once; FileNotFoundError if there is none."""
         fd = self._fds.get(kind)
         if fd is None:
-            fd = self._fds[kind] = os.open(self.path(kind), os.O_RDWR)
+            fd = self._fds[kind] = open_data(self.path(kind))
         return fd
 
     def forget_fd(self, kind: FileKind) -> None:
@@ -99,6 +112,8 @@ class DatabaseState:
         self.pos = pos
         self.timestamp_ms = header.timestamp_ms
         self.page_size = header.page_size
+        if self.node.disk.code:
+            self.node.disk.works()
         tracer = self.node.tracer
         if tracer.active:
             tracer.emit("pos.advance", self.name, pos.txid, checksum=pos.checksum, pages=header.commit)

@@ -35,6 +35,7 @@ from pylitefs.ltx.position import Pos
 from pylitefs.store.apply import Received, receive
 from pylitefs.store.applying import Applier, DirectApplier
 from pylitefs.store.database import Database
+from pylitefs.store.disk_state import DiskState, describe, is_trouble
 from pylitefs.store.files import DirectoryLock, sync_directory, write_durably
 from pylitefs.store.imports import Progress, Source, import_file, spool
 from pylitefs.store.names import FileKind, check_database_name, database_dir, is_super_journal
@@ -76,7 +77,10 @@ class Store:
         self.monitor_interval_s = monitor_interval_s
         self.snapshot_timeout_s = snapshot_timeout_s
         """An export or a snapshot waits so long for a database's users."""
-        self._facts = NodeFacts(self.node_id, compress, tracer, status, self._publish, self.log_refusal)
+        self.disk = DiskState(self.data_dir)
+        self._facts = NodeFacts(
+            self.node_id, compress, tracer, status, self._publish, self.log_refusal, self.disk
+        )
         self._databases: dict[str, Database] = {}
         self.set_aside: dict[str, str] = {}
         """Databases that are not served, and why: their recovery failed at the start."""
@@ -108,11 +112,22 @@ class Store:
                 if entry.is_dir():
                     self._recover(entry.name, mount_dir)
             self._remove_super_journals()
+        except OSError as error:
+            self.close()
+            raise self._explained(error) from error
         except BaseException:
             self.close()
             raise
         if self.monitor_interval_s > 0:
             self._start(self._monitor, "retention")
+
+    def _explained(self, error: OSError) -> Exception:
+        """Why the node cannot start on this disk."""
+        if not is_trouble(error) or error.errno is None:
+            return error
+        return DataDirectoryError(
+            f"cannot start: {describe(self.data_dir, error.errno)}, then start again ({error})"
+        )
 
     def _drop_temporaries(self) -> None:
         """What was half written when the node before this one ended."""
@@ -211,7 +226,10 @@ class Store:
 
     def make_cluster_id(self) -> str:
         """A new cluster's id, for a primary that has none."""
-        self.set_cluster_id(f"LFSC{secrets.token_hex(8).upper()}")
+        try:
+            self.set_cluster_id(f"LFSC{secrets.token_hex(8).upper()}")
+        except OSError as error:
+            raise self._explained(error) from error
         assert self.cluster_id is not None
         return self.cluster_id
 
@@ -279,7 +297,8 @@ class Store:
             except PylitefsError:
                 self._stopping.wait(0.01)
             except OSError as error:
-                log.error("%s: what was written without a journal is not captured yet: %s", name, error)
+                if not self.disk.note(error):
+                    log.error("%s: what was written without a journal is not captured yet: %s", name, error)
                 self._stopping.wait(1.0)
 
     def finish_captures(self, timeout: float) -> bool:
@@ -351,7 +370,10 @@ class Store:
         path = self.temp_path(".import")
         try:
             spool(source, path, size, progress)
-            return import_file(self.create(name), self.applier, path)
+            return import_file(self.create(name), self.applier, path, self._stopping.wait)
+        except OSError as error:
+            self.disk.note(error)
+            raise
         finally:
             path.unlink(missing_ok=True)
 
@@ -388,5 +410,6 @@ class Store:
             try:
                 count += reap(database.state, self.retention_s, time.time() if now is None else now)
             except OSError as error:
-                log.error("%s: its old LTX files cannot be removed: %s", database.name, error)
+                if not self.disk.note(error):
+                    log.error("%s: its old LTX files cannot be removed: %s", database.name, error)
         return count

@@ -2,13 +2,18 @@
 everything goes on. On a real mount, over a small tmpfs."""
 
 import os
+import sqlite3
 import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 
-from pylitefs.cluster import Cluster
+from pylitefs.cli import main
+from pylitefs.cluster import Cluster, node_facts, wait_until
 from tests.crash.harness import ROW, Writer, ask, assert_equal_everywhere
 
 pytestmark = [
@@ -22,7 +27,8 @@ SIZE = 4 << 20
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Cluster]:
     """A primary whose data directory is a disk of its own, and a replica."""
-    cluster = Cluster(tmp_path, replicas=1, settings={"lease": {"reconnect-delay": "100ms"}})
+    settings = {"lease": {"reconnect-delay": "100ms"}}
+    cluster = Cluster(tmp_path, replicas=1, controlled=True, settings=settings)
     data = cluster.primary.data
     data.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", data], check=True)
@@ -67,3 +73,102 @@ def test_commits_fail_while_the_disk_is_full_and_work_again_after(small_disk: Cl
     primary.restart()
     assert ask(primary.database(name), "SELECT count(*) FROM t") == [[rows + 3]]
     assert_equal_everywhere(small_disk, [name])
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_an_import_without_room_for_its_pages_is_finished_once_there_is_room(
+    small_disk: Cluster, tmp_path: Path, mode: str
+) -> None:
+    """Until then nobody sees it: not the position, no reader, no replica. And nobody reads a half."""
+    primary, name = small_disk.primary, "a.db"
+    assert primary.control is not None
+    ask(primary.database(name), f"PRAGMA journal_mode={mode}", "CREATE TABLE t (x)", ROW)
+    small_disk.wait_synced()
+    before = primary.positions()
+    source = tmp_path / "source"
+    with closing(sqlite3.connect(source)) as db, db:
+        db.execute("CREATE TABLE t (x)")
+        db.executemany("INSERT INTO t VALUES (zeroblob(?))", [(4000,)] * 200)
+    answers: list[httpx.Response] = []
+
+    def send() -> None:
+        url = f"{primary.url}/import"
+        data = source.read_bytes()
+        answers.append(httpx.post(url, params={"name": name}, content=data, timeout=60, trust_env=False))
+
+    gate = primary.control.gate("ltx.commit", database=name)
+    sending = threading.Thread(target=send)
+    sending.start()
+    ballast = primary.data / "ballast"
+    try:
+        assert gate.wait(20) is not None
+        fill(ballast, leave=128 << 10)
+        gate.close()
+        assert wait_until(lambda: "written in part and waits: No space left" in primary.log.read_text(), 20)
+        for _ in range(3):
+            with pytest.raises(AssertionError, match="database is locked"):
+                ask(primary.database(name), "PRAGMA busy_timeout=200", "SELECT count(*) FROM t")
+            assert primary.positions() == before == small_disk.replicas[0].positions()
+        assert not answers
+        assert "is full" in node_facts(primary.url)["disk"]
+    finally:
+        gate.close()
+        ballast.unlink(missing_ok=True)
+        sending.join(30)
+    assert [answer.status_code for answer in answers] == [200]
+    assert ask(primary.database(name), "SELECT count(*) FROM t") == [[200]]
+    assert primary.positions()[name].txid == before[name].txid + 1
+    assert_equal_everywhere(small_disk, [name])
+    assert primary.log.read_text().count("written in part and waits") == 1
+    assert node_facts(primary.url)["disk"] == ""
+
+
+def test_a_full_disk_is_one_line_when_it_begins_and_one_when_it_ends(
+    small_disk: Cluster, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """However many commits fail; and `status` says it."""
+    primary, name = small_disk.primary, "a.db"
+    ask(primary.database(name), "CREATE TABLE t (id INTEGER PRIMARY KEY, x)", ROW)
+    ballast = primary.data / "ballast"
+    fill(ballast, leave=0)
+    for _ in range(4):
+        with pytest.raises(AssertionError, match=r"disk I/O error|is full|unable to open"):
+            ask(primary.database(name), ROW)
+    full = f"the disk of {primary.data} is full: make room"
+    assert primary.log.read_text().count(full) == 1
+    assert main.run(["status", "--url", primary.url]) == 0
+    assert full in capfd.readouterr().err
+    assert ask(primary.database(name), "SELECT count(*) FROM t") == [[1]]
+    ballast.unlink()
+    ask(primary.database(name), ROW)
+    assert primary.log.read_text().count(f"the disk of {primary.data} takes transactions again") == 1
+
+
+def test_on_a_disk_that_became_read_only_readers_read(small_disk: Cluster) -> None:
+    """Old and new ones; writers get SQLite's error, and the log says why, once."""
+    primary = small_disk.primary
+    for mode in ("delete", "wal"):
+        ask(primary.database(f"{mode}.db"), f"PRAGMA journal_mode={mode}", "CREATE TABLE t (x)", ROW)
+    small_disk.wait_synced()
+    old = Writer(primary.database("delete.db"))
+    old.run("SELECT count(*) FROM t")
+    subprocess.run(["mount", "--bind", primary.data, primary.data], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", primary.data], check=True)
+        assert old.run("SELECT count(*) FROM t") == [[1]]
+        assert ask(primary.database("delete.db"), "SELECT count(*) FROM t") == [[1]]
+        assert ask(primary.database("wal.db"), "SELECT count(*) FROM t") == [[1]]
+        for _ in range(2):
+            old.send("INSERT INTO t VALUES (1)")
+            assert "error" in old.answer()
+        assert primary.log.read_text().count("is read-only: look for the reason") == 1
+    finally:
+        old.end()
+        subprocess.run(["umount", primary.data], check=True)
+    ask(primary.database("delete.db"), ROW)
+
+
+def fill(ballast: Path, leave: int) -> None:
+    """Write until so many bytes are free."""
+    figures = os.statvfs(ballast.parent)
+    ballast.write_bytes(bytes(max(figures.f_bavail * figures.f_frsize - leave, 0)))

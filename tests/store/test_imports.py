@@ -1,5 +1,6 @@
 """Import: another database's bytes become the next transaction, or nothing happens at all."""
 
+import errno
 import io
 import sqlite3
 from contextlib import closing
@@ -9,8 +10,10 @@ import pytest
 
 from pylitefs.errors import InvalidNameError, ReadOnlyReplicaError, SqliteFormatError
 from pylitefs.ltx.decoder import open_ltx
+from pylitefs.store import imports
 from pylitefs.store.names import FileKind
 from pylitefs.store.store import Store
+from tests.store.crashes import watching
 from tests.store.serving import Served
 from tests.store.support import assert_position_is_the_bytes_own, data_file, is_whole, query
 
@@ -137,3 +140,36 @@ def test_bytes_after_the_last_page_are_cut_off(store: Store, tmp_path: Path) -> 
     store.import_database("a.db", io.BytesIO(content + bytes(8192)))
     assert data_file(store, "a.db").stat().st_size == len(content)
     assert_position_is_the_bytes_own(store.require("a.db"))
+
+
+def test_an_import_that_fails_in_its_middle_is_not_published_before_it_is_whole(
+    store: Store, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No room for its pages: the position stays, no other transaction gets in between, and then it is done."""
+    monkeypatch.setattr(imports, "AGAIN_S", 0.01)
+    served.connect("a.db").execute("CREATE TABLE t (x)")
+    found = store.require("a.db")
+    before, calls = found.pos, 0
+    published: list[Path] = []
+
+    def publish(*_: object) -> None:
+        published.append(found.path(FileKind.DATABASE))
+        assert is_whole(published[-1]) and found.state.applying == found.pos.txid
+        assert_position_is_the_bytes_own(found)
+
+    def full(call: str, name: str, fd: int) -> None:
+        nonlocal calls
+        if call == "pwrite" and name.endswith("/database"):
+            calls += 1
+            if calls % 4 == 2 and calls < 12:
+                assert found.pos == before, "not before the pages are there"
+                with pytest.raises(OSError, match="under way"):
+                    found.remove(FileKind.DATABASE)
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    store.subscribe(publish)
+    with watching(store.data_dir, full):
+        pos = store.import_database("a.db", io.BytesIO(database(tmp_path / "source")))
+    assert calls > 12 and len(published) == 1
+    assert pos == found.pos and pos.txid == before.txid + 1
+    assert found.state.applying == 0

@@ -10,6 +10,7 @@ import pytest
 from pylitefs.sqlite.wal import WalHeader, frame_offset, pack_frame
 from pylitefs.store.names import FileKind
 from pylitefs.store.store import Store
+from pylitefs.trace import Event
 from tests.store.lefts import leave, ltx, make, side, spill, values
 from tests.store.serving import Served
 from tests.store.support import opened
@@ -88,7 +89,12 @@ def test_a_wal_whose_transactions_older_ltx_files_hold_is_not_set_aside(
     make_wal(served)
     before = leave(store, tmp_path / "before")
     lefts: list[Path] = []
-    store.subscribe(lambda *_: lefts.append(leave(store, tmp_path / "left")))
+
+    def die(event: Event) -> None:
+        if event.name == "ltx.commit":
+            lefts.append(leave(store, tmp_path / "left"))
+
+    store.tracer.listen(die)
     if how == "drop":
         served.unlink("a.db")
     else:

@@ -1,5 +1,6 @@
 """The store as a whole: names and positions, subscribers, refusals, the end of its threads."""
 
+import errno
 import logging
 import os
 import re
@@ -12,9 +13,11 @@ import pytest
 from pylitefs.errors import DatabaseNotFoundError, DataDirectoryError, InvalidNameError
 from pylitefs.ltx.header import Header, parse_filename
 from pylitefs.ltx.position import Pos
+from pylitefs.store.disk_state import DiskState, refusal
 from pylitefs.store.status import LAG_NEVER_SYNCED, Status, monotonic_ms, now_ms
 from pylitefs.store.store import Store
 from pylitefs.trace import Event, Tracer
+from tests.store.crashes import watching
 from tests.store.serving import Served
 from tests.store.support import opened
 
@@ -226,3 +229,38 @@ def test_clocks_that_drift_apart_do_not_become_a_lag() -> None:
     for minute in range(-14_400, 1):
         status.heartbeat(round(theirs + minute * 60_000 * 0.9999), ours + minute * 60_000)
     assert status.lag_ms() < 500
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [(errno.ENOSPC, "is full: make room"), (errno.EROFS, "is read-only: look")]
+)
+def test_a_start_on_a_disk_that_takes_nothing_says_so(tmp_path: Path, code: int, said: str) -> None:
+    """What the disk is, and what to do; not that it is a bug."""
+
+    def fail(call: str, name: str, fd: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    store = Store(tmp_path / "data", tracer=Tracer("n"), status=Status(is_primary=True), monitor_interval_s=0)
+    store.open()
+    with (
+        watching(tmp_path / "data", fail),
+        pytest.raises(DataDirectoryError, match=f"cannot start: .* {said}"),
+    ):
+        store.make_cluster_id()
+    store.close()
+
+
+def test_the_disk_s_state_is_told_when_it_begins_and_when_it_ends(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once each; a refusal of the node's own is none of the disk's."""
+    disk = DiskState(tmp_path)
+    assert not disk.note(refusal(errno.EIO, "this node is a replica"))
+    assert not disk.note(OSError(errno.ENOENT, "x")) and not disk.code
+    for _ in range(3):
+        assert disk.note(OSError(errno.EROFS, "x"))
+    assert caplog.text.count("is read-only") == 1 and "is read-only" in disk.text
+    assert disk.note(OSError(errno.EIO, "x")) and "I/O error" in disk.text
+    for _ in range(3):
+        disk.works()
+    assert caplog.text.count("takes transactions again") == 1 and not disk.text
