@@ -164,8 +164,9 @@ class Fuse(fuse.FUSE):
 def _note(func: Callable[..., int | None], error: OSError) -> None:
     """A call failed: if the disk is the reason, the node says so, once."""
     mount = getattr(func, "__self__", None)
-    if isinstance(mount, Fuse):
-        mount.operations.store.disk.note(error)
+    disk = getattr(getattr(getattr(mount, "operations", None), "store", None), "disk", None)
+    if disk is not None:
+        disk.note(error)
 
 
 def has_exited(session: int) -> bool:

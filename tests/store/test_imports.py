@@ -145,7 +145,7 @@ def test_bytes_after_the_last_page_are_cut_off(store: Store, tmp_path: Path) -> 
 def test_an_import_that_fails_in_its_middle_is_not_published_before_it_is_whole(
     store: Store, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No room for its pages: the position stays, no other transaction gets in between, and then it is done."""
+    """No room for its pages: the position stays, nothing else gets in between, and then it is done."""
     monkeypatch.setattr(imports, "AGAIN_S", 0.01)
     served.connect("a.db").execute("CREATE TABLE t (x)")
     found = store.require("a.db")
