@@ -328,10 +328,11 @@ class Calls:
     def _write(
         self, channel: Channel, locks: Exclusive, tx: Transaction, message: Message, waited: float
     ) -> Message:
-        """Write a transaction.
+        """Write a transaction. UntouchedError if it fails before its first page.
 
-        One that fails in its middle keeps its locks and is written again, until it
-        is whole: a reader must see no half of it. UntouchedError if it failed before."""
+        One that fails in its middle keeps its locks and is written again until it is whole: a reader must see
+        no half of it.
+        """
         with self._lock:
             self._writing += 1
         try:

@@ -401,8 +401,8 @@ class Database:
 
     def _applier_ends_journal(self, how: str) -> None:
         """Its SQLite rolled a killed writer's transaction back: free pages may hold other bytes now. (An
-        import has captured its pages by then, and there is nothing left to capture.)"""
-        if self.state.node.status.is_primary:
+        import that is being written replaces every page, and its LTX file is there already.)"""
+        if self.state.node.status.is_primary and not self.state.applying:
             self.rollback.end_journal(how)
         self.rollback.forget()
 

@@ -107,7 +107,9 @@ def import_file(database: Database, applier: Applier, path: Path, stopping: Stop
     patience = Patience("an import", LOCKED_S)
     try:
         with open(path, "rb") as file, state.apply_lock.held_for(patience):
-            _import_locked(database, applier, file.fileno(), (page_size, count), patience, stopping)
+            _import_locked(
+                database, applier, file.fileno(), (page_size, count), patience=patience, stopping=stopping
+            )
         done = True
     finally:
         if not done and state.pos.txid == 0 and file_size(state.path(FileKind.DATABASE)) == 0:
@@ -120,6 +122,7 @@ def _import_locked(
     applier: Applier,
     source: int,
     size: tuple[int, int],
+    *,
     patience: Patience,
     stopping: Stopping,
 ) -> None:
