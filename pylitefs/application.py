@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from pylitefs.config import ExecCommand
 from pylitefs.errors import ConfigError, PylitefsError
+from pylitefs.limits import give_back
 
 log = logging.getLogger("pylitefs")
 
@@ -74,7 +75,8 @@ class Application:
                 return 128 + signal.SIGTERM
             log.info("exec: %s", text)
             try:
-                self._process = subprocess.Popen(words(text))
+                # One call into C between fork and exec, which needs no lock of another thread's.
+                self._process = subprocess.Popen(words(text), preexec_fn=give_back())  # noqa: PLW1509
             except OSError as error:
                 raise ApplicationError(f"exec: {text!r} cannot be run: {error.strerror}") from None
         code = self._process.wait()

@@ -21,6 +21,7 @@ from pylitefs.http.app import Api
 from pylitefs.http.proxy import Proxy
 from pylitefs.http.server import HttpServer
 from pylitefs.lease.static import StaticLease
+from pylitefs.limits import most_databases, raise_open_files
 from pylitefs.mount.applier import Applier
 from pylitefs.mount.observed import make_operations
 from pylitefs.mount.observed_locks import LockTable
@@ -95,6 +96,7 @@ class Node:
             raise
 
     def _start(self) -> None:
+        raise_open_files()
         self.status.is_primary = self.status.ready = self.lease.is_primary
         self.store.open(self.mount_dir.absolute())
         if self.status.is_primary:
@@ -135,7 +137,7 @@ class Node:
         self.mount.start()
         self.applier.attach(self.mount_dir.absolute())
         if not self.status.is_primary:
-            for name in self.store.names():
+            for name in self.store.names()[: most_databases()]:
                 self.applier.hold(name)
 
     def _start_server(self) -> None:

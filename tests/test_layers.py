@@ -15,7 +15,7 @@ ROOT = Path(pylitefs.__file__).parent
 FLOORS = (
     {
         *("trace", "errors", "config", "config_expand", "config_model", "config_yaml", "sample"),
-        *("control", "control_node", "control_events", "application"),
+        *("control", "control_node", "control_events", "application", "limits"),
     },
     {"sqlite"},
     {"ltx"},

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pylitefs.errors import ApplierError, PylitefsError
+from pylitefs.limits import most_databases
 from pylitefs.mount.applier_child import CallChannel, Child, Died
 from pylitefs.mount.applier_messages import Message
 from pylitefs.store.applying import LOCK_S
@@ -91,7 +92,8 @@ class Applier:
         self._mount_dir: str | None = None
         self._stopping = False
         self._applying: dict[str, int] = {}
-        self._followed: set[str] = set()
+        self._followed: dict[str, None] = {}
+        """The databases that a replica follows, those that changed last at the end."""
 
     # Life.
 
@@ -162,7 +164,7 @@ class Applier:
             new = self._start_child()
             if self._mount_dir is not None:
                 new.attach(self._mount_dir)
-                for name in self._followed:
+                for name in list(self._followed)[-most_databases() :]:
                     channel = new.take()
                     with suppress(PylitefsError):
                         channel.call({"op": "hold", "db": name})
@@ -244,7 +246,8 @@ class Applier:
         }
         with self._lock:
             self._applying[database] = self._applying.get(database, 0) + 1
-            self._followed.add(database)
+            self._followed.pop(database, None)
+            self._followed[database] = None
         try:
             answer = self._ask(request)
         finally:
@@ -270,14 +273,15 @@ class Applier:
     def hold(self, database: str) -> None:
         """On a replica, before any client comes: keep SHARED and DMS of a database in WAL mode."""
         with self._lock:
-            self._followed.add(database)
+            self._followed[database] = None
         self._ask({"op": "hold", "db": database})
 
     def release(self, database: str | None = None) -> None:
         """This node follows the database (or any) no more: close what is kept open. To be called when it
         becomes the primary, and when a client takes the HALT lock here."""
         with self._lock:
-            self._followed -= {database} if database is not None else self._followed
+            for name in [database] if database is not None else list(self._followed):
+                self._followed.pop(name, None)
         self._ask({"op": "release", "db": database})
 
     @contextmanager

@@ -1,7 +1,9 @@
 """The calls that the applier process answers, each on behalf of one channel.
 
-The rule: a replica's databases are shared by all channels and each has a mutex, for they keep their
-descriptors and in WAL mode their SHARED and DMS locks from one transaction to the next. Every other
+The rule: a replica's databases are shared by all channels and each has a mutex, for those that changed last
+keep their descriptors, and in WAL mode their SHARED and DMS locks, from one transaction to the next. The
+others are closed: a client may then be alone in a WAL, and needs no one beside it. Its WAL is empty, so it
+makes the index anew as the applier does, and what it would remove as the last is refused. Every other
 holder of locks (an import, a snapshot, a capture) has files, and so locks, of its own.
 """
 
@@ -9,6 +11,7 @@ import errno
 import os
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pylitefs.errors import ApplierError, BusyError, DatabaseNotFoundError, UntouchedError
+from pylitefs.limits import most_databases
 from pylitefs.mount.applier_exclusive import POLL_S, Exclusive
 from pylitefs.mount.applier_files import DatabaseFiles
 from pylitefs.mount.applier_locks import CKPT, CLOSING, READ4, SHARED, WRITE, describe_holders
@@ -46,7 +50,7 @@ class Channel(Protocol):
 
 
 class ReplicaDatabase:
-    """A database that this node follows: its files stay open."""
+    """A database that this node follows; its files stay open while it is among the last that changed."""
 
     def __init__(self, root_fd: int, name: str) -> None:
         self.files = DatabaseFiles(root_fd, name, replica=True)
@@ -70,6 +74,8 @@ class Calls:
         self._mount_dir = ""
         self._lock = threading.Lock()
         self._replicas: dict[str, ReplicaDatabase] = {}
+        self._recent: OrderedDict[str, object] = OrderedDict()
+        """Those that may have files open, the last used at the end."""
         self._held: dict[Channel, Holding] = {}
         self._writing = 0
         self._operations: dict[str, Callable[[Channel, Message], Message]] = {
@@ -121,9 +127,34 @@ class Calls:
         with self._lock:
             if name not in self._replicas:
                 self._replicas[name] = ReplicaDatabase(self._root_fd, name)
+            self._recent[name] = object()  # One for each use: `_close_idle` sees that there was another.
+            self._recent.move_to_end(name)
             return self._replicas[name]
 
+    def _close_idle(self) -> None:
+        """Close the files of those that were used longest ago, but for those that are in use now."""
+        with self._lock:
+            idle = list(self._recent.items())[: max(0, len(self._recent) - most_databases())]
+        for name, use in idle:
+            replica = self._replicas[name]
+            if not replica.mutex.acquire(blocking=False):
+                continue
+            try:
+                with self._lock:
+                    if self._recent.get(name) is not use:
+                        continue
+                    del self._recent[name]
+                replica.files.close()
+            finally:
+                replica.mutex.release()
+
     def _apply(self, channel: Channel, message: Message) -> Message:
+        try:
+            return self._apply_now(channel, message)
+        finally:
+            self._close_idle()
+
+    def _apply_now(self, channel: Channel, message: Message) -> Message:
         tx = _load(message)
         replica = self._replica(text_of(message, "db"))
         with replica.mutex:
@@ -155,6 +186,7 @@ class Calls:
         replica = self._replica(text_of(message, "db"))
         with replica.mutex:
             joined = replica.files.open() and replica.files.uses_wal() and replica.files.join_wal()
+        self._close_idle()
         return {"joined": joined}
 
     def _release(self, _: Channel, message: Message) -> Message:

@@ -25,6 +25,7 @@ import time
 import traceback
 from collections.abc import Callable
 
+from pylitefs import limits
 from pylitefs.errors import ApplierError, BusyError, PylitefsError
 from pylitefs.mount.applier_calls import Calls, Channel
 from pylitefs.mount.applier_messages import MAX_MESSAGE, Message
@@ -124,7 +125,8 @@ def answer(calls: Calls, channel: Channel, message: Message) -> Message:
     except PylitefsError as error:
         return {"error": type(error).__name__, "text": str(error)}
     except OSError as error:
-        return {"error": ApplierError.__name__, "text": f"the mount says {error}", "errno": error.errno}
+        text = limits.explain(error) if limits.is_shortage(error) else f"the mount says {error}"
+        return {"error": ApplierError.__name__, "text": text, "errno": error.errno}
     except ChannelClosed:
         raise
     except Exception as error:
@@ -165,6 +167,7 @@ def serve(control: socket.socket) -> None:
 
 def main() -> None:
     """`python -m pylitefs.mount.applier_process FD`: FD is the control socket."""
+    limits.raise_open_files()
     # It ends with its node and not before: a signal to the whole group, as Ctrl-C, is the node's.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 import fuse
 
+from pylitefs import limits
+
 if TYPE_CHECKING:
     from pylitefs.mount.operations import MountOperations
 
@@ -104,6 +106,7 @@ class Fuse(fuse.FUSE):
                 _keep_thread_state()
             return func(*args) or 0
         except OSError as error:
+            limits.note(error)
             _note(func, error)
             return -(error.errno or errno.EIO)
         except UnicodeDecodeError:

@@ -27,11 +27,11 @@ from pylitefs.store.applying import Applier
 from pylitefs.store.capture import commit_drop
 from pylitefs.store.copies import RELEASE_S, Copies
 from pylitefs.store.disk_state import refusal
-from pylitefs.store.files import file_size, pwrite_all
+from pylitefs.store.files import file_size, open_data, pwrite_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.rollback import RollbackWatch
 from pylitefs.store.snapshot import SnapshotInfo, export_database, make_snapshot
-from pylitefs.store.state import DatabaseState, open_data
+from pylitefs.store.state import DatabaseState
 from pylitefs.store.turns import Patience
 from pylitefs.store.wal_watch import WalWatch
 
@@ -341,6 +341,8 @@ class Database:
     def remove(self, kind: FileKind, applier: bool = False) -> None:
         """Unlink a file: the journal's end, or the whole database's. EACCES on a replica."""
         if not applier and not self.state.node.status.is_primary:
+            if kind in (FileKind.WAL, FileKind.SHM):
+                raise OSError(errno.EACCES, _READ_ONLY)  # The last client of a WAL, which does not mind.
             self._refuse(errno.EACCES, f"removing {self.name}{kind.suffix}", _READ_ONLY, _USE_PRIMARY)
         if applier and kind is FileKind.JOURNAL:
             self._check_left("removing")

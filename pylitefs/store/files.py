@@ -44,6 +44,16 @@ def pwrite_all(fd: int, content: "bytes | memoryview", offset: int) -> None:
         view, offset = view[written:], offset + written
 
 
+def open_data(path: Path, *, writing: bool = False) -> int:
+    """Open a data file: for reading alone on a disk that is read-only, unless someone is to write (EROFS)."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno != errno.EROFS or writing:
+            raise
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
 def file_size(path: Path) -> int:
     """The size in bytes; 0 for a file that is not there."""
     try:

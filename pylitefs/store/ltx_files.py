@@ -1,7 +1,8 @@
 """The LTX files of one database: which there are, where, and the newest ones in memory.
 
 The rule: this list, not the directory, says which files exist; a file joins it only once it is durable,
-so a half-written one is never shipped. Names are `MIN-MAX.ltx`, TXIDs in 16 hex digits.
+so a half-written one is never shipped. Memory is bounded for the node, not for each database.
+Names are `MIN-MAX.ltx`, TXIDs in 16 hex digits.
 """
 
 import os
@@ -12,19 +13,51 @@ from pathlib import Path
 
 from pylitefs.ltx.header import HEADER_SIZE, Header, format_filename, parse_filename
 
-_CACHE_BYTES = 4 << 20
+CACHE_BYTES = 16 << 20
+"""Bytes of recent LTX files in memory, of all databases together."""
+
+
+class LtxCache:
+    """The newest short LTX files of a node's databases. Safe to use from several threads."""
+
+    def __init__(self, most: int = CACHE_BYTES) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._files: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()
+        self.size = 0
+        """Bytes of all that is kept."""
+
+    def add(self, directory: str, min_txid: int, max_txid: int, content: bytes | None) -> None:
+        """Keep a file while it is among the newest, unless it is long; without a content forget it."""
+        key = (directory, min_txid, max_txid)
+        with self._lock:
+            self.size -= len(self._files.pop(key, b""))
+            if content is not None and len(content) <= self._most // 16:
+                self._files[key] = content
+                self.size += len(content)
+                while self.size > self._most:
+                    self.size -= len(self._files.popitem(last=False)[1])
+
+    def get(self, directory: str, min_txid: int, max_txid: int) -> bytes | None:
+        """The whole file, if it is here."""
+        return self._files.get((directory, min_txid, max_txid))
+
+    def clear(self) -> None:
+        """Keep nothing: every file is to be read from its path."""
+        with self._lock:
+            self._files.clear()
+            self.size = 0
 
 
 class LtxFiles:
     """The `ltx/` directory of one database. Safe to use from several threads."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, cache: LtxCache | None = None) -> None:
         self.directory = directory
         self._prefix = f"{directory}/"
         self._lock = threading.Lock()
         self._ranges: list[tuple[int, int]] = []
-        self._cache: OrderedDict[tuple[int, int], bytes] = OrderedDict()
-        self._cached = 0
+        self._cache = cache or LtxCache()
 
     def load(self) -> None:
         """Read the directory; for use before the database is open."""
@@ -59,17 +92,11 @@ class LtxFiles:
             at = bisect_left(self._ranges, span)
             if self._ranges[at : at + 1] != [span]:
                 self._ranges.insert(at, span)
-            self._cached -= len(self._cache.pop(span, b""))
-            if content is not None and len(content) <= _CACHE_BYTES // 4:
-                self._cache[span] = content
-                self._cached += len(content)
-                while self._cached > _CACHE_BYTES:
-                    self._cached -= len(self._cache.popitem(last=False)[1])
+        self._cache.add(self._prefix, min_txid, max_txid, content)
 
     def read(self, min_txid: int, max_txid: int) -> bytes | None:
         """The whole file if it is in memory, else None (read it from `path`)."""
-        with self._lock:
-            return self._cache.get((min_txid, max_txid))
+        return self._cache.get(self._prefix, min_txid, max_txid)
 
     def header(self, min_txid: int, max_txid: int) -> Header | None:
         """The file's header; None if the file is gone."""
@@ -88,5 +115,5 @@ class LtxFiles:
         with self._lock:
             if span in self._ranges:
                 self._ranges.remove(span)
-            self._cached -= len(self._cache.pop(span, b""))
+        self._cache.add(self._prefix, min_txid, max_txid, None)
         self.path(min_txid, max_txid).unlink(missing_ok=True)

@@ -5,7 +5,6 @@ the LTX file is durable. Everything here is guarded by `lock`; a thread that wai
 must not hold it.
 """
 
-import errno
 import os
 import threading
 from collections.abc import Callable
@@ -15,8 +14,9 @@ from pathlib import Path
 from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
 from pylitefs.store.checksums import PageChecksums
+from pylitefs.store.descriptors import Descriptors
 from pylitefs.store.disk_state import DiskState
-from pylitefs.store.ltx_files import LtxFiles
+from pylitefs.store.ltx_files import LtxCache, LtxFiles
 from pylitefs.store.names import FileKind
 from pylitefs.store.status import Status
 from pylitefs.store.turns import Turns
@@ -24,16 +24,6 @@ from pylitefs.trace import Tracer
 
 Subscriber = Callable[[str, Pos, Header | None], None]
 """Called after a position moved: database, new position, the LTX header (None where there is no file)."""
-
-
-def open_data(path: Path, *, writing: bool = False) -> int:
-    """Open a data file: for reading alone on a disk that is read-only, unless someone is to write (EROFS)."""
-    try:
-        return os.open(path, os.O_RDWR)
-    except OSError as error:
-        if error.errno != errno.EROFS or writing:
-            raise
-        return os.open(path, os.O_RDONLY)
 
 
 @dataclass
@@ -48,6 +38,8 @@ class NodeFacts:
     refuse: Callable[[str, str, str, str], None]
     """refuse(database, what, why, remedy): one log line and a `fault.refused` tracepoint."""
     disk: DiskState
+    descriptors: Descriptors = field(default_factory=Descriptors)
+    ltx_cache: LtxCache = field(default_factory=LtxCache)
 
 
 @dataclass(eq=False)
@@ -74,9 +66,11 @@ class DatabaseState:
 
     def __post_init__(self) -> None:
         self.apply_lock = Turns(self.name)
-        self.ltx = LtxFiles(self.directory / "ltx")
+        self.ltx = LtxFiles(self.directory / "ltx", self.node.ltx_cache)
         self._paths = {kind: self.directory / kind.value for kind in FileKind}
         self._fds: dict[FileKind, int] = {}
+        self.used = False
+        """For `Descriptors`: whether one was used lately."""
 
     def path(self, kind: FileKind) -> Path:
         """Where a file of this database lies in the data directory."""
@@ -86,10 +80,12 @@ class DatabaseState:
         self.counts[what] = self.counts.get(what, 0) + by
 
     def fd(self, kind: FileKind) -> int:
-        """A descriptor of the node's own on a data file, opened once; FileNotFoundError if there is none."""
+        """A descriptor of the node's own on a data file, for as long as the lock is held, no longer: an idle
+        database has none. FileNotFoundError if there is no file."""
         fd = self._fds.get(kind)
         if fd is None:
-            fd = self._fds[kind] = open_data(self.path(kind))
+            fd = self._fds[kind] = self.node.descriptors.open(self, self._paths[kind])
+        self.used = True
         return fd
 
     def forget_fd(self, kind: FileKind) -> None:
@@ -97,8 +93,11 @@ class DatabaseState:
         fd = self._fds.pop(kind, None)
         if fd is not None:
             os.close(fd)
+        if not self._fds:
+            self.node.descriptors.forget(self)
 
     def close(self) -> None:
+        """Close its descriptors; the next use opens them again."""
         for kind in list(self._fds):
             self.forget_fd(kind)
 

@@ -40,7 +40,7 @@ def test_a_reaped_file_makes_it_a_snapshot(store: Store) -> None:
     positions = [writer.commit({1: value}) for value in range(1, 6)]
     database = store.get("made.db")
     assert database is not None
-    database.state.ltx._cache.clear()
+    database.state.node.ltx_cache.clear()
     next_of = database.ltx_next
     reaped = threading.Event()
 
@@ -69,7 +69,7 @@ def test_a_file_that_vanishes_while_it_is_opened_makes_it_a_snapshot(store: Stor
     writer.commit({1: 2})
     database = store.get("made.db")
     assert database is not None
-    database.state.ltx._cache.clear()
+    database.state.node.ltx_cache.clear()
     path_of = database.ltx_path
 
     def vanishes(min_txid: int, max_txid: int) -> Path:

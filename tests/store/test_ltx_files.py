@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pylitefs.ltx.encoder import encode
 from pylitefs.ltx.header import Header, format_filename
-from pylitefs.store.ltx_files import LtxFiles
+from pylitefs.store.ltx_files import CACHE_BYTES, LtxCache, LtxFiles
 
 
 def test_names_are_litefs_s_and_others_are_passed_over(tmp_path: Path) -> None:
@@ -44,16 +44,29 @@ def test_a_file_that_spans_several_transactions_is_found_by_its_first(tmp_path: 
 def test_the_newest_files_are_read_from_memory_up_to_a_limit(tmp_path: Path) -> None:
     files = LtxFiles(tmp_path)
     content = bytes(100_000)
-    for txid in range(1, 101):
+    for txid in range(1, 201):
         files.add(txid, txid, content)
         files.add(txid, txid, content)  # Received again: it must not count twice.
-    kept = [txid for txid in range(1, 101) if files.read(txid, txid) is not None]
-    assert kept == list(range(kept[0], 101)), "the newest"
-    assert 35 <= len(kept) <= 41, "four MiB of them"
-    files.add(101, 101, bytes(2 << 20))
-    assert files.read(101, 101) is None, "a large one is read from its path"
-    files.remove(100, 100)
-    assert files.read(100, 100) is None and (100, 100) not in files.ranges()
+    kept = [txid for txid in range(1, 201) if files.read(txid, txid) is not None]
+    assert kept == list(range(kept[0], 201)), "the newest"
+    assert 155 <= len(kept) <= 168, "sixteen MiB of them"
+    files.add(201, 201, bytes(2 << 20))
+    assert files.read(201, 201) is None, "a large one is read from its path"
+    files.remove(200, 200)
+    assert files.read(200, 200) is None and (200, 200) not in files.ranges()
+
+
+def test_the_limit_is_the_nodes_and_not_each_databases(tmp_path: Path) -> None:
+    """A hundred databases of a node keep no more recent files in memory than one."""
+    cache = LtxCache()
+    databases = [LtxFiles(tmp_path / str(number), cache) for number in range(100)]
+    for txid in range(1, 11):
+        for files in databases:
+            files.add(txid, txid, bytes(100_000))
+    assert cache.size <= CACHE_BYTES
+    kept = [files.read(10, 10) for files in databases]
+    assert all(content is not None for content in kept), "the newest of each"
+    assert databases[0].read(1, 1) is None
 
 
 def test_a_header_is_read_from_memory_or_file_and_is_none_once_the_file_is_gone(tmp_path: Path) -> None:

@@ -1,0 +1,148 @@
+"""Descriptors of nodes with many databases: idle ones keep none, and the limit is the hard one."""
+
+import os
+import resource
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from pylitefs.cluster import Cluster, ClusterNode, wait_until
+from tests.conftest import ClusterFactory
+
+pytestmark = pytest.mark.fuse
+
+LIMIT = 128
+
+
+def child_of(pid: int) -> int:
+    """A node's only child process: its applier."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += (task / "children").read_text().split()
+    (child,) = set(found)
+    return int(child)
+
+
+def descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def make_databases(node: ClusterNode, count: int, mode: str) -> None:
+    """`count` databases of one row each, made one after the other."""
+    for number in range(count):
+        with closing(sqlite3.connect(node.database(f"db{number:05}"), isolation_level=None)) as db:
+            db.execute(f"PRAGMA journal_mode={mode}")
+            db.execute("CREATE TABLE t(x)")
+            db.execute("INSERT INTO t VALUES (?)", (number,))
+
+
+def check_databases(cluster: Cluster, count: int) -> None:
+    """Every database is on the replica, and can be read and written."""
+    (replica,) = cluster.replicas
+    for number in range(0, count, 7):
+        with closing(sqlite3.connect(cluster.primary.database(f"db{number:05}"), timeout=5)) as db, db:
+            db.execute("INSERT INTO t VALUES (?)", (-number,))
+    cluster.wait_synced(20)
+    for number in range(count):
+        with closing(sqlite3.connect(replica.database(f"db{number:05}"), timeout=5)) as db:
+            (found,) = db.execute("SELECT max(x) FROM t").fetchone()
+        assert found == number
+    assert "refused on" not in replica.log.read_text()
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every node is started with a hard limit of 128 descriptors."""
+    command = ClusterNode.command
+    prefix = ["prlimit", f"--nofile={LIMIT}:{LIMIT}"]
+    monkeypatch.setattr(ClusterNode, "command", lambda node: [*prefix, *command(node)])
+
+
+@pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_idle_databases_keep_no_descriptor(cluster_factory: ClusterFactory, mode: str) -> None:
+    """With 128 descriptors a node serves, and follows, 150 databases, also after a replica's new start."""
+    cluster = cluster_factory(1)
+    (replica,) = cluster.replicas
+    make_databases(cluster.primary, 150, mode)
+    cluster.wait_synced(20)
+    replica.restart()
+    check_databases(cluster, 150)
+    for node in cluster:
+        for pid in (node.pid, child_of(node.pid)):
+            assert wait_until(lambda pid=pid: descriptors(pid) < 80, 5), (node.name, descriptors(pid))  # type: ignore[misc]
+        assert "too many open files" not in node.log.read_text().lower()
+
+
+@pytest.mark.full
+def test_two_thousand_databases(cluster_factory: ClusterFactory) -> None:
+    """They come to a replica that joins, and no node has more than 400 descriptors or 250 MB of memory."""
+    cluster = cluster_factory(1)
+    (replica,) = cluster.replicas
+    replica.stop()
+    make_databases(cluster.primary, 2000, "wal")
+    replica.restart(120)
+    cluster.wait_synced(60)
+    check_databases(cluster, 2000)
+    for node in cluster:
+        assert len(os.listdir(node.mount)) >= 4000
+        for pid in (node.pid, child_of(node.pid)):
+            assert descriptors(pid) < 400
+            assert resident(pid) < 250 << 20
+
+
+def resident(pid: int) -> int:
+    """A process's memory in bytes."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def soft_limit(pid: int) -> int:
+    return resource.prlimit(pid, resource.RLIMIT_NOFILE)[0]
+
+
+def test_a_node_takes_what_the_hard_limit_allows(cluster_factory: ClusterFactory) -> None:
+    """The soft limit is raised in the node and its applier; a command of `exec` gets the one from before."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    command = (
+        f"{sys.executable} -c 'import resource, time; "
+        'print("limit", resource.getrlimit(resource.RLIMIT_NOFILE)[0], flush=True); time.sleep(60)\''
+    )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        cluster = cluster_factory(0, settings={"exec": command})
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    node = cluster.primary
+    assert wait_until(lambda: "limit 256\n" in node.log.read_text(), 10), node.log_tail()
+    assert soft_limit(node.pid) == hard
+    children = Path(f"/proc/{node.pid}/task").glob("*/children")
+    pids = {int(pid) for children in children for pid in children.read_text().split()}
+    assert sorted(soft_limit(pid) for pid in pids) == sorted([256, hard])
+
+
+def test_a_shortage_is_one_line_with_its_remedy(cluster_factory: ClusterFactory) -> None:
+    """Clients that open more than the limit get SQLite's error; the log names the limit once."""
+    cluster = cluster_factory(0)
+    node = cluster.primary
+    make_databases(node, 1, "delete")
+    resource.prlimit(node.pid, resource.RLIMIT_NOFILE, (64, 64))
+    fds: list[int] = []
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            for _ in range(80):
+                fds.append(os.open(node.database("db00000"), os.O_RDWR))
+        with pytest.raises(OSError, match="Too many open files"):
+            os.open(node.database("db00000"), os.O_RDWR)
+        # The commit of one that has its files open already.
+    finally:
+        for fd in fds:
+            os.close(fd)
+    lines = [line for line in node.log.read_text().splitlines() if "too many open files" in line]
+    assert len(lines) == 1
+    assert "64 (RLIMIT_NOFILE)" in lines[0] and "ulimit -Hn" in lines[0]
+    assert wait_until(lambda: descriptors(node.pid) < 60, 5)
+    with closing(sqlite3.connect(node.database("db00000"))) as db, db:
+        db.execute("INSERT INTO t VALUES (1)")
