@@ -1,17 +1,23 @@
 """A response without a known end, written as things happen: streams, events, files.
 
-The rule: the writer is cancelled as soon as the client is gone, and waits while the client does not read.
+The rule: the writer is cancelled as soon as the client is gone, and waits while the client does not read, but
+not without end: then the client is cut off.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import BinaryIO
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from pylitefs.errors import SqliteFormatError
+from pylitefs.http import back_pressure
+
+log = logging.getLogger("pylitefs")
 
 Write = Callable[[bytes], Awaitable[None]]
 
@@ -36,12 +42,20 @@ class PushResponse(Response):
         self._produce = produce
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            try:
+                async with asyncio.timeout(back_pressure.STALL_S):
+                    await send(message)
+            except TimeoutError:
+                _cut_off(scope)
+                raise ClientDisconnect from None
+
         async def write(data: bytes) -> None:
-            await send({"type": "http.response.body", "body": data, "more_body": True})
+            await send_in_time({"type": "http.response.body", "body": data, "more_body": True})
 
         async def respond() -> None:
             await self._produce(write)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await send_in_time({"type": "http.response.body", "body": b"", "more_body": False})
 
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         # The last send as well: hypercorn lets it wait for ever once the client is gone.
@@ -50,11 +64,25 @@ class PushResponse(Response):
         try:
             await asyncio.wait({producing, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if producing.done():
-                producing.result()
+                with suppress(ClientDisconnect):
+                    producing.result()
         finally:
             leaving.cancel()
             producing.cancel()
             await asyncio.gather(producing, leaving, return_exceptions=True)
+
+
+def _cut_off(scope: Scope) -> None:
+    log.warning(
+        "%s %s: %s has not read for %.0f s what was sent: cut off",
+        scope["method"],
+        scope["path"],
+        "{}:{}".format(*scope["client"]) if scope.get("client") else "the client",
+        back_pressure.STALL_S,
+    )
+    cut = scope.get("pylitefs.cut")
+    if cut is not None:
+        cut()
 
 
 async def until_disconnect(receive: Receive) -> None:

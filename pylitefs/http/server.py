@@ -2,24 +2,34 @@
 
 The rule: it stops within about a second whatever its clients do. Replicas are told End, readers of
 events are let go, requests under way have GRACE_S to finish, and what then still hangs on a client that
-does not read is cut off.
+does not read is cut off. And it leaves the mount its descriptors: connections are bounded.
 """
 
 import asyncio
 import logging
+import os
 import socket
 import threading
 import weakref
+from collections import deque
+from contextlib import suppress
 from typing import Protocol
 
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config, Sockets
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pylitefs import limits
 from pylitefs.errors import ConfigError
+from pylitefs.http import back_pressure
 
 GRACE_S = 1.0
 BACKLOG = 128
+MOST_CONNECTIONS = 1000
+"""Connections at a time, readers of `/events` and replicas too; but no more than a quarter of the
+descriptors, for the mount needs the others. Who comes when there are so many gets 503."""
+LINGERING = 32
+"""Of those turned away, so many are not closed at once: they are to read the answer."""
 
 log = logging.getLogger("pylitefs")
 
@@ -36,6 +46,10 @@ class Listener(socket.socket):
     """A listening socket that knows its connections, so that they can be cut off."""
 
     connections: "weakref.WeakSet[socket.socket]"
+    turned_away: "deque[socket.socket]"
+    is_full: bool
+    spare: int
+    """A descriptor to close when there is no other: then a connection can still be told."""
 
     @classmethod
     def bound(cls, host: str, port: int) -> "Listener":
@@ -43,6 +57,9 @@ class Listener(socket.socket):
         every = not host and socket.has_dualstack_ipv6()
         listener = cls(socket.AF_INET6 if every or ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         listener.connections = weakref.WeakSet()
+        listener.turned_away = deque()
+        listener.is_full = False
+        listener.spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if every:
@@ -59,9 +76,73 @@ class Listener(socket.socket):
         return listener
 
     def accept(self) -> tuple[socket.socket, object]:
-        connection, address = super().accept()
-        self.connections.add(connection)
-        return connection, address
+        while True:
+            try:
+                connection, address = super().accept()
+            except OSError as error:
+                if not limits.note(error):
+                    raise
+                self._accept_with_spare()
+                continue
+            if self._has_room():
+                self.connections.add(connection)
+                return connection, address
+            self._turn_away(connection)
+
+    def _has_room(self) -> bool:
+        most = min(MOST_CONNECTIONS, limits.open_files_limit() // 4)
+        count = len(self.connections)
+        if count >= most:
+            count = sum(one.fileno() >= 0 for one in tuple(self.connections))
+        if count < most:
+            self.is_full = self.is_full and count > most // 2
+            return True
+        if not self.is_full:
+            self.is_full = True
+            log.warning(
+                "the API has %d connections, its most: more are closed with 503; end readers of /events that "
+                "are not needed, or raise the limit of open files (%d)",
+                count,
+                limits.open_files_limit(),
+            )
+        return False
+
+    def _accept_with_spare(self) -> None:
+        """There is no descriptor: turn one connection away, with the one that is kept for it."""
+        if self.spare >= 0:
+            os.close(self.spare)
+            self.spare = -1
+        while self.turned_away:
+            self.turned_away.popleft().close()
+        try:
+            connection, _ = super().accept()
+        except OSError as error:
+            raise BlockingIOError(error.errno, error.strerror) from None  # asyncio comes again.
+        with connection:
+            _say_full(connection)
+        with suppress(OSError):
+            self.spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    def _turn_away(self, connection: socket.socket) -> None:
+        _say_full(connection)
+        self.turned_away.append(connection)
+        while len(self.turned_away) > LINGERING:
+            self.turned_away.popleft().close()
+
+    def close(self) -> None:
+        while self.turned_away:
+            self.turned_away.popleft().close()
+        if self.spare >= 0:
+            os.close(self.spare)
+            self.spare = -1
+        super().close()
+
+    def cut(self, peer: tuple[str, int]) -> None:
+        """Break the connection of one peer."""
+        for connection in tuple(self.connections):
+            with suppress(OSError):
+                if connection.getpeername()[:2] == tuple(peer):
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def cut_off(self) -> None:
         """Break every connection."""
@@ -70,6 +151,15 @@ class Listener(socket.socket):
                 connection.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass  # it is closed already
+
+
+def _say_full(connection: socket.socket) -> None:
+    text = b"this node has as many connections as it takes: try again later\n"
+    head = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+    with suppress(OSError):
+        connection.setblocking(False)
+        connection.send(b"%sContent-Length: %d\r\n\r\n%s" % (head, len(text), text))
+        connection.shutdown(socket.SHUT_WR)
 
 
 class _Config(Config):
@@ -122,6 +212,7 @@ class HttpServer:
         """Answer requests until `shutdown`."""
         self.listen()
         assert self._listener is not None
+        back_pressure.install()
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(_unless_cancelled)
         self._stop_async = stop = asyncio.Event()
@@ -129,7 +220,7 @@ class HttpServer:
             stop.set()
         serving = asyncio.ensure_future(
             hypercorn_serve(
-                self._api.app,  # type: ignore[arg-type]
+                self._app,  # type: ignore[arg-type]
                 _Config(self._listener),
                 shutdown_trigger=stop.wait,
                 mode="asgi",
@@ -144,6 +235,13 @@ class HttpServer:
         await asyncio.wait({serving}, timeout=GRACE_S)
         self._listener.cut_off()
         await asyncio.gather(serving, return_exceptions=True)
+
+    async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application, which may break a request's connection by `scope["pylitefs.cut"]()`."""
+        listener, peer = self._listener, scope.get("client")
+        if listener is not None and peer is not None:
+            scope["pylitefs.cut"] = lambda: listener.cut(tuple(peer))
+        await self._api.app(scope, receive, send)
 
     def shutdown(self) -> None:
         """Have `serve` return. In any thread, also before it began."""

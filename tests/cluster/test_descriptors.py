@@ -7,6 +7,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 
 from pylitefs.cluster import Cluster, ClusterNode, wait_until
@@ -136,7 +137,7 @@ def test_a_shortage_is_one_line_with_its_remedy(cluster_factory: ClusterFactory)
                 fds.append(os.open(node.database("db00000"), os.O_RDWR))
         with pytest.raises(OSError, match="Too many open files"):
             os.open(node.database("db00000"), os.O_RDWR)
-        # The commit of one that has its files open already.
+        assert httpx.get(f"{node.url}/info", trust_env=False).status_code == 503
     finally:
         for fd in fds:
             os.close(fd)

@@ -1,0 +1,42 @@
+"""Readers that do not read: a stream holds a bounded number of bytes, and one that stalls is cut off.
+
+hypercorn 0.18 means to make a writer wait once two frames wait for an HTTP/2 stream's window. But its buffer
+wakes the writer after each attempt to send, also one that could send nothing: with a window of 0 everything
+that is written piles up in memory. The rule here: a writer waits until bytes have gone out; and a wait of
+STALL_S without an end costs the reader its connection.
+"""
+
+import hypercorn.protocol.h2
+from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, BUFFER_LOW_WATER, BufferCompleteError, StreamBuffer
+
+STALL_S = 60.0
+"""A reader that does not take a block (at most 256 KiB) within this is cut off."""
+
+
+class BoundedBuffer(StreamBuffer):
+    """What waits for one stream's window: at most BUFFER_HIGH_WATER bytes and the block last written."""
+
+    async def push(self, data: bytes) -> None:
+        """Add bytes; wait until few are left."""
+        if self._complete:
+            raise BufferCompleteError
+        self.buffer.extend(data)
+        await self._is_empty.clear()
+        while len(self.buffer) >= BUFFER_HIGH_WATER and not self._complete:
+            await self._paused.clear()
+            await self._paused.wait()
+
+    async def pop(self, max_length: int) -> bytes:
+        """Take bytes that go out now; the writer goes on once few are left."""
+        data = bytes(self.buffer[:max_length])
+        del self.buffer[:max_length]
+        if len(self.buffer) < BUFFER_LOW_WATER:
+            await self._paused.set()
+        if not self.buffer:
+            await self._is_empty.set()
+        return data
+
+
+def install() -> None:
+    """Have hypercorn's HTTP/2 connections use it, from now on."""
+    hypercorn.protocol.h2.StreamBuffer = BoundedBuffer  # type: ignore[misc]
