@@ -17,7 +17,7 @@ from pylitefs.ltx.decoder import Decoder
 from pylitefs.ltx.header import Header, Trailer
 from pylitefs.ltx.position import Pos
 from pylitefs.store.applying import Applier
-from pylitefs.store.checksums import PageChecksums
+from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.database import Database
 from pylitefs.store.files import check_room, sync_directory, write_all
 from pylitefs.store.state import DatabaseState
@@ -123,9 +123,9 @@ def receive(database: Database, applier: Applier, chunks: Iterable[bytes]) -> Re
     with closing(spool):
         decoder = Decoder(spool.read)
         header = decoder.header
-        changes: dict[int, int] = {}
+        changes = Changes()
         for batch in decoder.batches():
-            changes.update(zip(batch.pgnos, batch.checksums(), strict=True))
+            changes.extend(batch.pgnos, batch.checksums())
         trailer = decoder.trailer
         tracer = state.node.tracer
         if tracer.active:
@@ -163,7 +163,7 @@ def receive(database: Database, applier: Applier, chunks: Iterable[bytes]) -> Re
     return Received(header, trailer, spool.size, "snapshot" if header.is_snapshot else "applied", pos)
 
 
-def _check(state: DatabaseState, header: Header, trailer: Trailer, changes: dict[int, int]) -> PageChecksums:
+def _check(state: DatabaseState, header: Header, trailer: Trailer, changes: Changes) -> PageChecksums:
     """The checksums that the file's pages go into, once it is sure that they may."""
     whole = header.is_snapshot or header.commit == 0 or header.page_size != state.page_size
     sums = PageChecksums() if whole else state.sums

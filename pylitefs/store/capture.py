@@ -9,10 +9,13 @@ A transaction that changes no byte is none: SQLite rolled back, or wrote what wa
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain
+
+import numpy as np
 
 from pylitefs.ltx.checksum import EMPTY_CHECKSUM, page_checksum
 from pylitefs.ltx.encoder import Encoder
@@ -20,7 +23,7 @@ from pylitefs.ltx.header import FLAG_LZ4, Header
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite import Buffer
 from pylitefs.sqlite.locks import lock_pgno
-from pylitefs.store.checksums import PageChecksums
+from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.disk_state import refusal
 from pylitefs.store.files import write_all
 from pylitefs.store.names import FileKind
@@ -57,31 +60,43 @@ class PageRuns:
     runs: Iterable[tuple[list[int], memoryview]]
 
 
-def runs_in_file(fd: int, pgnos: list[int], page_size: int) -> Iterator[tuple[list[int], memoryview]]:
+def runs_in_file(fd: int, pgnos: Sequence[int], page_size: int) -> Iterator[tuple[list[int], memoryview]]:
     """Pages of a database file, neighbours read together; past its end they are zero."""
     start = 0
     longest = max(1, _RUN // page_size)
-    breaks = [at + 1 for at, (left, right) in enumerate(pairwise(pgnos)) if right != left + 1]
-    for stop in [*breaks, len(pgnos)]:
+    for stop in _ends_of_rows(pgnos):
         while start < stop:
-            run = pgnos[start : min(stop, start + longest)]
+            run = list(pgnos[start : min(stop, start + longest)])
             want = len(run) * page_size
             data = os.pread(fd, want, (run[0] - 1) * page_size)
             yield run, memoryview(data if len(data) == want else data.ljust(want, b"\0"))
             start += len(run)
 
 
-def pages_in_file(fd: int, pgnos: list[int], page_size: int) -> Pages:
+def _ends_of_rows(pgnos: Sequence[int]) -> list[int]:
+    """Where the page before is no neighbour any more, and the end."""
+    if not pgnos or pgnos[-1] - pgnos[0] == len(pgnos) - 1:
+        return [len(pgnos)]
+    if len(pgnos) < 64:
+        rows = [at for at in range(1, len(pgnos)) if pgnos[at] != pgnos[at - 1] + 1]
+    else:
+        rows = (np.flatnonzero(np.diff(np.asarray(pgnos, dtype=np.int64)) != 1) + 1).tolist()
+    return [*rows, len(pgnos)]
+
+
+def pages_in_file(fd: int, pgnos: Sequence[int], page_size: int) -> Pages:
     """The same, page by page."""
     for run, data in runs_in_file(fd, pgnos, page_size):
         for index, pgno in enumerate(run):
             yield pgno, data[index * page_size : (index + 1) * page_size]
 
 
-def all_pgnos(commit: int, page_size: int) -> list[int]:
+def all_pgnos(commit: int, page_size: int) -> Sequence[int]:
     """Every page of a database of `commit` pages, without the lock page."""
     skip = lock_pgno(page_size)
-    return [pgno for pgno in range(1, commit + 1) if pgno != skip]
+    if commit < skip:
+        return range(1, commit + 1)
+    return array("I", chain(range(1, skip), range(skip + 1, commit + 1)))
 
 
 class _LtxFile:
@@ -130,7 +145,7 @@ class Captured:
     pos: Pos
     sums: PageChecksums
     """What the page checksums are to be, once `changes` are in them."""
-    changes: dict[int, int]
+    changes: Changes | dict[int, int]
 
 
 def commit_transaction(
@@ -187,16 +202,18 @@ def capture(
         node_id=state.node.node_id,
     )
     sums = PageChecksums() if replace else state.sums
-    changes: dict[int, int] = {}
+    small: dict[int, int] = {}
+    runs = Changes()
+    changes: Changes | dict[int, int] = runs if isinstance(pages, PageRuns) else small
     file = _LtxFile(state, txid)
     try:
         encoder = Encoder(file.write, header)
         if isinstance(pages, PageRuns):
             for pgnos, run in pages.runs:
-                changes.update(zip(pgnos, encoder.encode_run(pgnos, run), strict=True))
+                runs.extend(pgnos, encoder.encode_run(pgnos, run))
         else:
             for pgno, data in pages:
-                changes[pgno] = page_checksum(pgno, data)
+                small[pgno] = page_checksum(pgno, data)  # A dict is quicker than arrays, for a few pages.
                 encoder.encode_page(pgno, data)
         if not replace and not even_if_unchanged and sums.changes_nothing(changes, commit):
             file.discard()

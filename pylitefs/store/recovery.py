@@ -28,7 +28,7 @@ from pylitefs.ltx.decoder import verify_file
 from pylitefs.ltx.header import TRAILER_SIZE, Header, Trailer
 from pylitefs.ltx.position import Pos
 from pylitefs.store.capture import all_pgnos, commit_whole_file, pages_in_file
-from pylitefs.store.checksums import PageChecksums
+from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.files import file_size
 from pylitefs.store.marker import MARKER, Left, read_marker
 from pylitefs.store.names import FileKind
@@ -52,7 +52,7 @@ class _Last:
 
     header: Header
     trailer: Trailer
-    pages: dict[int, int]
+    pages: Changes
     """The checksum of each of its pages."""
 
 
@@ -95,10 +95,10 @@ def _last_ltx(state: DatabaseState) -> _Last | None:
     while ranges := state.ltx.ranges():
         span = max(ranges, key=lambda span: (span[1], -span[0]))
         path = state.ltx.path(*span)
-        pages: dict[int, int] = {}
+        pages = Changes()
 
-        def note(pgno: int, page: bytes, pages: dict[int, int] = pages) -> None:
-            pages[pgno] = page_checksum(pgno, page)
+        def note(pgno: int, page: bytes, pages: Changes = pages) -> None:
+            pages.add(pgno, page_checksum(pgno, page))
 
         try:
             header, trailer = verify_file(path, note)
@@ -236,5 +236,8 @@ def _sums(path: Path, header: Header) -> PageChecksums:
         with open(path, "rb") as file:
             pgnos = all_pgnos(header.commit, header.page_size)
             pages = pages_in_file(file.fileno(), pgnos, header.page_size)
-            sums.update({pgno: page_checksum(pgno, page) for pgno, page in pages}, header.commit)
+            changes = Changes()
+            for pgno, page in pages:
+                changes.add(pgno, page_checksum(pgno, page))
+            sums.update(changes, header.commit)
     return sums

@@ -9,6 +9,7 @@ The rule: nothing is thrown away unseen, and nothing is excused that SQLite does
 
 import logging
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def capture_free_pages(state: DatabaseState, last: Header) -> None:
     )
 
 
-def keep_what_is_newer(state: DatabaseState, replay: Replay, last_pages: dict[int, int], left: Left) -> None:
+def keep_what_is_newer(state: DatabaseState, replay: Replay, last_pages: Iterable[int], left: Left) -> None:
     """Before a replay overwrites them: pages newer than the newest LTX file are kept as the LTX file that
     they would have been in. `last_pages` are the pages of the newest one.
 
@@ -108,7 +109,7 @@ def keep_what_is_newer(state: DatabaseState, replay: Replay, last_pages: dict[in
         page = next(page for _, page in replay.pages({1}))
         ahead = (header.change_counter - DatabaseHeader.parse(page).change_counter) & 0xFFFFFFFF
     commit = header.pages(file_size(path))
-    unexplained = not left and not wrong <= last_pages.keys()
+    unexplained = not left and not wrong <= set(last_pages)
     if not (0 < ahead < 1 << 31 or (ahead == 0 and unexplained)) or file_size(path) < commit * last.page_size:
         return
     kept = _write_aside(state, replay, sorted(wrong | set(range(last.commit + 1, commit + 1))), commit)

@@ -13,7 +13,7 @@ from pylitefs.errors import LtxError
 from pylitefs.ltx.checksum import page_checksum
 from pylitefs.ltx.decoder import open_ltx
 from pylitefs.ltx.header import Header
-from pylitefs.store.checksums import PageChecksums
+from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.files import file_size, pwrite_all, sync_directory
 from pylitefs.store.names import FileKind
 from pylitefs.store.state import DatabaseState
@@ -54,7 +54,9 @@ def replayed(state: DatabaseState, last: Header, sums: PageChecksums) -> Replay 
     for index, path in enumerate(replay.files):
         try:
             with open_ltx(path) as decoder:
-                changes = {pgno: page_checksum(pgno, page) for pgno, page in decoder.pages()}
+                changes = Changes()
+                for pgno, page in decoder.pages():
+                    changes.add(pgno, page_checksum(pgno, page))
                 header = decoder.header
         except LtxError as error:
             log.warning("%s: an older LTX file cannot be replayed: %s", state.name, error)

@@ -26,7 +26,7 @@ from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.sqlite.wal import FRAME_HEADER_SIZE
 from pylitefs.store.applying import Applier
 from pylitefs.store.capture import all_pgnos, runs_in_file
-from pylitefs.store.checksums import PageChecksums
+from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.files import pwrite_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.status import now_ms
@@ -105,12 +105,12 @@ def _encode(database: "Database", copy: _Copy, source: Path, out: Path) -> Snaps
         timestamp_ms=now_ms(),
         node_id=state.node.node_id,
     )
-    sums: dict[int, int] = {}
+    sums = Changes()
     with open(source, "rb") as file, open(out, "wb") as target:
         encoder = Encoder(target.write, header)
         pgnos = all_pgnos(copy.page_count, copy.page_size)
         for run, data in runs_in_file(file.fileno(), pgnos, copy.page_size):
-            sums.update(zip(run, encoder.encode_run(run, data), strict=True))
+            sums.extend(run, encoder.encode_run(run, data))
         found = PageChecksums().preview(sums, copy.page_count)
         if found != copy.pos.checksum:
             raise LtxChecksumError(

@@ -6,11 +6,13 @@ here raises for what a file holds.
 """
 
 import os
+from itertools import islice
 
 from pylitefs.errors import SqliteFormatError
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.sqlite.journal import JOURNAL_HEADER_SIZE, JOURNAL_MAGIC, NREC_ALL, JournalHeader
 from pylitefs.sqlite.wal import FRAME_HEADER_SIZE, WAL_HEADER_SIZE
+from pylitefs.store.checksums import Changes
 from pylitefs.store.files import pwrite_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.state import DatabaseState
@@ -21,9 +23,9 @@ MOST_PGNOS = 4096
 """Page numbers that an event names; `count` says how many there are."""
 
 
-def pages_payload(pgnos: "list[int] | dict[int, int]") -> Payload:
+def pages_payload(pgnos: "list[int] | dict[int, int] | Changes") -> Payload:
     """`pages`, the numbers of the pages, and `count`."""
-    return {"pages": list(pgnos)[:MOST_PGNOS], "count": len(pgnos)}
+    return {"pages": list(islice(pgnos, MOST_PGNOS)), "count": len(pgnos)}
 
 
 def page_written(state: DatabaseState, fd: int, offset: int, length: int, *, checkpoint: bool) -> None:

@@ -143,6 +143,6 @@ def test_runs_of_pages_are_read_together_and_past_the_end_they_are_zero(tmp_path
 
 def test_the_lock_page_is_among_no_pages() -> None:
     lock = (1 << 30) // 65536 + 1
-    assert all_pgnos(5, 65536) == [1, 2, 3, 4, 5]
+    assert list(all_pgnos(5, 65536)) == [1, 2, 3, 4, 5]
     found = all_pgnos(lock + 2, 65536)
     assert len(found) == lock + 1 and lock not in found and lock + 1 in found

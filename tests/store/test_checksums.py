@@ -1,10 +1,13 @@
 """The rolling checksum: however pages come, go and change, it is what a fresh count gives."""
 
+from random import Random
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pylitefs.ltx.checksum import CHECKSUM_FLAG, EMPTY_CHECKSUM
-from pylitefs.store.checksums import PageChecksums
+from pylitefs.store.checksums import Changes, PageChecksums
 
 SUMS = st.integers(0, (1 << 63) - 1).map(lambda value: value | CHECKSUM_FLAG)
 
@@ -65,3 +68,25 @@ def test_holds_says_whether_each_page_is_as_it_should_be() -> None:
     assert sums.value == other.value
     assert not other.holds({1: sums.page(1), 2: sums.page(2)})
     assert sums.holds({}) and sums.holds({2: CHECKSUM_FLAG | 2})
+
+
+@pytest.mark.parametrize("count", [3, 500])
+def test_changes_are_as_good_as_a_dict(count: int) -> None:
+    """Few pages and many: the same preview, the same comparison and the same sums as page by page."""
+    random = Random(count)
+    for commit in (400, 1000, 1500):
+        before = PageChecksums(random.getrandbits(63) for _ in range(1000))
+        chosen = sorted(random.sample(range(1, commit), min(count, 300)))
+        pages = {pgno: random.getrandbits(63) for pgno in chosen}
+        changes = Changes()
+        changes.extend(list(pages), list(pages.values()))
+        one, other = before.copy(), before.copy()
+        assert one.preview(changes, commit) == other.preview(pages, commit)
+        assert one.holds(changes) == other.holds(pages)
+        one.update(changes, commit)
+        other.update(pages, commit)
+        assert one.value == other.value
+        assert [one.page(pgno) for pgno in range(1, commit + 1)] == [
+            other.page(pgno) for pgno in range(1, commit + 1)
+        ]
+        assert one.holds(changes) and one.changes_nothing(changes, commit)
