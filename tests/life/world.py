@@ -6,6 +6,7 @@ so a repeated seed is likely to fail again, not certain. Each step leaves a line
 
 import random
 import shutil
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -51,11 +52,12 @@ class Life:
         print(f"  {what}")
 
     def live(self, steps: int) -> None:
+        started = time.monotonic()
         self._make_databases()
         kinds = list(STEPS)
         for number in range(steps):
             step = self.chance.choices(kinds, [STEPS[kind] for kind in kinds])[0]
-            self.note(f"{number}: {step.__name__}")
+            self.note(f"{number}: {step.__name__}, after {time.monotonic() - started:.1f} s")
             step(self)
         self.settle()
 
