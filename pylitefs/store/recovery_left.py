@@ -15,12 +15,13 @@ from pathlib import Path
 
 from pylitefs.errors import RecoveryError, SqliteFormatError
 from pylitefs.ltx.checksum import page_checksum
+from pylitefs.ltx.decoder import open_ltx
 from pylitefs.ltx.encoder import Encoder
 from pylitefs.ltx.header import FLAG_LZ4, Header, format_filename
 from pylitefs.sqlite.freelist import free_leaves
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.store.capture import all_pgnos, commit_whole_file, pages_in_file
-from pylitefs.store.checksums import PageChecksums
+from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.files import file_size, sync_directory
 from pylitefs.store.marker import Left
 from pylitefs.store.names import FileKind
@@ -112,6 +113,8 @@ def keep_what_is_newer(state: DatabaseState, replay: Replay, last_pages: Iterabl
     unexplained = not left and not wrong <= set(last_pages)
     if not (0 < ahead < 1 << 31 or (ahead == 0 and unexplained)) or file_size(path) < commit * last.page_size:
         return
+    if ahead and _was_before(replay, path, commit):
+        return
     kept = _write_aside(state, replay, sorted(wrong | set(range(last.commit + 1, commit + 1))), commit)
     log.warning(
         "%s: %s holds newer pages than its newest LTX file, %s: TXID %d, whose LTX file is gone, is dropped. "
@@ -125,6 +128,27 @@ def keep_what_is_newer(state: DatabaseState, replay: Replay, last_pages: Iterabl
     )
     if state.node.tracer.active:
         state.node.tracer.emit("recovery.ltx", state.name, last.max_txid + 1, dropped=str(kept))
+
+
+def _was_before(replay: Replay, path: Path, commit: int) -> bool:
+    """Whether the file holds what was there before the newest transaction: an import's change counter may be
+    lower than the one before it, so it does not tell which is newer."""
+    last = replay.last
+    whole, changes = PageChecksums(), Changes()
+    with open(path, "rb") as file:
+        for pgno, page in pages_in_file(file.fileno(), all_pgnos(commit, last.page_size), last.page_size):
+            changes.add(pgno, page_checksum(pgno, page))
+    first = next((checksum for pgno, checksum in changes.items() if pgno == 1), 0)
+    whole.update(changes, commit)
+    if whole.value == last.pre_apply_checksum:
+        return True
+    # In WAL mode the file may be older still.
+    for older in replay.files[:-1]:
+        with open_ltx(older) as decoder:
+            pgno, page = next(iter(decoder.pages()), (0, b""))
+            if pgno == 1 and page_checksum(1, page) == first:
+                return True
+    return False
 
 
 def _write_aside(state: DatabaseState, replay: Replay, pgnos: list[int], commit: int) -> Path:

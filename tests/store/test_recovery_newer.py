@@ -91,3 +91,31 @@ def test_an_ordinary_crash_leaves_nothing_aside(store: Store, served: Served, tm
         with opened(left, primary=number % 2 == 0) as again:
             assert values(again) == [0, 1, 2]
         assert not dropped(left)
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+@pytest.mark.parametrize("reaped", [False, True])
+def test_a_crash_in_an_import_leaves_nothing_aside(
+    store: Store, served: Served, tmp_path: Path, mode: str, reaped: bool
+) -> None:
+    """What is in the database file is older, though an import's change counter is the lower one."""
+    db = make(served, f"journal_mode={mode}", "page_size=512", count=8)
+    db.close()
+    older = data_file(store, "a.db").read_bytes()
+    source = tmp_path / "source"
+    with closing(sqlite3.connect(source)) as new, new:
+        new.execute("PRAGMA page_size=512")
+        new.execute("CREATE TABLE t (k, v)")
+        new.execute("INSERT INTO t VALUES (7, 7)")
+    with source.open("rb") as file:
+        last = store.import_database("a.db", file).txid
+    left = leave(store, tmp_path / "left")
+    side(left, FileKind.DATABASE).write_bytes(older)
+    if reaped:
+        for path in ltx(left, last).parent.iterdir():
+            if path != ltx(left, last):
+                path.unlink()
+    with opened(left) as again:
+        assert values(again) == [7]
+        assert again.positions() == store.positions()
+    assert not dropped(left)
