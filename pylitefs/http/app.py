@@ -39,6 +39,7 @@ from pylitefs.http.push import PushResponse, RequestFile, Write, file_response, 
 from pylitefs.lease.static import StaticLease
 from pylitefs.replication.frames import MAX_POSITION_MAP_BYTES, decode_positions
 from pylitefs.replication.primary import PrimaryStream, StreamRequest
+from pylitefs.replication.stream_log import StreamLog
 from pylitefs.replication.threads import in_thread
 from pylitefs.store.names import check_name
 from pylitefs.store.store import Store
@@ -74,6 +75,7 @@ class Api:
         self._lease = lease
         self._latencies = latencies
         self._streams: set[PrimaryStream] = set()
+        self._stream_log = StreamLog()
         self._ending = False
         self._events = EventHub(store)
         self._metrics = Metrics(
@@ -136,6 +138,7 @@ class Api:
             self._store,
             StreamRequest(node_id or "without an id", positions, wanted or None),
             self._metrics.count_frame,
+            self._stream_log,
         )
 
         async def produce(write: Write) -> None:

@@ -48,7 +48,7 @@ def variables(store: Store, streams: Iterable[PrimaryStream], latencies: Mapping
         "primaryURL": status.primary_url,
         "lagMs": status.lag_ms(),
         "clockAheadMs": status.skew_ms,
-        "disk": store.disk.text,
+        "disk": store.disk.told,
         "databases": databases,
         "setAside": store.set_aside,
         "streams": [

@@ -88,6 +88,8 @@ class _StoreCollector(Collector):
         yield _metric(
             "pylitefs_db_set_aside", "gauge", "Databases that cannot be recovered or served.", aside
         )
+        trouble = int(self._store.disk.code != 0)
+        yield _metric("pylitefs_disk_trouble", "gauge", "Whether the disk takes no writes.", [({}, trouble)])
         for kind, what in _WRITES.items():
             yield counter(f"litefs_db_{kind}_write_count", kind, f"Number of writes to the {what} file.")
         yield gauge(

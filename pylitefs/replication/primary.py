@@ -13,7 +13,6 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from pylitefs.errors import BusyError, PylitefsError
@@ -31,8 +30,10 @@ from pylitefs.replication.frames import (
     pack_ltx_body,
 )
 from pylitefs.replication.snapshots import SnapshotPipe
+from pylitefs.replication.stream_log import StreamLog
 from pylitefs.replication.threads import in_thread
 from pylitefs.store.database import Database
+from pylitefs.store.files import read_or_open
 from pylitefs.store.status import now_ms
 from pylitefs.store.store import Store
 
@@ -73,20 +74,25 @@ class _Ended(Exception):
 class PrimaryStream:
     """One replica's stream. Made, run and ended in the server's event loop."""
 
-    def __init__(self, store: Store, request: StreamRequest, count_frame: CountFrame | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        request: StreamRequest,
+        count_frame: CountFrame = lambda database, kind: None,
+        told: StreamLog | None = None,
+    ) -> None:
         self.request = request
+        self._told = told or StreamLog()
         self.positions: dict[str, Pos] = dict(request.positions)
         """Where the replica will be once it has what was sent."""
         self._store = store
         self._count_frame = count_frame
         self._lock = threading.Lock()
         self._pending: dict[str, Header | None] = {}
-        self._woken = False
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
-        self._in_body = False
-        self._ready = False
+        self._woken = self._in_body = self._ready = False
         self._last_sent = self._loop.time()
         self._waiting = bytearray()
         self._sent_files = 0
@@ -99,7 +105,7 @@ class PrimaryStream:
         self._send_bytes = send
         unsubscribe = self._store.subscribe(self._notify)
         reason = "the replica disconnected"
-        log.info("stream to replica %s begins", self.request.node_id)
+        self._told.begins(self.request.node_id)
         try:
             await self._trace("stream.connect", peer=self.request.node_id)
             await self._stream()
@@ -108,7 +114,7 @@ class PrimaryStream:
             reason = str(error)
         finally:
             unsubscribe()
-            log.info("stream to replica %s ended: %s", self.request.node_id, reason)
+            self._told.ended(self.request.node_id, reason)
             self._trace_aside("stream.end", peer=self.request.node_id, reason=reason)
 
     def end(self) -> None:
@@ -224,7 +230,7 @@ class PrimaryStream:
             if isinstance(decision, catchup.Nothing):
                 return
             if isinstance(decision, catchup.Snapshot):
-                log.info("replica %s gets a snapshot of %s: %s", self.request.node_id, name, decision.reason)
+                self._told.snapshot(self.request.node_id, name, decision.reason)
                 try:
                     self.positions[name] = await self._send_snapshot(name, database)
                 except BusyError as error:
@@ -241,7 +247,7 @@ class PrimaryStream:
         if data is None:
             path = database.ltx_path(file.min_txid, file.max_txid)
             try:
-                data = await self._beating(in_thread(lambda: _read_or_open(path)))
+                data = await self._beating(in_thread(lambda: read_or_open(path, BLOCK)))
             except FileNotFoundError:
                 return None
         after = HighWaterMark(0, name).pack()
@@ -312,14 +318,12 @@ class PrimaryStream:
             await self._send_raw(data)
 
     def _count(self, database: str, kind: str) -> None:
-        if self._count_frame is not None:
-            self._count_frame(database, kind)
+        self._count_frame(database, kind)
         self._sent_files += kind.startswith("ltx")
 
     async def _heartbeat(self) -> None:
         """No tracepoint: a lecture that holds this stream's tracepoints must not lose the connection."""
-        if self._count_frame is not None:
-            self._count_frame("", "heartbeat")
+        self._count_frame("", "heartbeat")
         await self._send_raw(Heartbeat(self._caught_up_ms).pack())
 
     async def _send_raw(self, data: bytes) -> None:
@@ -389,12 +393,3 @@ def _next_file(database: Database, txid: int, header: Header | None) -> catchup.
 
 def _pos_after(file: catchup.NextFile, trailer: bytes) -> Pos:
     return Pos(file.max_txid, Trailer.unpack(trailer).post_apply_checksum)
-
-
-def _read_or_open(path: Path) -> bytes | BinaryIO:
-    """The contents of a short file, or an open long one, which keeps its bytes even when it is reaped."""
-    file = path.open("rb")
-    if os.fstat(file.fileno()).st_size > BLOCK:
-        return file
-    with file:
-        return file.read()

@@ -2,7 +2,8 @@
 
 The rule: one line when such a state begins and one when it ends, however many calls fail meanwhile. SQLite's
 clients see a short error each; this is for the person who looks after the node. It ends with the next
-transaction that is durable, for with a full disk small writes go on succeeding in between.
+transaction that is durable. On a disk that is nearly full small ones go on succeeding between the others:
+that is told once a minute at most.
 """
 
 import errno
@@ -20,6 +21,8 @@ _KINDS = {
     errno.EROFS: "is read-only: look for the reason in dmesg, then mount it writable",
     errno.EIO: "fails (I/O error): look for the reason in dmesg, and check the disk",
 }
+_AGAIN_S = 60.0
+"""A state that comes back so soon after it was told is not told again."""
 _NO_INODES = "has no inodes left: remove small files"
 
 
@@ -62,17 +65,36 @@ class DiskState:
         """When that began, on the wall clock."""
         self._directory = directory
         self._lock = threading.Lock()
+        self._last = (0, 0.0)
+        """The errno that was told last, and when, on the monotonic clock."""
+        self._is_told = False
+
+    @property
+    def told(self) -> str:
+        """What is wrong and since when, for people; "" while the disk is fine."""
+        with self._lock:
+            if not self.code:
+                return ""
+            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
+            return f"{self.text} (since {since}, until a transaction succeeds)"
 
     def note(self, error: OSError) -> bool:
         """A call failed; whether it was the disk's doing, which has been told then."""
         if not is_trouble(error):
             return False
+        assert error.errno is not None
         with self._lock:
-            if self.code == error.errno:
+            if self.code == error.errno and self._is_told:
                 return True
-            assert error.errno is not None
-            text = describe(self._directory, error.errno)
-            self.code, self.text, self.since = error.errno, text, time.time()
+            if self.code != error.errno:
+                text = describe(self._directory, error.errno)
+                self.code, self.text, self.since = error.errno, text, time.time()
+            code, when = self._last
+            now = time.monotonic()
+            self._is_told = code != error.errno or now - when >= _AGAIN_S
+            if not self._is_told:
+                return True
+            self._last, text = (error.errno, now), self.text
         log.error("%s. Until then commits fail, and reads go on", text)
         return True
 
@@ -82,5 +104,7 @@ class DiskState:
             if not self.code:
                 return
             seconds = time.time() - self.since
+            was_told, self._is_told = self._is_told, False
             self.code, self.text = 0, ""
-        log.warning("the disk of %s takes transactions again, after %.0f s", self._directory, seconds)
+        if was_told:
+            log.warning("the disk of %s takes transactions again, after %.0f s", self._directory, seconds)

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 from pylitefs.errors import DataDirectoryError
 
@@ -70,6 +71,15 @@ def check_room(directory: Path, needed: int, what: str) -> None:
         raise OSError(
             errno.ENOSPC, f"{what} needs {needed} bytes more in {directory}, and {free} are free: make room"
         )
+
+
+def read_or_open(path: Path, most: int) -> bytes | BinaryIO:
+    """The contents of a file up to `most` bytes; a longer one open, which keeps its bytes if removed."""
+    file = path.open("rb")
+    if os.fstat(file.fileno()).st_size > most:
+        return file
+    with file:
+        return file.read()
 
 
 class DirectoryLock:

@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -22,6 +22,7 @@ pytestmark = [
 ]
 
 SIZE = 4 << 20
+READ_ONLY = ("disk I/O error", "unable to open database file", "attempt to write a readonly database")
 
 
 @pytest.fixture
@@ -158,14 +159,125 @@ def test_on_a_disk_that_became_read_only_readers_read(small_disk: Cluster) -> No
         assert old.run("SELECT count(*) FROM t") == [[1]]
         assert ask(primary.database("delete.db"), "SELECT count(*) FROM t") == [[1]]
         assert ask(primary.database("wal.db"), "SELECT count(*) FROM t") == [[1]]
-        for _ in range(2):
+        for _ in range(4):
             old.send("INSERT INTO t VALUES (1)")
-            assert "error" in old.answer()
+            assert old.answer().get("error") in READ_ONLY
         assert primary.log.read_text().count("is read-only: look for the reason") == 1
     finally:
         old.end()
         subprocess.run(["umount", primary.data], check=True)
     ask(primary.database("delete.db"), ROW)
+    assert primary.log.read_text().count(f"the disk of {primary.data} takes transactions again") == 1
+
+
+def test_a_disk_without_inodes_is_told_as_such(tmp_path: Path) -> None:
+    """There is room, so only the log can say what is wrong; one line when it begins and one when it ends."""
+    cluster = Cluster(tmp_path, replicas=0)
+    primary = cluster.primary
+    with small(primary.data, "nr_inodes=64"), cluster:
+        ask(primary.database("a.db"), "CREATE TABLE t (id INTEGER PRIMARY KEY, x)", ROW)
+        names: list[Path] = []
+        with pytest.raises(OSError, match="No space left"):
+            for number in range(100):
+                path = primary.data / f"small{number}"
+                path.touch()
+                names.append(path)
+        for _ in range(4):
+            with pytest.raises(AssertionError, match=r"disk I/O error|is full|unable to open"):
+                ask(primary.database("a.db"), ROW)
+        assert ask(primary.database("a.db"), "SELECT count(*) FROM t") == [[1]]
+        assert primary.log.read_text().count("has no inodes left: remove small files") == 1
+        assert primary.log.read_text().count("level=ERROR") == 1, primary.log_tail()
+        for path in names:
+            path.unlink()
+        ask(primary.database("a.db"), ROW)
+        assert ask(primary.database("a.db"), "SELECT count(*) FROM t") == [[2]]
+        assert primary.log.read_text().count("takes transactions again") == 1
+
+
+@pytest.mark.parametrize("option", ["full", "inodes", "read-only"])
+def test_a_start_on_such_a_disk_says_what_to_do(tmp_path: Path, option: str) -> None:
+    """The command's exit code is 1, and its one line is no bug of pylitefs."""
+    cluster = Cluster(tmp_path, replicas=0)
+    node = cluster.primary
+    node.dir.mkdir()
+    cluster.write_config(node)
+    with small(node.data, "nr_inodes=1" if option == "inodes" else f"size={SIZE}"):
+        if option == "full":
+            fill(node.data / "ballast", leave=0)
+        if option == "read-only":
+            subprocess.run(["mount", "-o", "remount,ro", node.data], check=True)
+        done = subprocess.run(
+            node.command(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+        )
+    wanted = {"full": "is full: make room", "inodes": "has no inodes left", "read-only": "is read-only"}
+    said = done.stderr + done.stdout
+    assert done.returncode == 1 and f"cannot start: the disk of {node.data} {wanted[option]}" in said, said
+    assert "bug in pylitefs" not in said and "Traceback" not in said
+    assert len(said.strip().splitlines()) == 1, said
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_an_import_of_which_nothing_fits_has_not_happened(
+    small_disk: Cluster, tmp_path: Path, mode: str
+) -> None:
+    """An error, and the position, the file and the LTX files are as they were; the next commit works."""
+    primary, name = small_disk.primary, "a.db"
+    ask(
+        primary.database(name),
+        f"PRAGMA journal_mode={mode}",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, x)",
+        ROW,
+    )
+    small_disk.wait_synced()
+    directory = primary.data / "dbs" / name
+
+    def state() -> tuple[object, ...]:
+        files = [path for path in directory.rglob("*") if path.is_file() and path.name != "shm"]
+        return primary.positions(), {path: path.read_bytes() for path in files}
+
+    before = state()
+    source = tmp_path / "source"
+    with closing(sqlite3.connect(source)) as db, db:
+        db.execute("CREATE TABLE t (x)")
+        db.executemany("INSERT INTO t VALUES (zeroblob(?))", [(4000,)] * 200)
+    assert primary.control is not None
+    ballast = primary.data / "ballast"
+    gate = primary.control.gate("ltx.encode", database=name)
+    answers: list[httpx.Response] = []
+
+    def send() -> None:
+        url, data = f"{primary.url}/import", source.read_bytes()
+        answers.append(httpx.post(url, params={"name": name}, content=data, timeout=60, trust_env=False))
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    try:
+        assert gate.wait(20) is not None
+        fill(ballast, leave=0)
+    finally:
+        gate.close()
+        sending.join(30)
+    try:
+        assert [answer.status_code for answer in answers] != [200] and len(answers) == 1
+        assert "No space left" in answers[0].text or "full" in answers[0].text
+        assert state() == before
+        assert ask(primary.database(name), "SELECT count(*) FROM t") == [[1]]
+    finally:
+        ballast.unlink()
+    ask(primary.database(name), ROW)
+    assert_equal_everywhere(small_disk, [name])
+
+
+@contextmanager
+def small(directory: Path, options: str) -> Iterator[None]:
+    """A tmpfs of its own at `directory`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", directory], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", directory], check=True)
 
 
 def fill(ballast: Path, leave: int) -> None:

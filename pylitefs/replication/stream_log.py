@@ -1,0 +1,71 @@
+"""What the primary's log says of its replicas' streams.
+
+The rule: one line for each change of a replica's state, not for each try. A replica that cannot keep what
+it is sent (its disk is full) connects again and again: after the second stream that ended at once there is
+one line that says so, then none until a stream of that replica lasts.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+SHORT_S = 3.0
+"""A stream that ends within so many seconds was no more than a try."""
+MOST_PEERS = 1000
+"""Replicas that are remembered: one that starts anew has another id."""
+
+log = logging.getLogger("pylitefs")
+
+
+@dataclass
+class _Peer:
+    lasting: asyncio.TimerHandle | None = None
+    """Set while its newest stream is younger than SHORT_S."""
+    tries: int = 0
+    """Streams in a row that ended at once."""
+
+
+class StreamLog:
+    """The lines about all streams of one node. To be called in the server's event loop."""
+
+    def __init__(self) -> None:
+        self._peers: dict[str, _Peer] = {}
+
+    def _tell(self, peer: str, text: str, *values: str) -> None:
+        """An ordinary line; of a replica that only tries, at DEBUG."""
+        found = self._peers.get(peer)
+        log.log(logging.DEBUG if found is not None and found.tries > 1 else logging.INFO, text, *values)
+
+    def begins(self, peer: str) -> None:
+        if peer not in self._peers and len(self._peers) >= MOST_PEERS:
+            del self._peers[next(iter(self._peers))]
+        found = self._peers.setdefault(peer, _Peer())
+        if found.lasting is not None:
+            found.lasting.cancel()
+        found.lasting = asyncio.get_running_loop().call_later(SHORT_S, self._lasts, peer, found)
+        self._tell(peer, "stream to replica %s begins", peer)
+
+    def snapshot(self, peer: str, database: str, reason: str) -> None:
+        self._tell(peer, "replica %s gets a snapshot of %s: %s", peer, database, reason)
+
+    def _lasts(self, peer: str, found: _Peer) -> None:
+        """A stream has lasted for SHORT_S seconds."""
+        found.lasting = None
+        if found.tries > 1:
+            log.info("stream to replica %s lasts now, after %d that ended at once", peer, found.tries)
+        found.tries = 0
+
+    def ended(self, peer: str, reason: str) -> None:
+        self._tell(peer, "stream to replica %s ended: %s", peer, reason)
+        found = self._peers.get(peer)
+        if found is None or found.lasting is None:
+            return
+        found.lasting.cancel()
+        found.lasting = None
+        found.tries += 1
+        if found.tries == 2:
+            log.warning(
+                "replica %s connects again and again, and leaves at once: its own log says why. "
+                "Its streams are not told any more until one lasts",
+                peer,
+            )
