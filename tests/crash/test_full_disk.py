@@ -269,6 +269,42 @@ def test_an_import_of_which_nothing_fits_has_not_happened(
     assert_equal_everywhere(small_disk, [name])
 
 
+def test_an_import_of_a_new_database_whose_first_page_does_not_fit_has_not_happened(
+    small_disk: Cluster, tmp_path: Path
+) -> None:
+    """Its LTX file was there, and goes again: no position, no file, and the name can be used afterwards."""
+    primary, name = small_disk.primary, "new.db"
+    source = tmp_path / "source"
+    with closing(sqlite3.connect(source)) as db, db:
+        db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, x)")
+    assert primary.control is not None
+    ballast = primary.data / "ballast"
+    gate = primary.control.gate("ltx.commit", database=name)
+    answers: list[httpx.Response] = []
+
+    def send() -> None:
+        url, data = f"{primary.url}/import", source.read_bytes()
+        answers.append(httpx.post(url, params={"name": name}, content=data, timeout=60, trust_env=False))
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    try:
+        assert gate.wait(20) is not None
+        fill(ballast, leave=0)
+    finally:
+        gate.close()
+        sending.join(30)
+    try:
+        assert len(answers) == 1 and answers[0].status_code != 200 and "No space left" in answers[0].text
+        assert name not in primary.positions() and name not in small_disk.replicas[0].positions()
+        assert not primary.database(name).exists()
+        assert not list((primary.data / "dbs" / name).rglob("*.ltx"))
+    finally:
+        ballast.unlink()
+    ask(primary.database(name), "CREATE TABLE t (id INTEGER PRIMARY KEY, x)", ROW)
+    assert_equal_everywhere(small_disk, [name])
+
+
 @contextmanager
 def small(directory: Path, options: str) -> Iterator[None]:
     """A tmpfs of its own at `directory`."""
