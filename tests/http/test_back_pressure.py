@@ -122,7 +122,8 @@ def test_connections_are_bounded(
     monkeypatch.setattr(server, "MOST_CONNECTIONS", 5)
     _, port = pusher
     url = f"http://127.0.0.1:{port}/"
-    idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(5)]
+    # Requests under way: connections that ask for nothing are closed by the server, after five seconds.
+    busy = [Client(port, window=0) for _ in range(5)]
 
     def status() -> int:
         try:
@@ -135,7 +136,7 @@ def test_connections_are_bounded(
         for _ in range(5):
             assert status() in (503, 0)
     finally:
-        for connection in idle:
-            connection.close()
+        for client in busy:
+            client.socket.close()
     assert wait_until(lambda: status() == 200, 5)
     assert len([record for record in caplog.records if "its most" in record.getMessage()]) == 1

@@ -1,7 +1,8 @@
 """A client for the tests: reads in a loop, or on command, and reports what it saw as JSON lines.
 
 Options: timeout (busy timeout, seconds), mmap (bytes), hold (seconds that each read transaction stays
-open, overlapping others'), manual (each read is asked for), reconnect (a new connection each time).
+open, overlapping others'), manual (each read is asked for), reconnect (a new connection each time), check
+(an integrity check with each so many reads).
 Words on stdin: stop | read | begin | end | progress | mode.
 """
 
@@ -61,6 +62,10 @@ class Client:
                 self.db.execute("COMMIT")
             else:
                 self.read()
+            if self.reads % self.options.get("check", self.reads + 1) == 0:
+                (said,) = self.db.execute("PRAGMA integrity_check").fetchone()
+                if said != "ok":
+                    self.wrong.append(f"integrity: {said}")
         except sqlite3.Error as error:
             self.errors[str(error)] = self.errors.get(str(error), 0) + 1
             if self.db.in_transaction:
