@@ -29,16 +29,17 @@ JOURNAL_MODES = ("delete", "truncate", "persist", "wal")
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured: rounds, seconds of a rate, megabytes of the large database."""
+    """How much is measured: rounds, seconds of a rate, megabytes of the large database, many databases."""
 
     rounds: int
     seconds: float
     megabytes: int
     visible: int
+    databases: int
 
 
-FULL = Size(rounds=5, seconds=1.0, megabytes=200, visible=100)
-QUICK = Size(rounds=3, seconds=0.25, megabytes=40, visible=30)
+FULL = Size(rounds=5, seconds=1.0, megabytes=200, visible=100, databases=10_000)
+QUICK = Size(rounds=3, seconds=0.25, megabytes=40, visible=30, databases=500)
 
 
 @dataclass

@@ -9,7 +9,9 @@ from pathlib import Path
 from time import perf_counter
 
 from pylitefs.cluster import ClusterError, wait_until
+from pylitefs.compare import bench_many
 from pylitefs.compare.bench import Contestant, Measure, Size, import_large, large_file
+from pylitefs.compare.bench_processes import memory
 
 _INSERT = "INSERT INTO t(b) VALUES (randomblob(100))"
 _CHANGE_4_MB = "UPDATE big SET b = randomblob(4000)"
@@ -41,6 +43,7 @@ def measures(size: Size, base: Path) -> list[Measure]:
     found.append(Measure(f"reopen with {mb} MB", "s", False, _reopen, few))
     found.append(Measure("memory of the primary", "MiB", False, lambda c: _memory(c, 0)))
     found.append(Measure("memory of the replica", "MiB", False, lambda c: _memory(c, 1)))
+    found.extend(bench_many.measures(size.databases, base))
     return found
 
 
@@ -153,27 +156,4 @@ def _memory(contestant: Contestant, number: int) -> float | None:
     """MiB of the node's processes that are its own (proportional share of what is shared)."""
     if contestant.system is None:
         return None
-    return sum(_pss(pid) for pid in _tree(contestant.system.pair[number].pid)) / 1024
-
-
-def _tree(pid: int) -> list[int]:
-    """A process and all below it."""
-    try:
-        texts = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
-    except OSError:
-        texts = []
-    below = [int(child) for text in texts for child in text.split()]
-    return [pid, *(one for child in below for one in _tree(child))]
-
-
-def _pss(pid: int) -> int:
-    """KiB; 0 for the guard that runs a program, which is not the program's own."""
-    try:
-        if b"pylitefs.compare.guard" in Path(f"/proc/{pid}/cmdline").read_bytes():
-            return 0
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1])
-    except OSError:
-        pass
-    return 0
+    return memory(contestant.system.pair[number].pid)

@@ -1,0 +1,31 @@
+"""What a node's processes take, as the kernel tells it."""
+
+from pathlib import Path
+
+
+def memory(pid: int) -> float:
+    """MiB of a node's processes that are its own (proportional share of what is shared)."""
+    return sum(_pss(one) for one in tree(pid)) / 1024
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all below it."""
+    try:
+        texts = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    except OSError:
+        texts = []
+    below = [int(child) for text in texts for child in text.split()]
+    return [pid, *(one for child in below for one in tree(child))]
+
+
+def _pss(pid: int) -> int:
+    """KiB; 0 for the guard that runs a program, which is not the program's own."""
+    try:
+        if b"pylitefs.compare.guard" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return 0
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1])
+    except OSError:
+        pass
+    return 0
