@@ -2,8 +2,10 @@
 
 import os
 import resource
+import socket
 import sqlite3
 import sys
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
@@ -122,6 +124,60 @@ def test_a_node_takes_what_the_hard_limit_allows(cluster_factory: ClusterFactory
     children = Path(f"/proc/{node.pid}/task").glob("*/children")
     pids = {int(pid) for children in children for pid in children.read_text().split()}
     assert sorted(soft_limit(pid) for pid in pids) == sorted([256, hard])
+
+
+APPLICATION = """
+import sqlite3, sys, time
+number = 0
+while True:
+    try:
+        db = sqlite3.connect("file:" + sys.argv[1] + "?mode=rw", timeout=5, uri=True)
+        db.execute("INSERT INTO t VALUES (1)")
+        db.commit()
+        db.close()
+        number += 1
+        print("committed", number, flush=True)
+    except sqlite3.Error as error:
+        print("failed:", error, flush=True)
+    time.sleep(0.05)
+"""
+
+
+def test_an_application_beside_1050_idle_readers_opens_its_database(
+    cluster_factory: ClusterFactory, tmp_path: Path
+) -> None:
+    """Its node was started with the usual soft limit of 1,024. It is let in, and commits, each time; the
+    readers over the bound of connections get 503."""
+    script = tmp_path / "application.py"
+    script.write_text(APPLICATION)
+    mount = tmp_path / "cluster1" / "n1" / "mnt"
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, hard), hard))
+    try:
+        cluster = cluster_factory(0, settings={"exec": f"{sys.executable} {script} {mount / 'a.db'}"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    node = cluster.primary
+    assert node.mount == mount
+    readers: list[socket.socket] = []
+    try:
+        with closing(sqlite3.connect(node.database("a.db"))) as db:
+            db.execute("CREATE TABLE t(x)")
+        for _ in range(min(1050, hard - 100)):
+            readers.append(socket.create_connection(("127.0.0.1", node.port), timeout=10))
+            readers[-1].sendall(b"GET /events HTTP/1.1\r\nHost: n\r\n\r\n")
+        codes = Counter(one.recv(64).split()[1] for one in readers)
+        assert set(codes) == {b"200", b"503"}, codes
+        assert codes[b"503"] >= 50
+        log = node.log.read_text()
+        begun = log.count("committed ")
+        assert wait_until(lambda: node.log.read_text().count("committed ") >= begun + 10, 20), node.log_tail()
+        assert "failed:" not in node.log.read_text()[len(log) :]
+        assert "too many open files" not in node.log.read_text()
+    finally:
+        for one in readers:
+            one.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_shortage_is_one_line_with_its_remedy(cluster_factory: ClusterFactory) -> None:
