@@ -39,7 +39,7 @@ class Size:
 
 
 FULL = Size(rounds=5, seconds=1.0, megabytes=200, visible=100, databases=10_000)
-QUICK = Size(rounds=3, seconds=0.25, megabytes=40, visible=30, databases=500)
+QUICK = Size(rounds=3, seconds=0.25, megabytes=40, visible=30, databases=100)
 
 
 @dataclass

@@ -38,7 +38,7 @@ def test_a_quick_bench_measures_everything(tmp_path: Path) -> None:
     assert run(["compare", *arguments]) == 0
     report = json.loads(written.read_text())
     assert len(report["measures"]) > 15
-    many = [one for one in report["measures"] if " 500 databases" in one["name"]]
+    many = [one for one in report["measures"] if " 100 databases" in one["name"]]
     assert len(many) == 9, "of pylitefs alone"
     assert all(one["ratio"] > 0 for one in report["measures"] if one not in many)
 
