@@ -1,5 +1,6 @@
 """What a node's processes take, as the kernel tells it."""
 
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -10,11 +11,10 @@ def memory(pid: int) -> float:
 
 def tree(pid: int) -> list[int]:
     """A process and all below it."""
-    try:
-        texts = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
-    except OSError:
-        texts = []
-    below = [int(child) for text in texts for child in text.split()]
+    below = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # A thread that has ended has no children.
+            below += [int(child) for child in path.read_text().split()]
     return [pid, *(one for child in below for one in tree(child))]
 
 

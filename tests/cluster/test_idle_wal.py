@@ -73,6 +73,15 @@ def bump(cluster: Cluster, name: str) -> None:
         db.execute("UPDATE t SET v = v + 1, pad = randomblob(1200)")
 
 
+def switch_mode(cluster: Cluster, name: str) -> None:
+    """Take a database to a rollback mode, change it, and take it back."""
+    with closing(connect(cluster.primary, name)) as db:
+        assert db.execute("PRAGMA journal_mode=delete").fetchone() == ("delete",)
+    bump(cluster, name)
+    with closing(connect(cluster.primary, name)) as db:
+        assert db.execute("PRAGMA journal_mode=wal").fetchone() == ("wal",)
+
+
 def value(node: ClusterNode, name: str) -> int:
     """The number in every row, as a client sees it that comes and goes."""
     with closing(connect(node, name)) as db:
@@ -121,7 +130,8 @@ def test_clients_come_and_go_beside_applies_in_turn(
     cluster: Cluster, readers: list[Reader], seconds: float
 ) -> None:
     """Each database has a client that is now the first, now the last, two have one that stays: nobody gets an
-    error, half a transaction, an older one than before, or a broken database; and all see the newest."""
+    error, half a transaction, an older one than before, or a broken database; and all see the newest. Now and
+    then a database goes over to a rollback mode and back."""
     (replica,) = cluster.replicas
     options: list[tuple[str, dict[str, object]]] = [(name, {"reconnect": True}) for name in NAMES]
     options += [(NAMES[0], {"reconnect": True}), (NAMES[0], {}), (NAMES[1], {"hold": 0.02})]
@@ -133,6 +143,8 @@ def test_clients_come_and_go_beside_applies_in_turn(
     while time.monotonic() < end:
         for name in NAMES:
             bump(cluster, name)
+        if rounds % 3 == 2:
+            switch_mode(cluster, NAMES[rounds % len(NAMES)])
         rounds += 1
         assert len(open_indexes(replica)) <= KEPT + 1
     cluster.wait_synced(20)

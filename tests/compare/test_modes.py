@@ -10,7 +10,7 @@ import pytest
 from pylitefs.cli.main import run
 from tests.compare.test_planted import launcher
 
-pytestmark = [pytest.mark.fuse, pytest.mark.full, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.fuse, pytest.mark.full, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(autouse=True)
