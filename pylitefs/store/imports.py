@@ -170,11 +170,12 @@ def _finish(database: Database, applier: Applier, captured: Captured, stopping: 
 
 
 def _publish(database: Database, captured: Captured) -> None:
-    """The pages are there: everyone is told."""
+    """The pages are there: everyone is told. The locks end after that, and a client may commit at once."""
     with database.state.lock:
         database.rollback.forget()
         database.wal.tracker.reset(captured.header.commit)
         publish(database.state, captured)
+        database.state.applying = 0
 
 
 def _growth(database: Database, size: int) -> int:
