@@ -63,7 +63,11 @@ def play(gunicorn: Path, database: Path, folder: Path) -> None:
     with closing(connect(database)) as db:
         db.execute("PRAGMA journal_mode=wal")
         db.execute("CREATE TABLE seen(a INTEGER PRIMARY KEY, b)")
-    with serving(gunicorn, database, folder) as address, httpx.Client(trust_env=False, timeout=60) as client:
+    limits = httpx.Limits(max_keepalive_connections=0)  # So each request goes to whichever worker is free.
+    with (
+        serving(gunicorn, database, folder) as address,
+        httpx.Client(trust_env=False, timeout=60, limits=limits) as client,
+    ):
 
         def insert(number: int) -> bool:
             client.get(address)
