@@ -6,7 +6,6 @@ they need, also whether the applier opened it: then its writes go past the captu
 
 import errno
 import os
-import stat
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,11 +31,6 @@ class Attributes(NamedTuple):
 def refused(code: int) -> OSError:
     """The OSError for an errno, with the system's own words."""
     return refusal(code, os.strerror(code))
-
-
-def file_attributes(found: os.stat_result, mode: int, uid: int, gid: int) -> Attributes:
-    """A data file's attributes with the mount's mode and owner in place of its own."""
-    return Attributes(stat.S_IFREG | mode, found.st_nlink, uid, gid, found.st_size, found.st_mtime_ns)
 
 
 class Handle(ABC):

@@ -13,18 +13,17 @@ The names in the mount and their modes: "The mount" of https://fly.io/docs/litef
 import errno
 import itertools
 import os
-import stat
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from pylitefs.errors import InvalidNameError, SetAsideError
+from pylitefs.mount.attributes import MountAttributes
 from pylitefs.mount.handles import (
     Attributes,
     DatabaseHandle,
     Handle,
     SpecialHandle,
     SuperJournalHandle,
-    file_attributes,
     refused,
 )
 from pylitefs.mount.kernel_locks import process_of
@@ -104,8 +103,7 @@ class MountOperations:
         self._tracer = store.tracer
         self._handles: dict[int, Handle] = {}
         self._next_handle = itertools.count(1)
-        self._uid = os.getuid()
-        self._gid = os.getgid()
+        self._attributes = MountAttributes(store)
 
     def __call__(self, operation: str, *args: object) -> object:
         return getattr(self, operation)(*args)
@@ -118,22 +116,18 @@ class MountOperations:
     def getattr(self, path: str) -> Attributes:
         """What `stat` says of a name; ENOENT if there is none."""
         if path == "/":
-            return self._directory_attributes()
+            return self._attributes.of_directory()
         name = path[1:]
         if (special := split_special(name)) is not None:
-            return self._special_attributes(self._find_special(special))
+            return self._attributes.of_special(self._find_special(special))
         if is_super_journal(name) is not None:
-            return self._attributes(os.stat(self.store.super_journal_path(name)), 0o666)
+            return self._attributes.of_file(os.stat(self.store.super_journal_path(name)))
         database, kind = self._find(name)
-        return self._attributes(os.stat(database.path(kind)), self._mode(kind))
+        return self._attributes.of_file(os.stat(database.path(kind)), kind)
 
     def getattr_handle(self, fh: int) -> Attributes:
         """What `fstat` says of an open file, also one whose name is gone."""
-        handle = self._handles[fh]
-        if isinstance(handle, SpecialHandle):
-            return self._special_attributes(handle.file)
-        mode = self._mode(handle.kind) if isinstance(handle, DatabaseHandle) else 0o666
-        return self._attributes(os.fstat(handle.fd), mode)
+        return self._attributes.of_handle(self._handles[fh])
 
     def readdir(self, path: str | None, fh: int) -> Iterator[str]:
         """Databases, their side files that exist, position files, `.lag`, `.primary`; no lock files."""
@@ -380,23 +374,6 @@ class MountOperations:
     def _note_caller(self) -> None:
         if self._tracer.active:
             self._tracer.set_caller(process_of(self.caller_tid()))
-
-    # --- attributes ----------------------------------------------------------------------------------
-
-    def _mode(self, kind: FileKind) -> int:
-        return 0o444 if kind is FileKind.DATABASE and not self.store.status.is_primary else 0o666
-
-    def _attributes(self, found: os.stat_result, mode: int) -> Attributes:
-        return file_attributes(found, mode, self._uid, self._gid)
-
-    def _special_attributes(self, file: SpecialFile) -> Attributes:
-        mode = stat.S_IFREG | file.mode
-        return Attributes(mode, 1, self._uid, self._gid, len(file.content()), file.mtime_ns)
-
-    def _directory_attributes(self) -> Attributes:
-        found = os.stat(self.store.data_dir)
-        mode = stat.S_IFDIR | (0o777 if self.store.status.is_primary else 0o555)
-        return Attributes(mode, 2, self._uid, self._gid, found.st_size, found.st_mtime_ns)
 
     # --- refusals ------------------------------------------------------------------------------------
 

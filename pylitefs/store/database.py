@@ -6,15 +6,13 @@ a change is passed to the data file, and where it completes a transaction, the t
 before the caller gets its answer. Calls of the applier go straight through: they *are* transactions.
 
 A writer keeps the state's lock for as long as its commit takes, which is for good while a lecture holds it
-at a tracepoint. So what readers need (to open, read and close files) takes `_names` alone, never that lock.
+at a tracepoint. So what readers need (to open, read, close files) takes `_files.lock` alone, never that lock.
 
 Raises OSError with the errno that SQLite is to see; each refusal logs one line that says why.
 """
 
 import errno
 import os
-import threading
-import time
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -23,12 +21,14 @@ from typing import NoReturn, Protocol
 from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
 from pylitefs.store import telling
+from pylitefs.store.applier_side import ApplierSide
 from pylitefs.store.applying import Applier
 from pylitefs.store.capture import commit_drop
-from pylitefs.store.copies import RELEASE_S, Copies
+from pylitefs.store.copies import Copies
 from pylitefs.store.disk_state import refusal
 from pylitefs.store.files import file_size, open_data, pwrite_all
 from pylitefs.store.names import FileKind
+from pylitefs.store.open_files import OpenFiles
 from pylitefs.store.rollback import RollbackWatch
 from pylitefs.store.snapshot import SnapshotInfo, export_database, make_snapshot
 from pylitefs.store.state import DatabaseState
@@ -58,12 +58,9 @@ class Database:
         self.rollback = RollbackWatch(state)
         self.wal = WalWatch(state)
         self._services = services
-        self._names = threading.Lock()
-        """Guards which descriptors are on which files. Taken after the state's lock, and never for long."""
-        self._live: dict[FileKind, set[int]] = {kind: set() for kind in FileKind}
-        """Clients' descriptors on the files that now bear the names; others are on files unlinked since."""
+        self._files = OpenFiles()
+        self._applier_side = ApplierSide(state, self._files, self.rollback, self.wal)
         self.copies = Copies(state)
-        self._write_only: set[int] = set()
         self._journal_untold = False
         self.stale: set[FileKind] = set()
         """Files changed behind the kernel's back: the next open must not keep its cached pages."""
@@ -106,7 +103,7 @@ class Database:
     @property
     def has_clients(self) -> bool:
         """Whether anyone but the applier has the database open on this node."""
-        return bool(self._live[FileKind.DATABASE])
+        return self._files.any(FileKind.DATABASE)
 
     def path(self, kind: FileKind) -> Path:
         """Where the file lies in the data directory. Only to look at: it shares no locks with the mount."""
@@ -153,7 +150,7 @@ class Database:
         if replica and not applier and kind in (FileKind.DATABASE, FileKind.JOURNAL):
             self._refuse(errno.EACCES, f"creating {self.name}{kind.suffix}", _READ_ONLY, _USE_PRIMARY)
         # Readers make a WAL and its index; a database or a journal is a writer's.
-        with nullcontext() if kind in (FileKind.WAL, FileKind.SHM) else self.state.lock, self._names:
+        with nullcontext() if kind in (FileKind.WAL, FileKind.SHM) else self.state.lock, self._files.lock:
             self.state.ltx.directory.mkdir(parents=True, exist_ok=True)
             fd = os.open(self.path(kind), os.O_RDWR | os.O_CREAT | (flags & os.O_EXCL), 0o666)
             if kind is FileKind.DATABASE:
@@ -167,8 +164,8 @@ class Database:
         if kind is FileKind.DATABASE:
             self.settle()
         if kind is FileKind.JOURNAL and applier and flags & os.O_ACCMODE != os.O_RDONLY:
-            self._check_left("rolling back")
-        with self._names:
+            self._applier_side.check_left("rolling back")
+        with self._files.lock:
             try:
                 # SQLite that may not write tries again, to read only.
                 fd = open_data(self.path(kind), writing=flags & os.O_ACCMODE != os.O_RDONLY)
@@ -183,12 +180,12 @@ class Database:
 
     def _opened(self, kind: FileKind, fd: int, flags: int, applier: bool, created: bool) -> None:
         if not applier:
-            self._live[kind].add(fd)
+            self._files.add(kind, fd)
         if kind is FileKind.DATABASE and not applier and flags & os.O_ACCMODE == os.O_WRONLY:
             if created or self._is_blank():
                 self.copies.begin(fd)
             else:
-                self._write_only.add(fd)
+                self._files.write_only.add(fd)
 
     def _is_blank(self) -> bool:
         """Whether there is nothing to lose: an empty file of a database without a page."""
@@ -197,9 +194,8 @@ class Database:
     def release(self, kind: FileKind, fd: int, applier: bool = False) -> None:
         """The last copy of a descriptor was closed. What `cp` left unfinished is not kept."""
         left = self.copies.capture_released(fd) if fd in self.copies else ""
-        with self._names:
-            self._live[kind].discard(fd)
-            self._write_only.discard(fd)
+        with self._files.lock:
+            self._files.discard(kind, fd)
             os.close(fd)
         self.copies.end(fd)
         if left:
@@ -224,7 +220,7 @@ class Database:
                 pwrite_all(fd, data, offset)
         elif not self.state.node.status.is_primary:
             self._refuse_write(kind)
-        elif fd not in self._live[kind]:
+        elif not self._files.is_live(kind, fd):
             self._write_unlinked(kind, fd, data, offset)
         else:
             with self.state.lock:
@@ -253,7 +249,7 @@ class Database:
         pwrite_all(fd, data, offset)
 
     def _write_database(self, fd: int, data: "bytes | memoryview", offset: int) -> None:
-        if fd in self._write_only:
+        if fd in self._files.write_only:
             self._refuse(errno.EPERM, f"copying over {self.name}", "it is a live database", _USE_IMPORT)
         if fd in self.copies:
             self.copies.written(fd, offset, len(data))
@@ -308,17 +304,14 @@ class Database:
             self._refuse_write(kind)
         with nullcontext() if kind is FileKind.SHM else self.state.lock:
             if applier:
-                if kind is FileKind.WAL and size == 0:
-                    self.wal.tracker.reset(self.page_count)
-                elif kind is FileKind.JOURNAL and size == 0:
-                    self._applier_ends_journal("truncate")
-            elif fd is None or fd in self._live[kind]:
+                self._applier_side.truncates(kind, size)
+            elif fd is None or self._files.is_live(kind, fd):
                 self._before_truncate(kind, size, fd)
             os.truncate(self.path(kind) if fd is None else fd, size)
 
     def _before_truncate(self, kind: FileKind, size: int, fd: int | None) -> None:
         if kind is FileKind.DATABASE:
-            if (fd is None and not (size == 0 and self._is_blank())) or fd in self._write_only:
+            if (fd is None and not (size == 0 and self._is_blank())) or fd in self._files.write_only:
                 self._refuse(errno.EPERM, f"truncating {self.name}", "it is a live database", _USE_IMPORT)
             self.copies.truncated(fd, size)
         elif kind is FileKind.JOURNAL and size == 0:
@@ -345,68 +338,32 @@ class Database:
                 raise OSError(errno.EACCES, _READ_ONLY)  # The last client of a WAL, which does not mind.
             self._refuse(errno.EACCES, f"removing {self.name}{kind.suffix}", _READ_ONLY, _USE_PRIMARY)
         if applier and kind is FileKind.JOURNAL:
-            self._check_left("removing")
+            self._applier_side.check_left("removing")
         with self.state.lock:
             os.stat(self.path(kind))
             if applier:
-                self._forget(kind)
+                self._applier_side.removes(kind)
             elif kind is FileKind.JOURNAL:
                 self.rollback.end_journal("delete")
             elif kind is FileKind.WAL:
                 self.wal.gone()
             elif kind is FileKind.DATABASE:
                 self._drop()
-            with self._names:
+            with self._files.lock:
                 self._unlink(kind)
                 if kind is FileKind.DATABASE:
                     self.copies.clear()
-                    self._write_only.clear()
                     if self.pos.txid == 0:
                         self._remove_directory()
 
-    def _check_left(self, what: str) -> None:
-        """Before the applier touches a journal: EBUSY if it has content and a client has it open.
-
-        Then it is a writer's, whatever the locks say. A killed writer's is open for as long as the kernel
-        takes to tell of the end, so that is waited for.
-        """
-        if self.wait_for_writers(RELEASE_S):
-            return
-        self._refuse(
-            errno.EBUSY,
-            f"{what} {self.name}-journal",
-            "a client has it open with a transaction in it",
-            "try again when that client has ended its transaction",
-        )
-
     def wait_for_writers(self, seconds: float) -> bool:
         """Wait until no client has a journal open that has content; False if that takes longer."""
-        deadline = time.monotonic() + seconds
-        while self.rollback.journal_live and self._live[FileKind.JOURNAL]:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.002)
-        return True
+        return self._applier_side.wait_for_writers(seconds)
 
     def _unlink(self, kind: FileKind) -> None:
         os.unlink(self.path(kind))
         self.state.forget_fd(kind)
-        self._live[kind].clear()
-
-    def _forget(self, kind: FileKind) -> None:
-        if kind is FileKind.WAL:
-            self.wal.tracker.reset(self.page_count)
-        elif kind is FileKind.JOURNAL:
-            self._applier_ends_journal("delete")
-        elif kind is FileKind.DATABASE:
-            self.rollback.forget()
-
-    def _applier_ends_journal(self, how: str) -> None:
-        """Its SQLite rolled a killed writer's transaction back: free pages may hold other bytes now. (An
-        import that is being written replaces every page, and its LTX file is there already.)"""
-        if self.state.node.status.is_primary and not self.state.applying:
-            self.rollback.end_journal(how)
-        self.rollback.forget()
+        self._files.unlinked(kind)
 
     def _drop(self) -> None:
         """The database is unlinked on the primary: so it is everywhere, with what SQLite kept beside it."""
@@ -414,7 +371,7 @@ class Database:
             commit_drop(self.state)
         self.rollback.forget()
         self.wal.tracker.reset(0)
-        with self._names:
+        with self._files.lock:
             for kind in (FileKind.JOURNAL, FileKind.WAL, FileKind.SHM):
                 if self.path(kind).exists():
                     self._unlink(kind)

@@ -15,6 +15,8 @@ from pylitefs.cli.main import run
 from pylitefs.ltx.encoder import encode
 from pylitefs.ltx.header import HEADER_SIZE, TRAILER_SIZE, Header, Trailer
 from pylitefs.ltx.position import Pos
+from pylitefs.mount.attributes import MountAttributes
+from pylitefs.mount.handles import Attributes
 from pylitefs.mount.operations import MountOperations
 from pylitefs.store import capture, rollback
 from pylitefs.store.names import FileKind
@@ -88,12 +90,12 @@ def wrong_errno() -> None:
 
 def late_mode() -> None:
     """A replica's database looks writable at first."""
-    mode, started = MountOperations._mode, time.monotonic()
+    of_file, started = MountAttributes.of_file, time.monotonic()
 
-    def planted(self: MountOperations, kind: FileKind) -> int:
-        return 0o666 if time.monotonic() - started < 60 else mode(self, kind)
+    def planted(self: MountAttributes, found: os.stat_result, kind: FileKind | None = None) -> Attributes:
+        return of_file(self, found, None if time.monotonic() - started < 60 else kind)
 
-    MountOperations._mode = planted  # type: ignore[method-assign]
+    MountAttributes.of_file = planted  # type: ignore[method-assign]
 
 
 FAULTS: dict[str, Callable[[], None]] = {

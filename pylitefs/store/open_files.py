@@ -1,0 +1,41 @@
+"""Who has a database's files open: the clients' descriptors, by kind of file.
+
+The rule: a descriptor counts as a client's for as long as the file that it was opened on bears the name.
+After an unlink it is on another file, which is nobody's business.
+"""
+
+import threading
+
+from pylitefs.store.names import FileKind
+
+
+class OpenFiles:
+    """The clients' descriptors on one database; the applier's are not among them."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        """Guards which descriptors are on which files. Taken after the state's lock, and never for long."""
+        self.write_only: set[int] = set()
+        """Those on a live database that were opened to write only: their writes are refused."""
+        self._live: dict[FileKind, set[int]] = {kind: set() for kind in FileKind}
+
+    def any(self, kind: FileKind) -> bool:
+        """Whether a client has this file open."""
+        return bool(self._live[kind])
+
+    def is_live(self, kind: FileKind, fd: int) -> bool:
+        """Whether a descriptor is on the file that now bears the name."""
+        return fd in self._live[kind]
+
+    def add(self, kind: FileKind, fd: int) -> None:
+        self._live[kind].add(fd)
+
+    def discard(self, kind: FileKind, fd: int) -> None:
+        self._live[kind].discard(fd)
+        self.write_only.discard(fd)
+
+    def unlinked(self, kind: FileKind) -> None:
+        """The name leads to another file now, or to none."""
+        self._live[kind].clear()
+        if kind is FileKind.DATABASE:
+            self.write_only.clear()
