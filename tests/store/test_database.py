@@ -320,12 +320,13 @@ def test_a_replica_refuses_every_write_with_one_line_each(
         (errno.EACCES, lambda: database.write(FileKind.WAL, wal, b"x" * 32, 0)),
         (errno.EACCES, lambda: database.truncate(FileKind.WAL, 32, False, wal)),
         (errno.EACCES, lambda: database.remove(FileKind.DATABASE)),
-        (errno.EACCES, lambda: database.remove(FileKind.WAL)),
     ]
     for number, (code, call) in enumerate(calls, start=1):
         refused(code, call)
         assert caplog.text.count("this node is a replica; write on the primary") == number
     database.truncate(FileKind.WAL, 0, False, wal)  # As a checkpoint does, to a WAL that is empty.
+    refused(errno.EACCES, lambda: database.remove(FileKind.WAL))  # As the last client does, without a line.
+    assert caplog.text.count("this node is a replica; write on the primary") == len(calls)
     assert database.pos == pos and data_file(replica, "a.db").read_bytes() == content
 
 
