@@ -7,7 +7,6 @@ use select(2), which knows no descriptor past 1,023.
 
 import errno
 import logging
-import resource
 import threading
 import time
 from collections.abc import Callable
@@ -27,6 +26,8 @@ _last_told = -QUIET_S
 
 def raise_open_files() -> int:
     """Raise the soft limit of open files to the hard one; the limit that there is now."""
+    import resource  # Here and below: a recording is shown on systems that have no such thing.
+
     global _original
     with _lock:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -41,6 +42,8 @@ def raise_open_files() -> int:
 
 def open_files_limit() -> int:
     """The soft limit as it is now."""
+    import resource
+
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
@@ -55,6 +58,8 @@ def give_back() -> Callable[[], None] | None:
 
     It is one call into C, so it is safe where other threads of the parent held any lock.
     """
+    import resource
+
     if _original is None:
         return None
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

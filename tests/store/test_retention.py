@@ -98,7 +98,7 @@ def test_each_removal_is_traced_and_one_database_s_trouble_is_its_own(
 
     def fail(call: str, name: str, fd: int) -> None:
         if name == "dbs/a.db/database":
-            raise OSError(5, "failed by the test")
+            raise OSError(13, "failed by the test")
 
     with watching(store.data_dir, fail):
         assert store.reap(now) == 1
