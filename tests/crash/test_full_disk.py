@@ -61,7 +61,7 @@ def test_commits_fail_while_the_disk_is_full_and_work_again_after(small_disk: Cl
         assert set(errors) <= {"disk I/O error", "database or disk is full"}
         assert writer.run("SELECT count(*), max(id) FROM t") == [[rows, rows]]
         assert ask(primary.database(name), "PRAGMA integrity_check") == [["ok"]]
-        small_disk.wait_synced()
+        small_disk.wait_synced(60)  # Some two hundred transactions, each synced twice.
         assert ask(small_disk.replicas[0].database(name), "SELECT count(*) FROM t") == [[rows]]
         ballast.unlink()
         for _ in range(3):
