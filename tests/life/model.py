@@ -52,8 +52,22 @@ class Statements:
 
     def mark(self, database: str) -> Transaction:
         """A transaction of one row."""
+        return self._simple(database)
+
+    def fill(self, database: str) -> Transaction:
+        """Rows over many pages."""
+        upto = "WITH RECURSIVE i(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM i WHERE k < 200)"
+        return self._simple(database, f"INSERT INTO {{s}}.t (x) {upto} SELECT printf('%0700d', k) FROM i")
+
+    def empty(self, database: str) -> Transaction:
+        """Without most of them, their pages are free."""
+        return self._simple(database, "DELETE FROM {s}.t WHERE id > 40")
+
+    def _simple(self, database: str, *lines: str) -> Transaction:
         self.count += 1
-        return Transaction(self.count, {database: [f"INSERT INTO {{s}}.log (n) VALUES ({self.count})"]})
+        return Transaction(
+            self.count, {database: [f"INSERT INTO {{s}}.log (n) VALUES ({self.count})", *lines]}
+        )
 
     def _part(self) -> list[str]:
         """What a transaction does in one database; some of it goes back to a savepoint."""

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from pylitefs.cluster import ClusterNode
 from pylitefs.control import RemoteGate
-from tests.cluster.clients import Clients
+from tests.cluster.clients import Client, Clients
 from tests.life.model import Model, Statements, Transaction
 
 DATABASES = ["a.db", "b.db"]
@@ -160,12 +160,10 @@ class Writer:
         self.at = None
 
 
-def mark(node: ClusterNode, clients: Clients, model: Model, statements: Statements, name: str) -> None:
-    """One row by a client of its own. A commit that a killed client did not publish in the WAL index is
-    lost with this one, if not before; from here on it is certain which there are."""
-    client = clients(node, name, timeout=10.0)
-    one = statements.mark(name)
-    model.begun(one)
-    client.sql(*one.sql({name: "main"}))
-    one.acknowledged = True
+def commit(client: Client, model: Model, name: str, *transactions: Transaction) -> None:
+    """Transactions of one database, acknowledged; the client ends."""
+    for one in transactions:
+        model.begun(one)
+        client.sql(*one.sql({name: "main"}))
+        one.acknowledged = True
     client.close()
