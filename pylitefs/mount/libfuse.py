@@ -83,8 +83,8 @@ class Fuse(fuse.FUSE):
     """fusepy's FUSE with the three rules above. Making one mounts and serves until the mount is gone.
 
     `on_init` is called once the kernel has said hello, with libfuse's session, which `exit_session`
-    takes to end the loop from another thread. Raises RuntimeError if libfuse could not mount (it says
-    why on stderr).
+    takes to end the loop from another thread; `on_destroy` just before libfuse frees that session.
+    Raises RuntimeError if libfuse could not mount (it says why on stderr).
     """
 
     operations: "MountOperations"
@@ -94,9 +94,12 @@ class Fuse(fuse.FUSE):
         operations: "MountOperations",
         mount_dir: str,
         on_init: Callable[[int], None],
+        on_destroy: Callable[[], None],
         **options: bool | int | str,
     ) -> None:
-        self._on_init = on_init
+        self._on_init, self._on_destroy = on_init, on_destroy
+        # This thread is Python's own, which keeps its state; libfuse calls `destroy` in it.
+        _thread.kept = True
         super().__init__(operations, mount_dir, raw_fi=True, foreground=True, encoding="utf-8", **options)
 
     @staticmethod
@@ -129,6 +132,10 @@ class Fuse(fuse.FUSE):
         fcntl.fcntl(device, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
         self._on_init(session)
         return None
+
+    def destroy(self, private_data: int | None) -> None:
+        del private_data
+        self._on_destroy()
 
     def read(self, path: bytes | None, buf: "Bytes", size: int, offset: int, fip: "FileInfo") -> int:
         return self.operations.read(fip.contents.fh, _view(buf, size, _PYBUF_WRITE), offset)

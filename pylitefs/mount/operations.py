@@ -84,7 +84,7 @@ class MountOperations:
     access = None
     opendir = releasedir = fsyncdir = None
     getxattr = setxattr = listxattr = removexattr = None
-    readlink = bmap = ioctl = destroy = None
+    readlink = bmap = ioctl = None
     # None: fcntl locks are the kernel's. A mount with observed locks defines it (observed.py).
     lock: Callable[[FileInfo, int, FileLock], None] | None = None
     # None, and this is a rule: no callback between SQLite and the release of its locks. A close drops every
@@ -110,6 +110,9 @@ class MountOperations:
 
     def init(self, path: str) -> None:
         """Defined so that libfuse calls `Fuse.init`, which tells the session that the mount is up."""
+
+    def destroy(self, path: str) -> None:
+        """Defined so that libfuse calls `Fuse.destroy`, which tells the session that it is about to go."""
 
     # --- names ---------------------------------------------------------------------------------------
 

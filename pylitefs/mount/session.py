@@ -67,6 +67,8 @@ class MountSession:
         self.on_unmounted = on_unmounted
         self._thread: threading.Thread | None = None
         self._session: int | None = None
+        self._session_lock = threading.Lock()
+        """Whoever uses libfuse's session holds it: libfuse frees it some time before its thread is back."""
         self._initialized = threading.Event()
         self._ended = threading.Event()
         self._stopping = False
@@ -138,10 +140,10 @@ class MountSession:
 
         deadline = time.monotonic() + timeout
         while thread.is_alive() and time.monotonic() < deadline:
-            if self._session is not None and thread.ident is not None and not self._ended.is_set():
-                exit_session(self._session)
-                # Again and again: one signal may arrive just before libfuse begins to wait.
-                with contextlib.suppress(ProcessLookupError):
+            with self._session_lock:
+                if self._session is not None and thread.ident is not None:
+                    exit_session(self._session)
+                    # Again and again: one signal may arrive just before libfuse begins to wait.
                     signal.pthread_kill(thread.ident, WAKE_SIGNAL)
             thread.join(0.005)
         return not thread.is_alive()
@@ -150,8 +152,10 @@ class MountSession:
         from pylitefs.mount.libfuse import Fuse, caller_tid, has_exited, interrupted
 
         def is_interrupted() -> bool:
-            session = self._session
-            return self._stopping or interrupted() or session is None or has_exited(session)
+            if self._stopping or interrupted():
+                return True
+            with self._session_lock:
+                return self._session is None or has_exited(self._session)
 
         self.operations.caller_tid = caller_tid
         self.operations.interrupted = is_interrupted
@@ -167,11 +171,16 @@ class MountSession:
             "debug": self.debug,
         }
         try:
-            Fuse(self.operations, str(mountinfo.real_path(self._mount_at)), self._on_init, **options)
+            Fuse(
+                self.operations,
+                str(mountinfo.real_path(self._mount_at)),
+                self._on_init,
+                self._on_destroy,
+                **options,
+            )
         except RuntimeError as error:
             log.debug("libfuse ended with status %s", error)
         finally:
-            self._session = None
             self._ended.set()
             self.operations.close_handles()
         if not self._stopping and self._initialized.is_set() and self.on_unmounted is not None:
@@ -180,6 +189,10 @@ class MountSession:
     def _on_init(self, session: int) -> None:
         self._session = session
         self._initialized.set()
+
+    def _on_destroy(self) -> None:
+        with self._session_lock:
+            self._session = None
 
     def _own_mount(self, path: Path) -> mountinfo.Mount | None:
         mount = mountinfo.find(path)

@@ -3,8 +3,11 @@
 import ctypes
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from pylitefs.cluster import unmount
 
 pytestmark = pytest.mark.fuse
 
@@ -49,3 +52,54 @@ def test_structures_are_as_large_as_libfuse_expects() -> None:
     import fuse
 
     assert ctypes.sizeof(fuse.fuse_file_info) == 40
+
+
+STOPPED = """
+import sys, threading
+from pathlib import Path
+import fuse
+from pylitefs.mount import libfuse
+from pylitefs.mount.operations import MountOperations
+from pylitefs.mount.session import MountSession, install_signal_handlers
+from pylitefs.store.status import Status
+from pylitefs.trace import Tracer
+from tests.mount.passthrough import PassthroughStore
+
+gone, used = threading.Event(), threading.Event()
+plain_exit, turns = libfuse.exit_session, []
+
+def slow_signal(*_):
+    # fusepy calls it before libfuse's loop, and again once libfuse has freed its session.
+    turns.append(1)
+    if len(turns) == 2:
+        gone.set()
+        used.wait(0.5)
+    raise ValueError
+
+def watched_exit(session):
+    if gone.is_set():
+        used.set()
+    else:
+        plain_exit(session)
+
+fuse.signal, libfuse.exit_session = slow_signal, watched_exit
+install_signal_handlers()
+store = PassthroughStore(Path(sys.argv[1]), Status(is_primary=True), Tracer())
+session = MountSession(MountOperations(store), Path(sys.argv[2]))
+session.start()
+session.stop()
+print(gone.is_set(), used.is_set())
+"""
+
+
+def test_a_stop_does_not_touch_what_libfuse_has_freed(tmp_path: Path) -> None:
+    """The mount's thread may be slow to come back from libfuse; a stop that goes on asking it to end must
+    not use the session any more, or the node ends with a segmentation fault."""
+    for name in ("data", "mnt"):
+        (tmp_path / name).mkdir()
+    arguments = [sys.executable, "-c", STOPPED, str(tmp_path / "data"), str(tmp_path / "mnt")]
+    try:
+        done = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=30)
+    finally:
+        unmount(tmp_path / "mnt")
+    assert done.stdout.split() == ["True", "False"]
