@@ -146,8 +146,8 @@ def is_free(path: Path, byte: int = RESERVED) -> bool:
 def test_closing_any_descriptor_ends_the_process_s_locks(
     path: Path, client: Callable[..., Client], locks: str
 ) -> None:
-    """As POSIX has it, and as SQLite therefore is careful about. With observed locks only what was taken through
-    the descriptor that is closed."""
+    """As POSIX has it, and as SQLite therefore is careful about. With observed locks it ends only what was
+    taken through the descriptor that is closed."""
     holder = client(OPEN_TWICE, path)
     assert holder.line() == "held"
     assert not is_free(path)

@@ -122,9 +122,7 @@ def test_a_rollback_by_the_applier_is_captured(store: Store, served: Served, tmp
     """Before an export: its SQLite rolls the journal of a killed writer back, past the ordinary capture."""
     with_free_pages(store, served)
     spill(served.connect("a.db"))
-    served.refuse = lambda call, name: (
-        0 if call == "close" else errno.ENOTCONN
-    )
+    served.refuse = lambda call, name: 0 if call == "close" else errno.ENOTCONN
     served.close()
     database = store.require("a.db")
     before = database.pos
