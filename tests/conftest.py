@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pytest
 
-from pylitefs.cluster import Cluster, Settings, is_mounted, wait_until
+from pylitefs.cluster.cluster import Cluster, Settings, is_mounted, wait_until
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from pylitefs import control_events, control_node
-from pylitefs.cluster import wait_until
+from pylitefs.cluster.cluster import wait_until
 from pylitefs.control import CONTROL_FD, Control, Evidence, Message, Piece, no_evidence
 from pylitefs.control_events import Rule
 from pylitefs.control_node import NodeEnd

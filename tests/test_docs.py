@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pylitefs.cli.main import cli
-from pylitefs.cluster import node_facts, wait_until
+from pylitefs.cluster.cluster import node_facts, wait_until
 from pylitefs.config import check_mountable, load_config
 from tests.cli.demo_process import DemoProcess, running_demo
 

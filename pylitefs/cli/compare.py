@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from pylitefs.cluster.ending import ended_by_signals
 from pylitefs.compare import bench as speed
 from pylitefs.compare import comparison, programs, report
 from pylitefs.compare import mixed as mixed_clusters
@@ -14,7 +15,6 @@ from pylitefs.compare.mixed import MixedOutcome
 from pylitefs.compare.programs import Program
 from pylitefs.compare.runner import Outcome
 from pylitefs.compare.workload import Workload, all_workloads, chosen
-from pylitefs.ending import ended_by_signals
 
 EXIT_UNKNOWN = 1
 _WIDE = 160

@@ -19,8 +19,8 @@ import click
 from pylitefs import sample
 from pylitefs.cli.demo_lines import Teller, count, introduction
 from pylitefs.cli.feed import EventFeed
-from pylitefs.cluster import Cluster, ClusterError, is_mounted
-from pylitefs.ending import ended_by_signals, ignore_signals
+from pylitefs.cluster.cluster import Cluster, ClusterError, is_mounted
+from pylitefs.cluster.ending import ended_by_signals, ignore_signals
 from pylitefs.errors import PylitefsError
 
 FIRST_PORT = 20202

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pylitefs.cli.arrivals import Arrivals, Transaction
 from pylitefs.cli.feed import NodeEvent
-from pylitefs.cluster import Cluster, ClusterNode
+from pylitefs.cluster.cluster import Cluster, ClusterNode
 from pylitefs.errors import LtxError
 from pylitefs.ltx.decoder import open_ltx
 

@@ -53,7 +53,7 @@ def lecture(
     try:
         check_platform()
         from pylitefs.cli import lecture_live as run
-        from pylitefs.ending import ended_by_signals
+        from pylitefs.cluster.ending import ended_by_signals
 
         with run.folder(directory) as base, ended_by_signals():
             run.try_mount(base)
@@ -94,7 +94,7 @@ def _headless(lesson: str | None, record: Path | None, directory: Path | None) -
     chosen = [lessons.load(name) for name in ([lesson] if lesson else lessons.names())]
     check_platform()
     from pylitefs.cli import lecture_live as run
-    from pylitefs.ending import ended_by_signals
+    from pylitefs.cluster.ending import ended_by_signals
 
     with run.folder(directory) as base, ended_by_signals():
         return run.headless(chosen, base, record, all_lessons=lesson is None)

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from pylitefs.cli.lecture_page import show
-from pylitefs.cluster import Cluster, ClusterError, is_mounted
+from pylitefs.cluster.cluster import Cluster, ClusterError, is_mounted
 from pylitefs.errors import LessonError, MountError
 from pylitefs.lecture.lesson import Lesson
 from pylitefs.lecture.model import Dump, Entry

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pylitefs.cluster import node_facts
+from pylitefs.cluster.cluster import node_facts
 from pylitefs.config import load_config
 from pylitefs.errors import ConfigError, PylitefsError, RemoteError
 from pylitefs.http import client

@@ -1,4 +1,4 @@
-"""Where nodes are forked from (../nursery.py): loads what a node needs, once, and forks it at each request.
+"""Where nodes are forked from (../cluster/nursery.py): loads what they need, and forks it at each request.
 
     python -m pylitefs.cli.nursery FD
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pylitefs.cli.main import run
-from pylitefs.cluster import unmount
+from pylitefs.cluster.cluster import unmount
 
 LOADED = ("pylitefs.cli.mount", "pylitefs.node", "pylitefs.store.evidence")
 _LARGEST, _MOST_FDS = 1 << 16, 8

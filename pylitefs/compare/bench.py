@@ -15,7 +15,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pylitefs.cluster import ClusterError, wait_until
+from pylitefs.cluster.cluster import ClusterError, wait_until
 from pylitefs.compare.comparison import STOP_SECONDS
 from pylitefs.compare.driver import Connections
 from pylitefs.compare.nodes import ProgramNode, System

@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from time import perf_counter
 
-from pylitefs.cluster import ClusterError, wait_until
+from pylitefs.cluster.cluster import ClusterError, wait_until
 from pylitefs.compare.bench import Contestant, Measure
 from pylitefs.compare.bench_processes import memory, tree
 from pylitefs.compare.nodes import NEVER_SYNCED, ProgramNode, System

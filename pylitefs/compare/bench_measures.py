@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from time import perf_counter
 
-from pylitefs.cluster import ClusterError, wait_until
+from pylitefs.cluster.cluster import ClusterError, wait_until
 from pylitefs.compare import bench_many
 from pylitefs.compare.bench import Contestant, Measure, Size, import_large, large_file
 from pylitefs.compare.bench_processes import memory

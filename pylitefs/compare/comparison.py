@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pylitefs.cluster import ClusterError, is_mounted
+from pylitefs.cluster.cluster import ClusterError, is_mounted
 from pylitefs.compare.driver import Driver
 from pylitefs.compare.findings import Known
 from pylitefs.compare.nodes import System

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from pylitefs.cluster import unmount
+from pylitefs.cluster.cluster import unmount
 
 _PATIENCE = 8.0
 _PR_SET_PDEATHSIG = 1

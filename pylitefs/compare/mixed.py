@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pylitefs.cluster import wait_until
+from pylitefs.cluster.cluster import wait_until
 from pylitefs.compare.comparison import STOP_SECONDS
 from pylitefs.compare.end_checks import bytes_of, described, integrity
 from pylitefs.compare.findings import Findings

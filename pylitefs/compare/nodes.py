@@ -1,6 +1,6 @@
 """A primary and a replica, each of pylitefs or of the other program, as processes on this machine.
 
-The rule is `cluster.py`'s: nothing is left behind. What differs is how a node that is not pylitefs is
+The rule is `cluster/cluster.py`'s: nothing is left behind. What differs is how a node that is not pylitefs is
 started (under a guard), and how one tells that it serves (it has no `ready` of its own to ask for).
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pylitefs.cluster import Cluster, ClusterError, ClusterNode, Settings, free_ports, is_mounted
+from pylitefs.cluster.cluster import Cluster, ClusterError, ClusterNode, Settings, free_ports, is_mounted
 from pylitefs.compare.programs import Program
 from pylitefs.errors import RemoteError
 from pylitefs.http import client

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from pylitefs.cluster.nursery import Nursery
 from pylitefs.control import Control
 from pylitefs.errors import LessonError, PylitefsError
 from pylitefs.lecture import commands, expect
@@ -27,7 +28,6 @@ from pylitefs.lecture.settling import SETTLE_S, Settling
 from pylitefs.lecture.shells import Shells
 from pylitefs.lecture.stage import Stage, remove
 from pylitefs.lecture.stepping import Stepping
-from pylitefs.nursery import Nursery
 
 
 class Director:

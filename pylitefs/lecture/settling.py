@@ -8,7 +8,7 @@ node is asked once more, and had nothing to add.
 import time
 from typing import TYPE_CHECKING
 
-from pylitefs.cluster import ClusterNode, is_mounted, node_facts
+from pylitefs.cluster.cluster import ClusterNode, is_mounted, node_facts
 from pylitefs.errors import LessonError, RemoteError
 from pylitefs.lecture.links import Link
 from pylitefs.lecture.stillness import APART_S, Process, look

@@ -6,7 +6,7 @@ history: it takes no step and is never held.
 
 from typing import TYPE_CHECKING
 
-from pylitefs.cluster import ClusterNode
+from pylitefs.cluster.cluster import ClusterNode
 from pylitefs.lecture.clients import Answer, Shell
 from pylitefs.lecture.model import Json
 from pylitefs.lecture.stage import DATABASE

@@ -12,14 +12,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pylitefs.cluster import START_SECONDS, Cluster, ClusterNode, Settings, is_mounted, node_facts, unmount
+from pylitefs.cluster.cluster import (
+    START_SECONDS,
+    Cluster,
+    ClusterNode,
+    Settings,
+    is_mounted,
+    node_facts,
+    unmount,
+)
+from pylitefs.cluster.nursery import Nursery
 from pylitefs.control import Control
 from pylitefs.errors import LessonError, RemoteError
 from pylitefs.lecture.commands import MakeCluster
 from pylitefs.lecture.links import Link
 from pylitefs.lecture.model import Json
 from pylitefs.lecture.stillness import Process, children
-from pylitefs.nursery import Nursery
 
 DATABASE = "data.db"
 """The database of every lesson."""

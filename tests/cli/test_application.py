@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pylitefs.cluster import free_ports, is_mounted, unmount
+from pylitefs.cluster.cluster import free_ports, is_mounted, unmount
 
 pytestmark = pytest.mark.fuse
 

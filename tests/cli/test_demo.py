@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.cluster import is_mounted, wait_until
+from pylitefs.cluster.cluster import is_mounted, wait_until
 from tests.cli.demo_process import DemoProcess, running_demo
 
 pytestmark = pytest.mark.fuse

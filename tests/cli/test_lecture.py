@@ -18,7 +18,7 @@ import pytest
 from pylitefs.cli import lecture as lecture_command
 from pylitefs.cli import lecture_page
 from pylitefs.cli.main import run
-from pylitefs.cluster import ClusterError, is_mounted, wait_until
+from pylitefs.cluster.cluster import ClusterError, is_mounted, wait_until
 from pylitefs.errors import ConfigError, MountError
 from pylitefs.lecture import lesson as lessons
 from pylitefs.lecture import recording
@@ -386,7 +386,7 @@ def test_a_kill_ends_the_nodes_too(tmp_path: Path) -> None:
         process.wait(10)
         assert wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), 20)
     for mount in (tmp_path / "temp").glob("*/**/mnt"):
-        from pylitefs.cluster import unmount
+        from pylitefs.cluster.cluster import unmount
 
         unmount(mount)
 

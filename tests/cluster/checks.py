@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pylitefs.cluster import Cluster, ClusterNode, node_facts, wait_until
+from pylitefs.cluster.cluster import Cluster, ClusterNode, node_facts, wait_until
 from pylitefs.errors import RemoteError
 from pylitefs.ltx.checksum import page_checksum
 from pylitefs.ltx.database import database_checksum

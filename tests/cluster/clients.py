@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pylitefs.cluster import ClusterNode
+from pylitefs.cluster.cluster import ClusterNode
 
 ROOT = Path(__file__).parents[2]
 ANSWER_S = 20.0

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pylitefs.cluster import Cluster, is_mounted
+from pylitefs.cluster.cluster import Cluster, is_mounted
 from tests.cluster.clients import Clients
 from tests.conftest import ClusterFactory
 

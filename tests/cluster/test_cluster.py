@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.cluster import Cluster, ClusterError, free_ports, is_mounted, wait_until
+from pylitefs.cluster.cluster import Cluster, ClusterError, free_ports, is_mounted, wait_until
 from tests.conftest import ClusterFactory
 
 pytestmark = pytest.mark.fuse
@@ -57,7 +57,7 @@ def children_of(pid: int) -> list[int]:
 
 def test_a_killed_parent_takes_its_nodes_along(tmp_path: Path) -> None:
     script = (
-        "import sys, pathlib, time; from pylitefs.cluster import Cluster; "
+        "import sys, pathlib, time; from pylitefs.cluster.cluster import Cluster; "
         f"c = Cluster(pathlib.Path({str(tmp_path)!r}), 1); c.start(); "
         "print(*(n.pid for n in c), flush=True); time.sleep(600)"
     )

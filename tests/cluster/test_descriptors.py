@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pylitefs.cluster import Cluster, ClusterNode, wait_until
+from pylitefs.cluster.cluster import Cluster, ClusterNode, wait_until
 from tests.conftest import ClusterFactory
 
 pytestmark = pytest.mark.fuse

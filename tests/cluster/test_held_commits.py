@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from pylitefs.cluster import Cluster, is_mounted, node_facts, wait_until
+from pylitefs.cluster.cluster import Cluster, is_mounted, node_facts, wait_until
 from pylitefs.replication.frames import Decoder, LtxBegin, LtxChunk, LtxEnd
 from pylitefs.sqlite.locks import SHARED_FIRST, SHARED_SIZE
 from tests.cluster.clients import ROOT, Client, Clients
@@ -329,7 +329,7 @@ def test_a_node_killed_behind_a_held_event_comes_back_whole(
 def test_a_killed_lecture_takes_its_nodes_along_cleanly(tmp_path: Path) -> None:
     """`kill -9` of the process that started nodes and holds a commit: they let go, unmount and end."""
     script = (
-        "import sys, time; from pathlib import Path; from pylitefs.cluster import Cluster\n"
+        "import sys, time; from pathlib import Path; from pylitefs.cluster.cluster import Cluster\n"
         "cluster = Cluster(Path(sys.argv[1]), replicas=1, controlled=True); cluster.start()\n"
         "cluster.primary.control.hold({'names': ['ltx.commit']})\n"
         "print(cluster.primary.database('a.db'), *(node.process.pid for node in cluster), flush=True)\n"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.cluster import Cluster, ClusterNode, wait_until
+from pylitefs.cluster.cluster import Cluster, ClusterNode, wait_until
 from pylitefs.sqlite.locks import SHARED_FIRST, SHARED_SIZE
 from tests.cluster.test_descriptors import child_of
 from tests.conftest import ClusterFactory

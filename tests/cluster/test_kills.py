@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.cluster import Cluster, ClusterNode
+from pylitefs.cluster.cluster import Cluster, ClusterNode
 from pylitefs.mount.mountinfo import GUARD
 from tests.cluster.checks import eventually, txid, wait_txid
 from tests.cluster.clients import Clients

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from pylitefs.cluster import Cluster, wait_until
+from pylitefs.cluster.cluster import Cluster, wait_until
 from tests.conftest import ClusterFactory
 from tests.crash.harness import SPILL, Writer, ask, assert_equal_everywhere, exported
 

@@ -6,7 +6,7 @@ nodes must end with what SQLite's own readers see on the primary.
 
 import pytest
 
-from pylitefs.cluster import Cluster
+from pylitefs.cluster.cluster import Cluster
 from tests.cluster.checks import assert_all_equal, txid, wait_level
 from tests.cluster.clients import Client, Clients
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.cluster import Cluster, ClusterNode
+from pylitefs.cluster.cluster import Cluster, ClusterNode
 from pylitefs.http import client
 from tests.conftest import ClusterFactory
 from tests.http.test_back_pressure import Client

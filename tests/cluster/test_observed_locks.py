@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pylitefs.cluster import Cluster, ClusterNode, is_mounted
+from pylitefs.cluster.cluster import Cluster, ClusterNode, is_mounted
 from tests.cluster.checks import eventually, wait_level
 from tests.cluster.clients import Client, Clients
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pylitefs.cluster import Cluster, free_ports
+from pylitefs.cluster.cluster import Cluster, free_ports
 from pylitefs.lecture.links import Link
 
 pytestmark = pytest.mark.fuse

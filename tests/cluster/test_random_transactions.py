@@ -2,7 +2,7 @@
 
 import pytest
 
-from pylitefs.cluster import Cluster
+from pylitefs.cluster.cluster import Cluster
 from tests.cluster.checks import txid, wait_txid
 from tests.cluster.clients import Clients
 from tests.cluster.workload import DB, Workload

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from pylitefs.cluster import ClusterNode
+from pylitefs.cluster.cluster import ClusterNode
 from tests.cluster.checks import eventually, txid
 from tests.conftest import ClusterFactory
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pylitefs.cluster import Cluster
+from pylitefs.cluster.cluster import Cluster
 from tests.cluster.checks import assert_all_equal, txid, wait_level
 from tests.cluster.clients import Clients
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from pylitefs.cluster import ClusterNode, node_facts
+from pylitefs.cluster.cluster import ClusterNode, node_facts
 
 Message = dict[str, Any]
 

@@ -2,7 +2,7 @@
 
 import random
 
-from pylitefs.cluster import Cluster, ClusterNode
+from pylitefs.cluster.cluster import Cluster, ClusterNode
 from tests.cluster.checks import assert_all_equal, assert_history_adds_up, eventually, wait_level
 from tests.cluster.clients import Client, Clients
 

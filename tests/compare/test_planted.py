@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pylitefs.cli.main import run
-from pylitefs.cluster import is_mounted
+from pylitefs.cluster.cluster import is_mounted
 from pylitefs.compare import programs
 from pylitefs.compare.findings import Difference
 from pylitefs.compare.html import page

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pylitefs.cluster import Cluster, is_mounted
+from pylitefs.cluster.cluster import Cluster, is_mounted
 
 
 @pytest.fixture(scope="session")

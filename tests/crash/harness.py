@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from pylitefs.cluster import Cluster, ClusterNode, wait_until
+from pylitefs.cluster.cluster import Cluster, ClusterNode, wait_until
 from pylitefs.control import RemoteGate
 from pylitefs.ltx.checksum import page_checksum
 from pylitefs.ltx.position import Pos

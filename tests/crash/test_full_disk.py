@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from pylitefs.cli import main
-from pylitefs.cluster import Cluster, node_facts, wait_until
+from pylitefs.cluster.cluster import Cluster, node_facts, wait_until
 from tests.crash.harness import ROW, Writer, ask, assert_equal_everywhere
 
 pytestmark = [

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from pylitefs.cli import main
-from pylitefs.cluster import Cluster, ClusterNode, node_facts, wait_until
+from pylitefs.cluster.cluster import Cluster, ClusterNode, node_facts, wait_until
 from pylitefs.ltx.position import Pos
 from tests.crash.harness import HANG_S, ROW, Writer, ask, assert_equal_everywhere
 from tests.crash.test_full_disk import SIZE, fill

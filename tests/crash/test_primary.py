@@ -2,7 +2,7 @@
 
 import pytest
 
-from pylitefs.cluster import Cluster
+from pylitefs.cluster.cluster import Cluster
 from tests.crash.harness import MODES, SPILL, Case, assert_equal_everywhere, hold_all
 
 pytestmark = pytest.mark.fuse

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from pylitefs.cluster import Cluster
+from pylitefs.cluster.cluster import Cluster
 from tests.crash.harness import HANG_S, ROW, Writer, assert_equal_everywhere, write_row
 
 pytestmark = pytest.mark.fuse

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pylitefs.cluster import Cluster, wait_until
+from pylitefs.cluster.cluster import Cluster, wait_until
 from pylitefs.ltx.checksum import EMPTY_CHECKSUM
 from pylitefs.ltx.position import Pos
 from tests.crash.harness import (

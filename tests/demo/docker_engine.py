@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.cluster import wait_until
+from pylitefs.cluster.cluster import wait_until
 
 OFFICIAL = "debian:bookworm-slim"
 SUITE = "bookworm"

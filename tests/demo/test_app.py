@@ -15,7 +15,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page
 
-from pylitefs.cluster import is_mounted
+from pylitefs.cluster.cluster import is_mounted
 from tests.lecture.browsing import chromium, open_page
 
 ROOT = Path(__file__).resolve().parents[2]

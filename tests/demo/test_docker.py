@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pylitefs.cluster import free_ports
+from pylitefs.cluster.cluster import free_ports
 from tests.demo import course
 from tests.demo.docker_engine import Done, Engine, base_image, engine
 from tests.test_docs import DOCKER, commands

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pylitefs.cluster import Cluster, is_mounted, wait_until
+from pylitefs.cluster.cluster import Cluster, is_mounted, wait_until
 from pylitefs.ltx.decoder import verify_file
 from pylitefs.ltx.header import Header, Trailer
 from tests.golden.recordings import FLAVOURS, RecordedDatabase, recorded_databases

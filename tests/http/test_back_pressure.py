@@ -13,7 +13,7 @@ import httpx
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pylitefs.cluster import wait_until
+from pylitefs.cluster.cluster import wait_until
 from pylitefs.http import back_pressure, server
 from pylitefs.http.push import PushResponse, Write
 from pylitefs.http.server import HttpServer

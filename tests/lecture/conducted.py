@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pylitefs.cluster import is_mounted
+from pylitefs.cluster.cluster import is_mounted
 from pylitefs.lecture.director import Director
 from pylitefs.lecture.grammar import parse
 from pylitefs.lecture.model import Dump, Entry, Json, state_at

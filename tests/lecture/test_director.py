@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.cluster import is_mounted
+from pylitefs.cluster.cluster import is_mounted
 from pylitefs.errors import ExpectError, LessonError
 from tests.lecture.conducted import Conducted
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.cluster import is_mounted
+from pylitefs.cluster.cluster import is_mounted
 from pylitefs.lecture import commands as c
 from pylitefs.lecture import lesson, recording
 from pylitefs.lecture.model import Dump, Entry

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from pylitefs.cluster import is_mounted
+from pylitefs.cluster.cluster import is_mounted
 from tests.lecture.browsing import chromium, open_page, pause_as_people_do, place, step, wait_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.fuse, pytest.mark.timeout(240)]

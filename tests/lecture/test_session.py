@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.cluster import is_mounted
+from pylitefs.cluster.cluster import is_mounted
 from pylitefs.errors import ExpectError, LessonError
 from pylitefs.lecture import lesson
 from pylitefs.lecture.model import Dump, Entry, state_at

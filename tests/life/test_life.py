@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.cluster import Cluster, is_mounted
+from pylitefs.cluster.cluster import Cluster, is_mounted
 from tests.life.world import SETTINGS, Life
 
 pytestmark = pytest.mark.fuse

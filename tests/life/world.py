@@ -13,7 +13,7 @@ from contextlib import closing
 
 import httpx
 
-from pylitefs.cluster import Cluster, ClusterNode, unmount, wait_until
+from pylitefs.cluster.cluster import Cluster, ClusterNode, unmount, wait_until
 from pylitefs.ltx.checksum import CHECKSUM_FLAG, page_checksum
 from pylitefs.sqlite.header import DatabaseHeader
 from tests.cluster.checks import ltx_files

@@ -4,7 +4,7 @@ import random
 import select
 from contextlib import suppress
 
-from pylitefs.cluster import ClusterNode
+from pylitefs.cluster.cluster import ClusterNode
 from pylitefs.control import RemoteGate
 from tests.cluster.clients import Client, Clients
 from tests.life.model import Model, Statements, Transaction

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.cluster import Cluster, ClusterError
+from pylitefs.cluster.cluster import Cluster, ClusterError
 from pylitefs.errors import MountError
 from pylitefs.mount import mountinfo
 from pylitefs.mount.bare_directory import check_empty

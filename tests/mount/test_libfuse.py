@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.cluster import unmount
+from pylitefs.cluster.cluster import unmount
 
 pytestmark = pytest.mark.fuse
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.cluster import Cluster, is_mounted
+from pylitefs.cluster.cluster import Cluster, is_mounted
 from tests.sqlite_use.pair import Pair, trouble
 
 OBSERVED_TOO = ("test_threads", "test_unjournaled")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from pylitefs.cluster import Cluster, ClusterNode, wait_until
+from pylitefs.cluster.cluster import Cluster, ClusterNode, wait_until
 from pylitefs.ltx.checksum import EMPTY_CHECKSUM
 from pylitefs.ltx.database import database_checksum
 from pylitefs.ltx.position import Pos

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pylitefs.cluster import wait_until
+from pylitefs.cluster.cluster import wait_until
 from tests.sqlite_use.pair import Pair, connect, content, fill, refusals_of, run, shell
 
 pytestmark = pytest.mark.fuse

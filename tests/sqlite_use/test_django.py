@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pylitefs.cluster import wait_until
+from pylitefs.cluster.cluster import wait_until
 from tests.sqlite_use.pair import Pair, connect, shell
 
 pytestmark = [pytest.mark.fuse, pytest.mark.full, pytest.mark.timeout(600)]

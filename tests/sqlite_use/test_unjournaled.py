@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.cluster import wait_until
+from pylitefs.cluster.cluster import wait_until
 from tests.sqlite_use.pair import Pair, connect, fill, shell
 
 pytestmark = pytest.mark.fuse

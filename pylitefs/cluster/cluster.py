@@ -27,13 +27,13 @@ from typing import Any
 import httpx
 import yaml
 
+from pylitefs.cluster.nursery import ForkedProcess, Nursery
 from pylitefs.control import CONTROL_FD, Control
 from pylitefs.errors import PylitefsError, RemoteError
 from pylitefs.http import client
 from pylitefs.ltx.position import Pos
 from pylitefs.mount import mountinfo
 from pylitefs.mount.session import detach
-from pylitefs.nursery import ForkedProcess, Nursery
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0

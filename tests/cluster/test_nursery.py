@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.cluster import Cluster, is_mounted
-from pylitefs.nursery import UNKNOWN_CODE, ForkedProcess, Nursery, NurseryError
+from pylitefs.cluster.cluster import Cluster, is_mounted
+from pylitefs.cluster.nursery import UNKNOWN_CODE, ForkedProcess, Nursery, NurseryError
 
 
 @pytest.fixture
