@@ -7,9 +7,9 @@ import click
 from rich.console import Console
 
 from pylitefs.cluster.ending import ended_by_signals
-from pylitefs.compare import bench as speed
 from pylitefs.compare import comparison, programs, report
 from pylitefs.compare import mixed as mixed_clusters
+from pylitefs.compare.bench import rounds as speed
 from pylitefs.compare.findings import known_differences
 from pylitefs.compare.mixed import MixedOutcome
 from pylitefs.compare.programs import Program

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pylitefs.compare.client_measures import Answer, Measures, Request
+from pylitefs.compare.bench.client_measures import Answer, Measures, Request
 from pylitefs.compare.probes import run_probe
 
 _PRNG_SEED = 28

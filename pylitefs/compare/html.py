@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from pylitefs.compare.plots import Series, Span, dots, timeline
+from pylitefs.compare.bench.plots import Series, Span, dots, timeline
 
 Report = Mapping[str, Any]
 

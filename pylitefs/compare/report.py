@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pylitefs.compare.bench import Line
+from pylitefs.compare.bench.plots import figure
+from pylitefs.compare.bench.rounds import Line
 from pylitefs.compare.comparison import Comparison
 from pylitefs.compare.findings import Difference, Known
 from pylitefs.compare.mixed import MixedOutcome
-from pylitefs.compare.plots import figure
 from pylitefs.compare.runner import Outcome
 
 _STYLES = {"unknown": "bold red", "known": "yellow", "consequence": "dim"}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.compare import tracing_cost
-from pylitefs.compare.tracing_cost import LIMIT, MODES, measure
+from pylitefs.compare.bench import tracing_cost
+from pylitefs.compare.bench.tracing_cost import LIMIT, MODES, measure
 
 NOISE = 0.05
 """By which the processor times of two equal nodes may differ where others keep the machine busy."""

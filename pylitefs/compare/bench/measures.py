@@ -9,9 +9,9 @@ from pathlib import Path
 from time import perf_counter
 
 from pylitefs.cluster.cluster import ClusterError, wait_until
-from pylitefs.compare import bench_many
-from pylitefs.compare.bench import Contestant, Measure, Size, import_large, large_file
-from pylitefs.compare.bench_processes import memory
+from pylitefs.compare.bench import many
+from pylitefs.compare.bench.processes import memory
+from pylitefs.compare.bench.rounds import Contestant, Measure, Size, import_large, large_file
 
 _INSERT = "INSERT INTO t(b) VALUES (randomblob(100))"
 _CHANGE_4_MB = "UPDATE big SET b = randomblob(4000)"
@@ -43,7 +43,7 @@ def measures(size: Size, base: Path) -> list[Measure]:
     found.append(Measure(f"reopen with {mb} MB", "s", False, _reopen, few))
     found.append(Measure("memory of the primary", "MiB", False, lambda c: _memory(c, 0)))
     found.append(Measure("memory of the replica", "MiB", False, lambda c: _memory(c, 1)))
-    found.extend(bench_many.measures(size.databases, base))
+    found.extend(many.measures(size.databases, base))
     return found
 
 

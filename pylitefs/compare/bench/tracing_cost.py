@@ -1,4 +1,4 @@
-"""What tracing costs a commit while nobody listens: `python -m pylitefs.compare.tracing_cost`.
+"""What tracing costs a commit while nobody listens: `python -m pylitefs.compare.bench.tracing_cost`.
 
 Two ways, which have to agree:
 
@@ -131,7 +131,7 @@ class _Node:
 def _node(base: Path, kind: str) -> Iterator[_Node]:
     base.mkdir(parents=True)
     process = subprocess.Popen(
-        [sys.executable, "-m", "pylitefs.compare.tracing_cost", "node", str(base), kind],
+        [sys.executable, "-m", "pylitefs.compare.bench.tracing_cost", "node", str(base), kind],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         # What was compiled before is not what the stripped one imports.

@@ -117,7 +117,7 @@ def run(
 ) -> tuple[list[str], list[Line]]:
     """Measure everything, in rounds, or `only` what has one of these texts in its name; the contestants'
     names and a line a measure. ConfigError if nothing has."""
-    from pylitefs.compare.bench_measures import measures
+    from pylitefs.compare.bench.measures import measures
 
     chosen = [one for one in measures(size, base) if not only or any(text in one.name for text in only)]
     if not chosen:
