@@ -132,7 +132,7 @@ def test_every_link_to_a_file_leads_somewhere() -> None:
 
 
 def test_the_config_page_names_every_key() -> None:
-    from pylitefs.config_yaml import all_keys
+    from pylitefs.config.yaml import all_keys
 
     text = (ROOT / "docs" / "config.md").read_text()
     for key in all_keys():

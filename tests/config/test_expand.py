@@ -2,7 +2,7 @@
 
 import pytest
 
-from pylitefs.config_expand import ExpressionError, expand
+from pylitefs.config.expand import ExpressionError, expand
 
 ENVIRONMENT = {"A": "x", "B": "x", "C": "y", "LINES": "one\ntwo", "REGION": "fra"}
 

@@ -14,7 +14,7 @@ from typing import get_args, get_origin
 import yaml
 from pydantic import ValidationError
 
-from pylitefs.config_model import Config, ExecCommand, Section
+from pylitefs.config.model import Config, ExecCommand, Section
 from pylitefs.errors import ConfigError
 
 #: Field names and list indexes from the root, as pydantic reports them: ("lease", "advertise_url").

@@ -1,7 +1,7 @@
 """The keys of `litefs.yml`, their types and defaults: one class a section, one field a key.
 
 The rule: every key real LiteFS knows is here, whether or not its feature exists yet, so that a
-file from a real deployment is read whole; what is not supported is said by `config.py`, by name.
+file from a real deployment is read whole; what is not supported is said by `load.py`, by name.
 A field `reconnect_delay` is the key `reconnect-delay`. Durations are seconds.
 Reference: https://fly.io/docs/litefs/config/
 """

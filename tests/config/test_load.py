@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pylitefs.config import Config, Loaded, check_mountable, find_config, load_config
-from pylitefs.config_model import parse_duration
-from pylitefs.config_yaml import all_keys
+from pylitefs.config.model import parse_duration
+from pylitefs.config.yaml import all_keys
 from pylitefs.errors import ConfigError
 
 #: What a Fly.io deployment has: every section, expressions, and features that pylitefs lacks.

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pylitefs.config_expand import ExpressionError, expand
-from pylitefs.config_model import (
+from pylitefs.config.expand import ExpressionError, expand
+from pylitefs.config.model import (
     BackupConfig,
     Config,
     ConsulConfig,
@@ -30,7 +30,7 @@ from pylitefs.config_model import (
     TracingConfig,
     parse_duration,
 )
-from pylitefs.config_yaml import Place, Reader, key_of
+from pylitefs.config.yaml import Place, Reader, key_of
 from pylitefs.errors import ConfigError
 
 __all__ = [
