@@ -15,8 +15,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from pylitefs import control_node
 from pylitefs.config import Config
+from pylitefs.control import node_end
 from pylitefs.http.app import Api
 from pylitefs.http.proxy import Proxy
 from pylitefs.http.server import HttpServer
@@ -71,7 +71,7 @@ class Node:
         self.api: Api | None = None
         self.server: HttpServer | None = None
         self.replica: Replica | None = None
-        self._control: control_node.NodeEnd | None = None
+        self._control: node_end.NodeEnd | None = None
         self.before_end: Callable[[], None] = lambda: None
         """Called when the node ends by itself, before its mount goes: the application has to end first."""
         self.ended = threading.Event()
@@ -86,7 +86,7 @@ class Node:
     def start(self) -> None:
         """Bring everything up. Raises PylitefsError, with everything taken down again, if a part cannot."""
         evidence = Evidence(self.config.data.dir, self._wal_index)
-        self._control = control_node.serve_from_environment(self.tracer, evidence)
+        self._control = node_end.serve_from_environment(self.tracer, evidence)
         try:
             self._start()
         except BaseException:

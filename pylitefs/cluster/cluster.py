@@ -28,7 +28,7 @@ import httpx
 import yaml
 
 from pylitefs.cluster.nursery import ForkedProcess, Nursery
-from pylitefs.control import CONTROL_FD, Control
+from pylitefs.control.channel import CONTROL_FD, Control
 from pylitefs.errors import PylitefsError, RemoteError
 from pylitefs.http import client
 from pylitefs.ltx.position import Pos

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pylitefs.cluster.nursery import Nursery
-from pylitefs.control import Control
+from pylitefs.control.channel import Control
 from pylitefs.errors import LessonError, PylitefsError
 from pylitefs.lecture import commands, expect
 from pylitefs.lecture.chronicle import Chronicle, Emit

@@ -55,7 +55,7 @@ class Held:
         )
 
     def matches(self, rule: Rule | None) -> bool:
-        """As a node sees it (control_events.py)."""
+        """As a node sees it (control/events.py)."""
         if rule is None or (rule["names"] and self.name not in rule["names"]) or self.name in rule["except"]:
             return False
         return not self.name.startswith("lock.") or self.applier or self.pid in rule["pids"]

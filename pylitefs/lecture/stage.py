@@ -22,7 +22,7 @@ from pylitefs.cluster.cluster import (
     unmount,
 )
 from pylitefs.cluster.nursery import Nursery
-from pylitefs.control import Control
+from pylitefs.control.channel import Control
 from pylitefs.errors import LessonError, RemoteError
 from pylitefs.lecture.commands import MakeCluster
 from pylitefs.lecture.links import Link

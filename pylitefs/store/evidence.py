@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from pylitefs.control import Piece
+from pylitefs.control.channel import Piece
 from pylitefs.errors import PylitefsError
 from pylitefs.ltx.header import format_filename, parse_filename
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE

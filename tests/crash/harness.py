@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 
 from pylitefs.cluster.cluster import Cluster, ClusterNode, wait_until
-from pylitefs.control import RemoteGate
+from pylitefs.control.channel import RemoteGate
 from pylitefs.ltx.checksum import page_checksum
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.header import DatabaseHeader

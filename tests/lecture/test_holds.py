@@ -3,7 +3,7 @@
 import itertools
 import random
 
-from pylitefs.control_events import Rule as NodeRule
+from pylitefs.control.events import Rule as NodeRule
 from pylitefs.lecture.holds import Held, Holds, Pausing
 from pylitefs.lecture.model import Json
 from pylitefs.trace import Event

@@ -5,7 +5,7 @@ import select
 from contextlib import suppress
 
 from pylitefs.cluster.cluster import ClusterNode
-from pylitefs.control import RemoteGate
+from pylitefs.control.channel import RemoteGate
 from tests.cluster.clients import Client, Clients
 from tests.life.model import Model, Statements, Transaction
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pylitefs.cluster.cluster import Cluster, is_mounted, wait_until
-from pylitefs.control import RemoteGate
+from pylitefs.control.channel import RemoteGate
 from tests.sqlite_use.pair import Client, Pair, connect, shell, trouble
 
 pytestmark = pytest.mark.fuse

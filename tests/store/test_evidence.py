@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.control import Piece
+from pylitefs.control.channel import Piece
 from pylitefs.errors import ApplierError
 from pylitefs.sqlite.journal import JOURNAL_MAGIC
 from pylitefs.store import evidence

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pylitefs.control import Evidence, Message, Piece
+from pylitefs.control.channel import Evidence, Message, Piece
 from pylitefs.trace import TRACEPOINTS, Event
 
 log = logging.getLogger("pylitefs")

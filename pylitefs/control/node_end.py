@@ -1,7 +1,7 @@
 """The node's end of the control channel: answers requests, sets gates, and lets everything go at the end.
 
-    the control thread <-- gate, wait, release, record, hold, let ... -- the lecture (control.py)
-    the mount's threads -- events --> Recorder, Outbox (control_events.py) --> the lecture
+    the control thread <-- gate, wait, release, record, hold, let ... -- the lecture (channel.py)
+    the mount's threads -- events --> Recorder, Outbox (events.py) --> the lecture
 
 The rules: the end of the channel releases everything, and so does the node's own stop (`let_go`); and no
 request waits for another one.
@@ -13,8 +13,8 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 
-from pylitefs.control import CONTROL_FD, Evidence, Message, no_evidence
-from pylitefs.control_events import Outbox, Recorder, Rule
+from pylitefs.control.channel import CONTROL_FD, Evidence, Message, no_evidence
+from pylitefs.control.events import Outbox, Recorder, Rule
 from pylitefs.trace import Event, Gate, Tracer
 
 FLUSH_S = 1.0

@@ -12,11 +12,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from pylitefs import control_events, control_node
 from pylitefs.cluster.cluster import wait_until
-from pylitefs.control import CONTROL_FD, Control, Evidence, Message, Piece, no_evidence
-from pylitefs.control_events import Rule
-from pylitefs.control_node import NodeEnd
+from pylitefs.control import events as control_events
+from pylitefs.control import node_end as control_node
+from pylitefs.control.channel import CONTROL_FD, Control, Evidence, Message, Piece, no_evidence
+from pylitefs.control.events import Rule
+from pylitefs.control.node_end import NodeEnd
 from pylitefs.trace import Event, Tracer
 
 NAME = "ltx.commit"

@@ -26,7 +26,7 @@ Requests that are there before the node is started are done before it does anyth
 misses nothing of a recovery.
 
 The rule: the channel's end, also that of a killed lecture, releases everything that is held. The node's
-end of it is control_node.py.
+end of it is node_end.py.
 """
 
 import base64
