@@ -9,16 +9,14 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 
-from pylitefs.lecture import (
-    anatomy_database,
-    anatomy_frame,
-    anatomy_journal,
-    anatomy_ltx,
-    anatomy_position,
-    anatomy_wal,
-    anatomy_wal_index,
-)
-from pylitefs.lecture.anatomy_fields import clip
+from pylitefs.lecture.anatomy import database as anatomy_database
+from pylitefs.lecture.anatomy import frame as anatomy_frame
+from pylitefs.lecture.anatomy import journal as anatomy_journal
+from pylitefs.lecture.anatomy import ltx as anatomy_ltx
+from pylitefs.lecture.anatomy import position as anatomy_position
+from pylitefs.lecture.anatomy import wal as anatomy_wal
+from pylitefs.lecture.anatomy import wal_index as anatomy_wal_index
+from pylitefs.lecture.anatomy.fields import clip
 from pylitefs.lecture.file_images import Image, differences
 from pylitefs.lecture.model import Dump, Json, Part
 from pylitefs.lecture.raw_events import RawItem

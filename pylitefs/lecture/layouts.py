@@ -6,17 +6,15 @@ The rule: the tables are the anatomies' own fields, so what is printed is what t
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pylitefs.lecture import (
-    anatomy_btree,
-    anatomy_database,
-    anatomy_frame,
-    anatomy_journal,
-    anatomy_ltx,
-    anatomy_position,
-    anatomy_wal,
-    anatomy_wal_index,
-)
-from pylitefs.lecture.anatomy_fields import Field
+from pylitefs.lecture.anatomy import btree as anatomy_btree
+from pylitefs.lecture.anatomy import database as anatomy_database
+from pylitefs.lecture.anatomy import frame as anatomy_frame
+from pylitefs.lecture.anatomy import journal as anatomy_journal
+from pylitefs.lecture.anatomy import ltx as anatomy_ltx
+from pylitefs.lecture.anatomy import position as anatomy_position
+from pylitefs.lecture.anatomy import wal as anatomy_wal
+from pylitefs.lecture.anatomy import wal_index as anatomy_wal_index
+from pylitefs.lecture.anatomy.fields import Field
 from pylitefs.lecture.sentences import lock_words
 from pylitefs.sqlite.locks import LOCK_NAMES, SHARED_FIRST, SHARED_SIZE, WAL_DMS_LOCK
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pylitefs.lecture import anatomy_journal, anatomy_ltx
+from pylitefs.lecture.anatomy import journal, ltx
 from pylitefs.lecture.model import Dump, Entry, Json, Part, Term
 from pylitefs.ltx.checksum import CHECKSUM_FLAG, page_checksum
 from pylitefs.ltx.encoder import encode
@@ -135,7 +135,7 @@ def journal_dump(records: int) -> Dump:
         "n1: data.db-journal",
         "journal",
         data,
-        anatomy_journal.anatomy(data, PAGE_SIZE),
+        journal.anatomy(data, PAGE_SIZE),
         changed=changed,
     )
 
@@ -161,7 +161,7 @@ def ltx_dump(node: str) -> Dump:
         f"{node}: {name}",
         "ltx",
         data,
-        anatomy_ltx.anatomy(data),
+        ltx.anatomy(data),
         changed=((0, len(data)),),
         note="new",
     )

@@ -5,8 +5,8 @@ believe is `sqlite.journal`'s to say; here a record's checksum is compared, and 
 Format: https://www.sqlite.org/fileformat2.html#the_rollback_journal
 """
 
-from pylitefs.lecture.anatomy_btree import page_summary
-from pylitefs.lecture.anatomy_fields import Builder, Field, hexed
+from pylitefs.lecture.anatomy.btree import page_summary
+from pylitefs.lecture.anatomy.fields import Builder, Field, hexed
 from pylitefs.lecture.model import Part
 from pylitefs.sqlite.header import is_page_size
 from pylitefs.sqlite.journal import (

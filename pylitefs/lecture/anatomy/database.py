@@ -4,8 +4,8 @@ The rule is that of every anatomy: all bytes, in order, whatever they are.
 Format: https://www.sqlite.org/fileformat2.html#the_database_header
 """
 
-from pylitefs.lecture.anatomy_btree import btree_parts
-from pylitefs.lecture.anatomy_fields import Builder, Field, zeros
+from pylitefs.lecture.anatomy.btree import btree_parts
+from pylitefs.lecture.anatomy.fields import Builder, Field, zeros
 from pylitefs.lecture.model import Part
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DATABASE_MAGIC, is_page_size
 from pylitefs.sqlite.locks import lock_pgno

@@ -3,7 +3,7 @@
 The rule is that of every anatomy: all bytes, in order, whatever they are.
 """
 
-from pylitefs.lecture.anatomy_fields import Builder, Field, text
+from pylitefs.lecture.anatomy.fields import Builder, Field, text
 from pylitefs.lecture.model import Part
 
 

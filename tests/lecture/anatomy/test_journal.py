@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from pylitefs.lecture.anatomy_journal import anatomy, record_at
+from pylitefs.lecture.anatomy.journal import anatomy, record_at
 from pylitefs.sqlite.journal import pack_super_journal
 from tests.lecture.anatomies import assert_covers, damaged, values
 from tests.sqlite.journals import make_journal

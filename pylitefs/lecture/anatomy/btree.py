@@ -5,8 +5,8 @@ them apart, so they are shown as what they are not. The rule is that of every an
 Format: https://www.sqlite.org/fileformat2.html#b_tree_pages
 """
 
-from pylitefs.lecture.anatomy_fields import Builder, Field
-from pylitefs.lecture.anatomy_records import (
+from pylitefs.lecture.anatomy.fields import Builder, Field
+from pylitefs.lecture.anatomy.records import (
     INTERIOR_INDEX,
     INTERIOR_TABLE,
     LEAF_INDEX,

@@ -7,8 +7,8 @@ shown with the header's fields, and what is wrong with it.
 import io
 
 from pylitefs.errors import LtxError
-from pylitefs.lecture.anatomy_btree import page_summary
-from pylitefs.lecture.anatomy_fields import Builder, Field, hexed, txid, zeros
+from pylitefs.lecture.anatomy.btree import page_summary
+from pylitefs.lecture.anatomy.fields import Builder, Field, hexed, txid, zeros
 from pylitefs.lecture.model import Part
 from pylitefs.ltx import anatomy as ltx
 from pylitefs.ltx.decoder import verify

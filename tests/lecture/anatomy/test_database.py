@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pylitefs.lecture.anatomy_database import anatomy
-from pylitefs.lecture.anatomy_records import read_cell, record_text, varint
+from pylitefs.lecture.anatomy.database import anatomy
+from pylitefs.lecture.anatomy.records import read_cell, record_text, varint
 from tests.golden.recordings import recorded_databases
 from tests.lecture.anatomies import assert_covers, damaged, values
 from tests.sqlite.samples import PAGE_SIZES, make_database

@@ -5,8 +5,8 @@ as SQLite does, so that the reader sees where the log ends and an earlier round'
 Format: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
 """
 
-from pylitefs.lecture.anatomy_btree import page_summary
-from pylitefs.lecture.anatomy_fields import Builder, Field, hexed, version
+from pylitefs.lecture.anatomy.btree import page_summary
+from pylitefs.lecture.anatomy.fields import Builder, Field, hexed, version
 from pylitefs.lecture.model import Part
 from pylitefs.sqlite.header import is_page_size
 from pylitefs.sqlite.wal import (

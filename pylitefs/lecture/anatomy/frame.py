@@ -5,8 +5,8 @@ other; a field of the LTX file that falls on the border of two chunks is shown i
 Format: `replication.frames`.
 """
 
-from pylitefs.lecture import anatomy_ltx
-from pylitefs.lecture.anatomy_fields import Builder, Field, text, txid
+from pylitefs.lecture.anatomy import ltx
+from pylitefs.lecture.anatomy.fields import Builder, Field, text, txid
 from pylitefs.lecture.model import Part
 from pylitefs.ltx.anatomy import time_text
 from pylitefs.replication.frames import FrameType
@@ -90,7 +90,7 @@ def _chunks(build: Builder) -> None:
         places.append((at, min(length, len(build.data) - at)))
         at += length
     file = b"".join(build.data[start : start + length] for start, length in places)
-    parts = list(anatomy_ltx.anatomy(file)) if file else []
+    parts = list(ltx.anatomy(file)) if file else []
     done = 0
     for start, length in places:
         build.field(CHUNK)

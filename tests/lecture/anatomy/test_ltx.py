@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from pylitefs.lecture import anatomy_frame, anatomy_position
-from pylitefs.lecture.anatomy_ltx import anatomy
+from pylitefs.lecture.anatomy import frame, position
+from pylitefs.lecture.anatomy.ltx import anatomy
 from pylitefs.ltx.position import Pos
 from pylitefs.replication.frames import (
     DropDb,
@@ -73,7 +73,7 @@ def test_what_is_no_ltx_file_still_has_the_headers_fields() -> None:
 @pytest.mark.parametrize("name", ["stream-resume", "stream-uptodate"])
 def test_streams_of_real_litefs_are_named_to_the_last_byte(flavour: str, name: str) -> None:
     data = (DATA / flavour / f"{name}.body").read_bytes()
-    parts = anatomy_frame.anatomy(data)
+    parts = frame.anatomy(data)
     assert_covers(parts, data)
     assert not [part for part in parts if part.name in ("unknown", "not read")]
 
@@ -91,7 +91,7 @@ def test_every_frame_is_named_and_an_ltx_file_in_it_down_to_its_fields() -> None
             End().pack(),
         ]
     )
-    parts = anatomy_frame.anatomy(data)
+    parts = frame.anatomy(data)
     assert_covers(parts, data)
     kinds = [part.value.partition(": ")[2] for part in parts if part.name == "frame type"]
     assert kinds == ["LTX", "high-water mark", "Ready", "Heartbeat", "DropDB", "Handoff", "End"]
@@ -106,14 +106,14 @@ def test_a_field_on_the_border_of_two_chunks_is_shown_in_two_pieces() -> None:
     file = SAMPLES[0]
     begin = LtxBegin("a.db").pack()
     data = begin + pack_ltx_body(file[:6]) + pack_ltx_body(file[6:]) + LtxEnd().pack()
-    parts = anatomy_frame.anatomy(data)
+    parts = frame.anatomy(data)
     assert_covers(parts, data)
     assert [part.length for part in parts if part.name == "flags"] == [2, 2]
 
 
 def test_a_position_is_read() -> None:
     data = f"{Pos(17, 1 << 63)}\n".encode()
-    parts = anatomy_position.anatomy(data)
+    parts = position.anatomy(data)
     assert_covers(parts, data)
     assert values(parts) == {"TXID": "17", "separator": "/", "checksum": "8000000000000000", "end": "newline"}
 
@@ -125,5 +125,5 @@ def test_any_bytes_of_an_ltx_file_are_covered(data: bytes) -> None:
 
 @given(damaged(LtxBegin("a.db").pack() + pack_ltx_body(SAMPLES[0]) + LtxEnd().pack() + Ready().pack()))
 def test_any_bytes_of_a_stream_are_covered(data: bytes) -> None:
-    assert_covers(anatomy_frame.anatomy(data), data)
-    assert_covers(anatomy_position.anatomy(data), data)
+    assert_covers(frame.anatomy(data), data)
+    assert_covers(position.anatomy(data), data)

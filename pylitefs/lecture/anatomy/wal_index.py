@@ -5,7 +5,7 @@ as on every machine that runs this, except for the salts, which are copied from 
 Format: https://www.sqlite.org/walformat.html#the_wal_index_file_format
 """
 
-from pylitefs.lecture.anatomy_fields import Builder, Field, hexed, little, version
+from pylitefs.lecture.anatomy.fields import Builder, Field, hexed, little, version
 from pylitefs.lecture.model import Part
 from pylitefs.sqlite.wal import wal_checksum
 from pylitefs.sqlite.wal_index import INDEX_HEADER_SIZE, INDEX_PREFIX_SIZE, READ_MARK_UNUSED, WAL_INDEX_SIZE

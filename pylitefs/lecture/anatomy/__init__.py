@@ -1,0 +1,1 @@
+"""Formats taken apart, field by field: every byte of a file with its meaning."""
