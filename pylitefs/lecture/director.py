@@ -18,10 +18,10 @@ from pylitefs.cluster.nursery import Nursery
 from pylitefs.control.channel import Control
 from pylitefs.errors import LessonError, PylitefsError
 from pylitefs.lecture import commands, expect
-from pylitefs.lecture.chronicle import Chronicle, Emit
 from pylitefs.lecture.commands import Command
 from pylitefs.lecture.faults import Faults
-from pylitefs.lecture.historian import Historian
+from pylitefs.lecture.history.chronicle import Chronicle, Emit
+from pylitefs.lecture.history.historian import Historian
 from pylitefs.lecture.holds import Held, Holds, Pausing, Rule
 from pylitefs.lecture.model import Entry, Json
 from pylitefs.lecture.settling import SETTLE_S, Settling

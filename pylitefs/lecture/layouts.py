@@ -15,7 +15,7 @@ from pylitefs.lecture.anatomy import position as anatomy_position
 from pylitefs.lecture.anatomy import wal as anatomy_wal
 from pylitefs.lecture.anatomy import wal_index as anatomy_wal_index
 from pylitefs.lecture.anatomy.fields import Field
-from pylitefs.lecture.sentences import lock_words
+from pylitefs.lecture.history.sentences import lock_words
 from pylitefs.sqlite.locks import LOCK_NAMES, SHARED_FIRST, SHARED_SIZE, WAL_DMS_LOCK
 
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from pylitefs.control.events import event_to_json
-from pylitefs.lecture.historian import Historian
+from pylitefs.lecture.history.historian import Historian
 from pylitefs.lecture.model import Dump, Entry, Json, state_at
 from pylitefs.store.evidence import Evidence
 from pylitefs.store.store import Store

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pylitefs.lecture.historian import Historian
+from pylitefs.lecture.history.historian import Historian
 from pylitefs.lecture.model import STATE_KEYS, Entry, state_at
 from pylitefs.ltx.position import Pos
 from pylitefs.store.status import Status

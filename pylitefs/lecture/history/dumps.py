@@ -17,10 +17,10 @@ from pylitefs.lecture.anatomy import position as anatomy_position
 from pylitefs.lecture.anatomy import wal as anatomy_wal
 from pylitefs.lecture.anatomy import wal_index as anatomy_wal_index
 from pylitefs.lecture.anatomy.fields import clip
-from pylitefs.lecture.file_images import Image, differences
+from pylitefs.lecture.history.file_images import Image, differences
+from pylitefs.lecture.history.raw_events import RawItem
+from pylitefs.lecture.history.xor import LtxContent
 from pylitefs.lecture.model import Dump, Json, Part
-from pylitefs.lecture.raw_events import RawItem
-from pylitefs.lecture.xor import LtxContent
 from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, is_page_size

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pylitefs.lecture.dumps import MOST_BYTES
-from pylitefs.lecture.file_images import Image, differences
+from pylitefs.lecture.history.dumps import MOST_BYTES
+from pylitefs.lecture.history.file_images import Image, differences
 from pylitefs.lecture.model import Dump
 from pylitefs.replication.frames import LtxBegin, LtxEnd, pack_ltx_body
 from pylitefs.store.store import Store

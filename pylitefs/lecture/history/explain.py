@@ -6,8 +6,8 @@ The rule: every name in `trace.TRACEPOINTS` has an `Explanation`.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pylitefs.lecture import sentences as say
-from pylitefs.lecture.facts import Facts
+from pylitefs.lecture.history import sentences as say
+from pylitefs.lecture.history.facts import Facts
 
 
 @dataclass(frozen=True, slots=True)

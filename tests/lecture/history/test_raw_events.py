@@ -2,7 +2,7 @@
 
 import base64
 
-from pylitefs.lecture.raw_events import RawItem, plain, read_items
+from pylitefs.lecture.history.raw_events import RawItem, plain, read_items
 from pylitefs.replication.frames import LtxBegin, LtxEnd, Ready, pack_ltx_body
 
 

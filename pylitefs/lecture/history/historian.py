@@ -11,15 +11,15 @@ from collections.abc import Callable
 from typing import Any
 
 from pylitefs.errors import SqliteFormatError
-from pylitefs.lecture.dumps import Dumps
-from pylitefs.lecture.explain import explain
-from pylitefs.lecture.facts import Facts
-from pylitefs.lecture.held_locks import HeldLocks
+from pylitefs.lecture.history.dumps import Dumps
+from pylitefs.lecture.history.explain import explain
+from pylitefs.lecture.history.facts import Facts
+from pylitefs.lecture.history.held_locks import HeldLocks
+from pylitefs.lecture.history.page_states import PageStates
+from pylitefs.lecture.history.raw_events import RawItem, plain, read_items
+from pylitefs.lecture.history.travelling import Travelling
+from pylitefs.lecture.history.xor import ChecksumMirror, LtxContent, read_ltx
 from pylitefs.lecture.model import Dump, Entry, Json
-from pylitefs.lecture.page_states import PageStates
-from pylitefs.lecture.raw_events import RawItem, plain, read_items
-from pylitefs.lecture.travelling import Travelling
-from pylitefs.lecture.xor import ChecksumMirror, LtxContent, read_ltx
 from pylitefs.ltx.checksum import CHECKSUM_FLAG
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.header import DatabaseHeader

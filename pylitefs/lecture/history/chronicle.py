@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from pylitefs.lecture.historian import Historian
+from pylitefs.lecture.history.historian import Historian
 from pylitefs.lecture.model import Dump, Entry, Json
 
 log = logging.getLogger("pylitefs.lecture")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pylitefs.lecture.explain import EXPLANATIONS, explain, title
-from pylitefs.lecture.facts import Facts, bytes_text, pages_text
+from pylitefs.lecture.history.explain import EXPLANATIONS, explain, title
+from pylitefs.lecture.history.facts import Facts, bytes_text, pages_text
 from pylitefs.trace import TRACEPOINTS
 
 KEYS = (

@@ -6,8 +6,8 @@ from operator import xor
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pylitefs.lecture.history.xor import ChecksumMirror, read_ltx
 from pylitefs.lecture.model import Term
-from pylitefs.lecture.xor import ChecksumMirror, read_ltx
 from pylitefs.ltx.checksum import CHECKSUM_FLAG, page_checksum
 from tests.ltx.samples import ChainBuilder, make_page
 

@@ -3,7 +3,7 @@
 The rule: a sentence leaves out what its event does not say, and never fails for want of it.
 """
 
-from pylitefs.lecture.facts import Facts, bytes_text, count_text
+from pylitefs.lecture.history.facts import Facts, bytes_text, count_text
 
 
 def journal_write(facts: Facts) -> str:

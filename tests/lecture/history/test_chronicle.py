@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from pylitefs.lecture.chronicle import Chronicle
+from pylitefs.lecture.history.chronicle import Chronicle
 from pylitefs.lecture.model import Dump, Entry, Json, state_at
 
 
