@@ -11,7 +11,7 @@ import click
 
 from pylitefs.cli.lecture_page import checked_bind, page_options
 from pylitefs.errors import ConfigError, LessonError, MountError
-from pylitefs.lecture import lesson as lessons
+from pylitefs.lecture.language import lesson as lessons
 from pylitefs.lecture.recording import open_recording, packaged
 
 

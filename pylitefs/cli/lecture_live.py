@@ -17,7 +17,7 @@ import click
 from pylitefs.cli.lecture_page import show
 from pylitefs.cluster.cluster import Cluster, ClusterError, is_mounted
 from pylitefs.errors import LessonError, MountError
-from pylitefs.lecture.lesson import Lesson
+from pylitefs.lecture.language.lesson import Lesson
 from pylitefs.lecture.model import Dump, Entry
 from pylitefs.lecture.recording import SUFFIX, Head, Writer
 from pylitefs.lecture.server import LectureServer

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pylitefs.errors import ExpectError, SqliteFormatError
-from pylitefs.lecture import commands
 from pylitefs.lecture.clients import result_text
+from pylitefs.lecture.language import commands
 from pylitefs.lecture.stage import DATABASE
 from pylitefs.ltx.header import format_txid
 from pylitefs.sqlite import wal

@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from pylitefs.lecture import commands, damage
-from pylitefs.lecture.commands import Command
+from pylitefs.lecture import damage
+from pylitefs.lecture.language import commands
+from pylitefs.lecture.language.commands import Command
 from pylitefs.lecture.stage import DATABASE
 
 if TYPE_CHECKING:

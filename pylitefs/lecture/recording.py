@@ -31,9 +31,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from pylitefs import __version__
 from pylitefs.errors import PylitefsError
-from pylitefs.lecture import lesson as lessons
+from pylitefs.lecture.language import lesson as lessons
+from pylitefs.lecture.language.safe_html import why_not_prose
 from pylitefs.lecture.model import FORMAT, Dump, Entry, Json, Term, to_line
-from pylitefs.lecture.safe_html import why_not_prose
 
 SUFFIX = ".jsonl.gz"
 MAX_BYTES = 256 << 20

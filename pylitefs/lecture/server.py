@@ -34,7 +34,7 @@ from starlette.types import ASGIApp
 
 from pylitefs.errors import ConfigError, LessonError, PylitefsError
 from pylitefs.http.server import HttpServer
-from pylitefs.lecture.commands import VERBS
+from pylitefs.lecture.language.commands import VERBS
 from pylitefs.lecture.model import Dump, Entry, Json, to_line
 from pylitefs.trace import TRACEPOINTS
 

@@ -24,7 +24,7 @@ from pylitefs.cluster.cluster import (
 from pylitefs.cluster.nursery import Nursery
 from pylitefs.control.channel import Control
 from pylitefs.errors import LessonError, RemoteError
-from pylitefs.lecture.commands import MakeCluster
+from pylitefs.lecture.language.commands import MakeCluster
 from pylitefs.lecture.links import Link
 from pylitefs.lecture.model import Json
 from pylitefs.lecture.stillness import Process, children

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from pylitefs.errors import LessonError
-from pylitefs.lecture import commands
-from pylitefs.lecture.commands import Command
 from pylitefs.lecture.holds import Pausing
+from pylitefs.lecture.language import commands
+from pylitefs.lecture.language.commands import Command
 
 if TYPE_CHECKING:
     from pylitefs.lecture.director import Director

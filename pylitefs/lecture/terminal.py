@@ -16,7 +16,7 @@ from rich.text import Text
 
 from pylitefs.errors import PylitefsError
 from pylitefs.lecture import terminal_view as view
-from pylitefs.lecture.commands import VERBS
+from pylitefs.lecture.language.commands import VERBS
 from pylitefs.lecture.model import Dump, Entry, Json, state_at
 from pylitefs.lecture.recording import Head, Recording
 

@@ -20,8 +20,8 @@ from pylitefs.cli import lecture_page
 from pylitefs.cli.main import run
 from pylitefs.cluster.cluster import ClusterError, is_mounted, wait_until
 from pylitefs.errors import ConfigError, MountError
-from pylitefs.lecture import lesson as lessons
 from pylitefs.lecture import recording
+from pylitefs.lecture.language import lesson as lessons
 from pylitefs.lecture.recording import Writer
 from pylitefs.mount import requirements
 from tests.lecture.sample_run import HEAD, JOURNAL, entries

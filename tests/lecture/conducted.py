@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pylitefs.cluster.cluster import is_mounted
 from pylitefs.lecture.director import Director
-from pylitefs.lecture.grammar import parse
+from pylitefs.lecture.language.grammar import parse
 from pylitefs.lecture.model import Dump, Entry, Json, state_at
 
 

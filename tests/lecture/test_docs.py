@@ -8,7 +8,7 @@ import click
 import pytest
 
 from pylitefs.cli.main import cli
-from pylitefs.lecture import lesson
+from pylitefs.lecture.language import lesson
 from pylitefs.lecture.session import run_headless
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from pylitefs.cluster.cluster import is_mounted
-from pylitefs.lecture import commands as c
-from pylitefs.lecture import lesson, recording
+from pylitefs.lecture import recording
+from pylitefs.lecture.language import commands as c
+from pylitefs.lecture.language import lesson
 from pylitefs.lecture.model import Dump, Entry
 from pylitefs.lecture.session import run_headless
 

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pylitefs.lecture import lesson as lessons
 from pylitefs.lecture import recording
+from pylitefs.lecture.language import lesson as lessons
+from pylitefs.lecture.language.safe_html import why_not_prose
 from pylitefs.lecture.model import Json, state_at, to_line
 from pylitefs.lecture.recording import Head, HeadSection, Recording, RecordingError, Writer, read, read_bytes
 from pylitefs.lecture.replay_html import MAX_BYTES, page
-from pylitefs.lecture.safe_html import why_not_prose
 from tests.lecture.sample_run import HEAD, JOURNAL, entries
 from tests.lecture.sample_run import recording as sample
 

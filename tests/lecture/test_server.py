@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from pylitefs.errors import ConfigError
-from pylitefs.lecture.commands import VERBS
+from pylitefs.lecture.language.commands import VERBS
 from pylitefs.lecture.model import Json
 from pylitefs.lecture.server import LectureServer, page_files
 from tests.lecture import recordings

@@ -10,7 +10,7 @@ import pytest
 
 from pylitefs.cluster.cluster import is_mounted
 from pylitefs.errors import ExpectError, LessonError
-from pylitefs.lecture import lesson
+from pylitefs.lecture.language import lesson
 from pylitefs.lecture.model import Dump, Entry, state_at
 from pylitefs.lecture.session import Session, run_headless
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pylitefs.errors import LessonError
-from pylitefs.lecture import commands as c
-from pylitefs.lecture.grammar import join_lines, parse
+from pylitefs.lecture.language import commands as c
+from pylitefs.lecture.language.grammar import join_lines, parse
 from pylitefs.trace import TRACEPOINTS
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "lessons.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "lessons.md"
 
 #: Each form of the language at least once, and what it becomes.
 FORMS = {

@@ -19,10 +19,10 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 
 from pylitefs.errors import LessonError
-from pylitefs.lecture.commands import Ask, Command, MakeCluster, Note
-from pylitefs.lecture.grammar import join_lines, parse
+from pylitefs.lecture.language.commands import Ask, Command, MakeCluster, Note
+from pylitefs.lecture.language.grammar import join_lines, parse
 
-LESSONS = Path(__file__).parent / "lessons"
+LESSONS = Path(__file__).parents[1] / "lessons"
 BLOCK = "lesson"
 """The info string of the fenced blocks that hold commands."""
 NAME = re.compile(r"(?:\d\d-)?(.+)")

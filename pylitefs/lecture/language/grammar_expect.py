@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from pylitefs.lecture import commands as c
-from pylitefs.lecture.words import Wrong, nearest, node_name, nothing, shell_name, tracepoint, txid
+from pylitefs.lecture.language import commands as c
+from pylitefs.lecture.language.words import Wrong, nearest, node_name, nothing, shell_name, tracepoint, txid
 
 QUERY = re.compile(r'"(.*?)"\s+(=|fails)(?:[ \n](.*))?', re.DOTALL)
 

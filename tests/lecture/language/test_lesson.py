@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pylitefs.errors import LessonError
-from pylitefs.lecture import commands as c
-from pylitefs.lecture import lesson
+from pylitefs.lecture.language import commands as c
+from pylitefs.lecture.language import lesson
 
 TEXT = """\
 # Two nodes

@@ -13,9 +13,9 @@ from types import MappingProxyType
 from typing import NoReturn
 
 from pylitefs.errors import LessonError
-from pylitefs.lecture import commands as c
-from pylitefs.lecture.grammar_expect import expect
-from pylitefs.lecture.words import (
+from pylitefs.lecture.language import commands as c
+from pylitefs.lecture.language.grammar_expect import expect
+from pylitefs.lecture.language.words import (
     Wrong,
     nearest,
     node_name,
