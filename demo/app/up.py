@@ -29,7 +29,7 @@ from pylitefs.cluster.cluster import Cluster, ClusterNode, free_ports, wait_unti
 from pylitefs.cluster.ending import ended_by_signals, ignore_signals
 from pylitefs.config import parse_duration
 from pylitefs.errors import PylitefsError
-from pylitefs.lecture.links import Link
+from pylitefs.lecture.live.links import Link
 
 HERE = Path(__file__).resolve().parent
 DATABASE = "data.db"

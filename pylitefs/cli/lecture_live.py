@@ -18,10 +18,10 @@ from pylitefs.cli.lecture_page import show
 from pylitefs.cluster.cluster import Cluster, ClusterError, is_mounted
 from pylitefs.errors import LessonError, MountError
 from pylitefs.lecture.language.lesson import Lesson
+from pylitefs.lecture.live.session import Session, run_headless
 from pylitefs.lecture.model import Dump, Entry
 from pylitefs.lecture.recording import SUFFIX, Head, Writer
 from pylitefs.lecture.server import LectureServer
-from pylitefs.lecture.session import Session, run_headless
 from pylitefs.lecture.terminal import Story, TerminalLecture
 from pylitefs.mount import requirements
 

@@ -61,7 +61,7 @@ log = logging.getLogger("pylitefs.lecture")
 
 
 class Lecture(Protocol):
-    """What the buttons act on: `Session` of session.py."""
+    """What the buttons act on: `Session` of live/session.py."""
 
     def next(self) -> object: ...
     def answer(self, choice: int) -> None: ...

@@ -32,7 +32,7 @@ _KEYS = (
 
 
 class Lecture(Protocol):
-    """What goes on when the end of what was seen is reached: `Session` of session.py."""
+    """What goes on when the end of what was seen is reached: `Session` of live/session.py."""
 
     def next(self) -> object: ...
     def answer(self, choice: int) -> None: ...

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from pylitefs.cluster.cluster import Cluster, free_ports
-from pylitefs.lecture.links import Link
+from pylitefs.lecture.live.links import Link
 
 pytestmark = pytest.mark.fuse
 

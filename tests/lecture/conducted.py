@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pylitefs.cluster.cluster import is_mounted
-from pylitefs.lecture.director import Director
 from pylitefs.lecture.language.grammar import parse
+from pylitefs.lecture.live.director import Director
 from pylitefs.lecture.model import Dump, Entry, Json, state_at
 
 

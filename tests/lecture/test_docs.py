@@ -9,7 +9,7 @@ import pytest
 
 from pylitefs.cli.main import cli
 from pylitefs.lecture.language import lesson
-from pylitefs.lecture.session import run_headless
+from pylitefs.lecture.live.session import run_headless
 
 ROOT = Path(__file__).resolve().parents[2]
 LESSONS = (ROOT / "docs" / "lessons.md").read_text()

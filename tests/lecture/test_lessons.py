@@ -13,8 +13,8 @@ from pylitefs.cluster.cluster import is_mounted
 from pylitefs.lecture import recording
 from pylitefs.lecture.language import commands as c
 from pylitefs.lecture.language import lesson
+from pylitefs.lecture.live.session import run_headless
 from pylitefs.lecture.model import Dump, Entry
-from pylitefs.lecture.session import run_headless
 
 PAUSES = range(10, 27)
 """How many times a lesson stops: as many clicks as a class can follow in ten minutes."""

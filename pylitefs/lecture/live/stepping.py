@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from pylitefs.errors import LessonError
-from pylitefs.lecture.holds import Pausing
 from pylitefs.lecture.language import commands
 from pylitefs.lecture.language.commands import Command
+from pylitefs.lecture.live.holds import Pausing
 
 if TYPE_CHECKING:
-    from pylitefs.lecture.director import Director
+    from pylitefs.lecture.live.director import Director
 
 
 class Stepping:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pylitefs.lecture.stillness import Process, children, is_still, look
+from pylitefs.lecture.live.stillness import Process, children, is_still, look
 
 PROGRAM = """
 import sys, time

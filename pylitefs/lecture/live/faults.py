@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from pylitefs.lecture import damage
 from pylitefs.lecture.language import commands
 from pylitefs.lecture.language.commands import Command
-from pylitefs.lecture.stage import DATABASE
+from pylitefs.lecture.live import damage
+from pylitefs.lecture.live.nodes import DATABASE
 
 if TYPE_CHECKING:
-    from pylitefs.lecture.director import Director
+    from pylitefs.lecture.live.director import Director
 
 CONNECT_S = 3.0
 """So long a command waits for a replica to connect again, where nothing is known to keep it from it."""

@@ -17,18 +17,18 @@ from pathlib import Path
 from pylitefs.cluster.nursery import Nursery
 from pylitefs.control.channel import Control
 from pylitefs.errors import LessonError, PylitefsError
-from pylitefs.lecture import expect
-from pylitefs.lecture.faults import Faults
 from pylitefs.lecture.history.chronicle import Chronicle, Emit
 from pylitefs.lecture.history.historian import Historian
-from pylitefs.lecture.holds import Held, Holds, Pausing, Rule
 from pylitefs.lecture.language import commands
 from pylitefs.lecture.language.commands import Command
+from pylitefs.lecture.live import expect
+from pylitefs.lecture.live.faults import Faults
+from pylitefs.lecture.live.holds import Held, Holds, Pausing, Rule
+from pylitefs.lecture.live.nodes import Stage, remove
+from pylitefs.lecture.live.settling import SETTLE_S, Settling
+from pylitefs.lecture.live.shells import Shells
+from pylitefs.lecture.live.stepping import Stepping
 from pylitefs.lecture.model import Entry, Json
-from pylitefs.lecture.settling import SETTLE_S, Settling
-from pylitefs.lecture.shells import Shells
-from pylitefs.lecture.stage import Stage, remove
-from pylitefs.lecture.stepping import Stepping
 
 
 class Director:

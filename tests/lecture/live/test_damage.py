@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pylitefs.errors import LessonError
-from pylitefs.lecture.damage import corrupt
-from pylitefs.lecture.expect import database_bytes
+from pylitefs.lecture.live.damage import corrupt
+from pylitefs.lecture.live.expect import database_bytes
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ history: it takes no step and is never held.
 from typing import TYPE_CHECKING
 
 from pylitefs.cluster.cluster import ClusterNode
-from pylitefs.lecture.clients import Answer, Shell
+from pylitefs.lecture.live.clients import Answer, Shell
+from pylitefs.lecture.live.nodes import DATABASE
 from pylitefs.lecture.model import Json
-from pylitefs.lecture.stage import DATABASE
 
 if TYPE_CHECKING:
-    from pylitefs.lecture.director import Director
+    from pylitefs.lecture.live.director import Director
 
 FIRST = "a"
 """The name of a node's first shell: `sql n1 …` and `sql n1/a …` are the same."""

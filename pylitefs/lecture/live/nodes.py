@@ -25,9 +25,9 @@ from pylitefs.cluster.nursery import Nursery
 from pylitefs.control.channel import Control
 from pylitefs.errors import LessonError, RemoteError
 from pylitefs.lecture.language.commands import MakeCluster
-from pylitefs.lecture.links import Link
+from pylitefs.lecture.live.links import Link
+from pylitefs.lecture.live.stillness import Process, children
 from pylitefs.lecture.model import Json
-from pylitefs.lecture.stillness import Process, children
 
 DATABASE = "data.db"
 """The database of every lesson."""

@@ -34,7 +34,7 @@ class Shell:
         self._buffer = b""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PYLITEFS_")}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "pylitefs.lecture.sql_client", str(database)],
+            [sys.executable, "-m", "pylitefs.lecture.live.sql_client", str(database)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             process_group=0,

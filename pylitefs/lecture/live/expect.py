@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pylitefs.errors import ExpectError, SqliteFormatError
-from pylitefs.lecture.clients import result_text
 from pylitefs.lecture.language import commands
-from pylitefs.lecture.stage import DATABASE
+from pylitefs.lecture.live.clients import result_text
+from pylitefs.lecture.live.nodes import DATABASE
 from pylitefs.ltx.header import format_txid
 from pylitefs.sqlite import wal
 from pylitefs.sqlite.header import DatabaseHeader
 
 if TYPE_CHECKING:
-    from pylitefs.lecture.director import Director
+    from pylitefs.lecture.live.director import Director
 
 EXPECT_S = 10.0
 _PAUSE_S = 0.02

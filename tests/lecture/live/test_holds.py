@@ -4,7 +4,7 @@ import itertools
 import random
 
 from pylitefs.control.events import Rule as NodeRule
-from pylitefs.lecture.holds import Held, Holds, Pausing
+from pylitefs.lecture.live.holds import Held, Holds, Pausing
 from pylitefs.lecture.model import Json
 from pylitefs.trace import Event
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pylitefs.lecture.links import Link
+from pylitefs.lecture.live.links import Link
 
 
 class Echo:

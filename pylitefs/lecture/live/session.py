@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pylitefs.errors import LessonError, PylitefsError
-from pylitefs.lecture.director import Director
 from pylitefs.lecture.language.commands import Ask, Command, Expect, MakeCluster
 from pylitefs.lecture.language.grammar import parse
 from pylitefs.lecture.language.lesson import Lesson, Step
+from pylitefs.lecture.live.director import Director
 from pylitefs.lecture.model import Dump, Entry, Json
 
 Emit = Callable[[Entry, Sequence[Dump]], None]

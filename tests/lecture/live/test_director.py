@@ -183,7 +183,7 @@ def test_what_cannot_be_done_is_named_with_its_remedy(lecture: Conducted) -> Non
 def test_an_expectation_that_does_not_hold_says_what_is_so(
     lecture: Conducted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pylitefs.lecture.expect.check.__defaults__", (0.1,))
+    monkeypatch.setattr("pylitefs.lecture.live.expect.check.__defaults__", (0.1,))
     lecture.run("cluster replicas 1", TABLE, "expect same n1 n2")
     for line, text in {
         "expect n1 at 9": "n1 is at TXID 2 and not at 9",

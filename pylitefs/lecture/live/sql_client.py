@@ -1,6 +1,6 @@
 """A shell: one SQLite connection in a process of its own, so that a held commit holds only it.
 
-    python -m pylitefs.lecture.sql_client PATH
+    python -m pylitefs.lecture.live.sql_client PATH
 
 Requests come as JSON lines on standard input and are answered in order on standard output:
 

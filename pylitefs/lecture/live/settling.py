@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from pylitefs.cluster.cluster import ClusterNode, is_mounted, node_facts
 from pylitefs.errors import LessonError, RemoteError
-from pylitefs.lecture.links import Link
-from pylitefs.lecture.stillness import APART_S, Process, look
+from pylitefs.lecture.live.links import Link
+from pylitefs.lecture.live.stillness import APART_S, Process, look
 
 if TYPE_CHECKING:
-    from pylitefs.lecture.director import Director
+    from pylitefs.lecture.live.director import Director
 
 SETTLE_S = 10.0
 UP_S = 30.0

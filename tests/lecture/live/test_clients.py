@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from pylitefs.errors import LessonError
-from pylitefs.lecture.clients import Shell, result_text
-from pylitefs.lecture.sql_client import statements
+from pylitefs.lecture.live.clients import Shell, result_text
+from pylitefs.lecture.live.sql_client import statements
 
 ENDLESS = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT max(n) FROM c"
 
@@ -123,7 +123,7 @@ def test_a_shell_of_a_killed_lecture_ends(database: Path, eventually: Callable[.
     """Also where a thread made it that has ended since: only the end of the process counts."""
     program = (
         "import sys, threading, time\nfrom pathlib import Path\n"
-        "from pylitefs.lecture.clients import Shell\n"
+        "from pylitefs.lecture.live.clients import Shell\n"
         "made = []\n"
         "thread = threading.Thread(target=lambda: made.append(Shell('n1/a', Path(sys.argv[1]))))\n"
         "thread.start(); thread.join()\n"
@@ -145,7 +145,7 @@ def test_sqlite_takes_root_for_somebody_else_and_changes_no_owner(tmp_path: Path
     if os.geteuid() != 0:
         pytest.skip("only root's SQLite calls fchown")
     program = (
-        "import os, sqlite3, sys\nfrom pylitefs.lecture.sql_client import be_nobody_to_sqlite\n"
+        "import os, sqlite3, sys\nfrom pylitefs.lecture.live.sql_client import be_nobody_to_sqlite\n"
         "assert be_nobody_to_sqlite()\n"
         "os.chown(sys.argv[1], 65534, 65534)\n"
         "connection = sqlite3.connect(sys.argv[1])\n"
