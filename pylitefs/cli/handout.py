@@ -15,7 +15,7 @@ def handout(out: Path, files: tuple[str, ...]) -> None:
 
     Without RECORDINGs it holds the packaged ones, one for each lesson.
     """
-    from pylitefs.lecture.handout import write
+    from pylitefs.lecture.show.handout import write
 
     chosen = files or packaged()
     if not chosen:

@@ -21,8 +21,8 @@ from pylitefs.lecture.language.lesson import Lesson
 from pylitefs.lecture.live.session import Session, run_headless
 from pylitefs.lecture.model import Dump, Entry
 from pylitefs.lecture.recording import SUFFIX, Head, Writer
-from pylitefs.lecture.server import LectureServer
-from pylitefs.lecture.terminal import Story, TerminalLecture
+from pylitefs.lecture.show.server import LectureServer
+from pylitefs.lecture.show.terminal import Story, TerminalLecture
 from pylitefs.mount import requirements
 
 Emit = Callable[[Entry, Sequence[Dump]], None]

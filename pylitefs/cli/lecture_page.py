@@ -16,7 +16,7 @@ from typing import TypeVar
 import click
 
 from pylitefs.errors import ConfigError
-from pylitefs.lecture.server import LectureServer
+from pylitefs.lecture.show.server import LectureServer
 
 IN_CONTAINER = "PYLITEFS_CONTAINER"
 """Set to 1 by demo/lecture.Dockerfile."""

@@ -36,17 +36,17 @@ def replay(*, file: str, html: Path | None, terminal: bool, host: str, port: int
 def play(recording: Recording, bind: tuple[str, int], *, terminal: bool, browser: bool) -> None:
     """Show a recording until it is ended."""
     if terminal:
-        from pylitefs.lecture.terminal import Story, TerminalLecture
+        from pylitefs.lecture.show.terminal import Story, TerminalLecture
 
         TerminalLecture(recording.head, Story(recording)).run()
     else:
-        from pylitefs.lecture.server import LectureServer
+        from pylitefs.lecture.show.server import LectureServer
 
         show(LectureServer.of_recording(recording.lines(), bind), browser=browser)
 
 
 def write_html(recording: Recording, out: Path) -> None:
-    from pylitefs.lecture.replay_html import page
+    from pylitefs.lecture.show.replay_html import page
 
     data = page(recording)
     try:

@@ -197,7 +197,7 @@ def test_a_person_without_fuse_is_offered_the_recording(
     monkeypatch.setattr(requirements, "FUSE_DEVICE", tmp_path / "no-fuse")
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
     monkeypatch.setattr(click, "confirm", lambda *_args, **_options: True)
-    monkeypatch.setattr("pylitefs.lecture.terminal.read_line", lambda _prompt: None)
+    monkeypatch.setattr("pylitefs.lecture.show.terminal.read_line", lambda _prompt: None)
     assert run(["lecture", "commit", "--terminal"]) == 0
     assert "A made-up lesson" in capsys.readouterr().out
 

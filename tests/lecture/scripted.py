@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from pylitefs.errors import LessonError
 from pylitefs.lecture.model import Json
-from pylitefs.lecture.server import LectureServer
+from pylitefs.lecture.show.server import LectureServer
 from tests.lecture import recordings
 
 

@@ -17,7 +17,7 @@ from pylitefs.lecture.language import lesson as lessons
 from pylitefs.lecture.language.safe_html import why_not_prose
 from pylitefs.lecture.model import Json, state_at, to_line
 from pylitefs.lecture.recording import Head, HeadSection, Recording, RecordingError, Writer, read, read_bytes
-from pylitefs.lecture.replay_html import MAX_BYTES, page
+from pylitefs.lecture.show.replay_html import MAX_BYTES, page
 from tests.lecture.sample_run import HEAD, JOURNAL, entries
 from tests.lecture.sample_run import recording as sample
 
@@ -255,8 +255,8 @@ def test_recordings_are_read_where_there_is_no_fuse_and_no_linux() -> None:
 import sys
 for name in ("fuse", "fcntl", "termios", "pwd", "grp", "resource"):
     sys.modules[name] = None
-import pylitefs.lecture.recording, pylitefs.lecture.replay_html, pylitefs.lecture.terminal
-import pylitefs.lecture.handout, pylitefs.cli.main, pylitefs.cli.replay, pylitefs.cli.handout
+import pylitefs.lecture.recording, pylitefs.lecture.show.replay_html, pylitefs.lecture.show.terminal
+import pylitefs.lecture.show.handout, pylitefs.cli.main, pylitefs.cli.replay, pylitefs.cli.handout
 import pylitefs.cli.lecture
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from pylitefs.lecture import bundle
 from pylitefs.lecture.model import to_line
-from pylitefs.lecture.server import LectureServer, page_files
+from pylitefs.lecture.show import bundle
+from pylitefs.lecture.show.server import LectureServer, page_files
 from tests.lecture import recordings
 from tests.lecture.browsing import chromium, open_page, pause_as_people_do, place, step, wait_for
 from tests.lecture.scripted import ScriptedSession, live, recorded

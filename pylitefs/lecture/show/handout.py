@@ -13,9 +13,9 @@ from html import escape
 from pathlib import Path
 
 from pylitefs import __version__
-from pylitefs.lecture import layouts
 from pylitefs.lecture.recording import Head, Recording, RecordingError
-from pylitefs.lecture.replay_html import page
+from pylitefs.lecture.show import layouts
+from pylitefs.lecture.show.replay_html import page
 
 _STYLE = """
 :root { color-scheme: light; }

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.lecture import handout, layouts
 from pylitefs.lecture.recording import RecordingError
+from pylitefs.lecture.show import handout, layouts
 from tests.lecture.sample_run import recording
 
 

@@ -15,10 +15,10 @@ from rich.rule import Rule
 from rich.text import Text
 
 from pylitefs.errors import PylitefsError
-from pylitefs.lecture import terminal_view as view
 from pylitefs.lecture.language.commands import VERBS
 from pylitefs.lecture.model import Dump, Entry, Json, state_at
 from pylitefs.lecture.recording import Head, Recording
+from pylitefs.lecture.show import terminal_view as view
 
 WIDTH_OF_A_PIPE = 120
 _KEYS = (

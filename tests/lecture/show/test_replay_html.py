@@ -14,7 +14,7 @@ import pytest
 
 from pylitefs.lecture.model import Dump, Entry, Json
 from pylitefs.lecture.recording import Recording, RecordingError
-from pylitefs.lecture.replay_html import MAX_BYTES, page
+from pylitefs.lecture.show.replay_html import MAX_BYTES, page
 from tests.lecture.sample_run import HEAD, recording
 
 INSIDE = re.compile(r'<script type="application/json" id="recording">([^<]*)</script>')

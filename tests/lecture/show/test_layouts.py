@@ -1,6 +1,6 @@
 """The printed byte layouts are the formats' own."""
 
-from pylitefs.lecture.layouts import sections
+from pylitefs.lecture.show.layouts import sections
 from pylitefs.ltx.header import HEADER_SIZE, TRAILER_SIZE
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE
 from pylitefs.sqlite.journal import JOURNAL_HEADER_SIZE

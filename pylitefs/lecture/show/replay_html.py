@@ -9,10 +9,10 @@ import gzip
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pylitefs.lecture.bundle import bundle
 from pylitefs.lecture.model import Dump, to_line
 from pylitefs.lecture.recording import Recording, RecordingError
-from pylitefs.lecture.server import page_files
+from pylitefs.lecture.show.bundle import bundle
+from pylitefs.lecture.show.server import page_files
 
 MAX_BYTES = 1_000_000
 #: The longest dumps that are kept whole, tried in this order.

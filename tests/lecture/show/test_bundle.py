@@ -2,8 +2,8 @@
 
 import pytest
 
-from pylitefs.lecture.bundle import BundleError, bundle, modules
-from pylitefs.lecture.server import page_files
+from pylitefs.lecture.show.bundle import BundleError, bundle, modules
+from pylitefs.lecture.show.server import page_files
 
 INDEX = b"""<!doctype html>
 <html lang="en"><head><title>x</title>

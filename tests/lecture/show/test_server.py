@@ -12,7 +12,7 @@ import pytest
 from pylitefs.errors import ConfigError
 from pylitefs.lecture.language.commands import VERBS
 from pylitefs.lecture.model import Json
-from pylitefs.lecture.server import LectureServer, page_files
+from pylitefs.lecture.show.server import LectureServer, page_files
 from tests.lecture import recordings
 from tests.lecture.scripted import ScriptedSession, live, recorded
 

@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from pylitefs.errors import LessonError
-from pylitefs.lecture import terminal_view as view
 from pylitefs.lecture.model import Entry
-from pylitefs.lecture.terminal import Story, TerminalLecture
+from pylitefs.lecture.show import terminal_view as view
+from pylitefs.lecture.show.terminal import Story, TerminalLecture
 from tests.lecture.sample_run import HEAD, JOURNAL, entries, recording
 
 

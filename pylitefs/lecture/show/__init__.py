@@ -1,0 +1,1 @@
+"""What shows a lecture: the page and its server, the terminal, the replay, the handout."""
