@@ -389,7 +389,7 @@ def _is_loopback(host: str) -> bool:
 
 def page_files() -> Mapping[str, bytes]:
     """The page's files by name: what is served, and what a self-contained page is made from."""
-    folder = files("pylitefs.lecture") / "page"
+    folder = files("pylitefs.lecture.show") / "page"
     return {
         entry.name: entry.read_bytes()
         for entry in folder.iterdir()
