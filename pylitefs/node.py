@@ -22,7 +22,7 @@ from pylitefs.http.proxy import Proxy
 from pylitefs.http.server import HttpServer
 from pylitefs.lease.static import StaticLease
 from pylitefs.limits import most_databases, raise_open_files
-from pylitefs.mount.applier import Applier
+from pylitefs.mount.applier.applier import Applier
 from pylitefs.mount.observed import make_operations
 from pylitefs.mount.observed_locks import LockTable
 from pylitefs.mount.session import MountSession

@@ -1,6 +1,6 @@
 """What the store asks of whoever changes a mounted database: the applier, in the store's own words.
 
-`node.py` hands in the real one (mount/applier.py). `DirectApplier` writes the data files themselves; it
+`node.py` hands in the real one (mount/applier/). `DirectApplier` writes the data files themselves; it
 is for a store that is not mounted, as in tests and offline tools. The rule: nobody here holds a
 database's state lock while waiting for SQLite's locks.
 """

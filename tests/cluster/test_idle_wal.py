@@ -17,7 +17,7 @@ from pylitefs.cluster.cluster import Cluster, ClusterNode, wait_until
 from pylitefs.sqlite.locks import SHARED_FIRST, SHARED_SIZE
 from tests.cluster.test_descriptors import child_of
 from tests.conftest import ClusterFactory
-from tests.mount_applier.support import ROWS, Reader
+from tests.mount.applier.support import ROWS, Reader
 
 pytestmark = pytest.mark.fuse
 

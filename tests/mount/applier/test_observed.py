@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pylitefs.errors import ApplierError, BusyError
-from pylitefs.mount.applier import Applier
+from pylitefs.mount.applier.applier import Applier
 
 from .conftest import Place
 from .support import Reader, Source, bump, make_rows, wait_until

@@ -19,8 +19,8 @@ from pathlib import Path
 import pylitefs
 from pylitefs import errors
 from pylitefs.errors import ApplierError, PylitefsError
-from pylitefs.mount.applier_locks import UNKNOWN_HOLDER
-from pylitefs.mount.applier_messages import MAX_MESSAGE, Message
+from pylitefs.mount.applier.locks import UNKNOWN_HOLDER
+from pylitefs.mount.applier.messages import MAX_MESSAGE, Message
 
 log = logging.getLogger("pylitefs")
 
@@ -119,7 +119,7 @@ class Child:
         with theirs:
             self.process = subprocess.Popen(
                 # -P: not from the current directory, which may be anywhere; PYTHONPATH says where.
-                [sys.executable, "-P", "-m", "pylitefs.mount.applier_process", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "pylitefs.mount.applier.process", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 cwd="/",

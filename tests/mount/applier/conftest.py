@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from pylitefs.mount import mountinfo
-from pylitefs.mount.applier import Applier
+from pylitefs.mount.applier.applier import Applier
 from pylitefs.mount.session import detach
 from pylitefs.trace import Tracer
 
 from .support import Reader
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
-OBSERVED_TOO = ("test_applier_locks", "test_readers", "test_stayers")
+OBSERVED_TOO = ("test_locks", "test_readers", "test_stayers")
 """What runs with observed locks each time; the rest, which is about bytes and processes, does with --full."""
 
 
@@ -58,7 +58,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         yield Place(mount)
         return
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.mount_applier.mounted", request.param, tmp_path / "data", mount],
+        [sys.executable, "-m", "tests.mount.applier.mounted", request.param, tmp_path / "data", mount],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -1,7 +1,7 @@
 """The node's side of the applier: start it, ask it, start it again when it died.
 
 Who changes a mounted database does it from outside, as SQLite does, in a process of its own
-(`applier_process.py`); this module is what the rest of the node sees of it. The rules: the process is
+(`process.py`); this module is what the rest of the node sees of it. The rules: the process is
 started before the mount, so that it holds nothing of `/dev/fuse`; and a transaction that a dying applier
 leaves half written is handed to the next one at once.
 
@@ -18,8 +18,8 @@ from pathlib import Path
 
 from pylitefs.errors import ApplierError, PylitefsError
 from pylitefs.limits import most_databases
-from pylitefs.mount.applier_child import CallChannel, Child, Died
-from pylitefs.mount.applier_messages import Message
+from pylitefs.mount.applier.child import CallChannel, Child, Died
+from pylitefs.mount.applier.messages import Message
 from pylitefs.store.applying import LOCK_S
 from pylitefs.trace import Tracer
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 
 from pylitefs.errors import ApplierError
-from pylitefs.mount.applier_locks import DATABASE_LOCKS, DMS, WAL_LOCKS, LockFile, Place
+from pylitefs.mount.applier.locks import DATABASE_LOCKS, DMS, WAL_LOCKS, LockFile, Place
 
 DATABASE_HEADER_SIZE = 100
 INDEX_HEADERS_SIZE = 96

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.mount.applier import Applier
+from pylitefs.mount.applier.applier import Applier
 
 from .support import Reader, Source, bump, make_rows, wait_until
 

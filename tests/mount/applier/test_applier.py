@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pylitefs.errors import ApplierError, LtxError
-from pylitefs.mount.applier import Applier
+from pylitefs.mount.applier.applier import Applier
 from pylitefs.sqlite.wal_index import read_header
 from pylitefs.trace import Event, Tracer
 from tests.golden.recordings import RecordedDatabase, recorded_databases

@@ -33,8 +33,8 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from pylitefs.mount.applier_files import INDEX_HEADERS_SIZE, DatabaseFiles
-from pylitefs.mount.applier_locks import (
+from pylitefs.mount.applier.files import INDEX_HEADERS_SIZE, DatabaseFiles
+from pylitefs.mount.applier.locks import (
     DATABASE_LOCKS,
     PENDING,
     RESERVED,

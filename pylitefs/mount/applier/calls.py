@@ -20,11 +20,11 @@ from typing import Protocol
 
 from pylitefs.errors import ApplierError, BusyError, DatabaseNotFoundError, UntouchedError
 from pylitefs.limits import most_databases
-from pylitefs.mount.applier_exclusive import POLL_S, Exclusive
-from pylitefs.mount.applier_files import DatabaseFiles
-from pylitefs.mount.applier_locks import CKPT, CLOSING, READ4, SHARED, WRITE, describe_holders
-from pylitefs.mount.applier_messages import Message, seconds_of, text_of
-from pylitefs.mount.applier_write import Transaction, drop, write_transaction
+from pylitefs.mount.applier.exclusive import POLL_S, Exclusive
+from pylitefs.mount.applier.files import DatabaseFiles
+from pylitefs.mount.applier.locks import CKPT, CLOSING, READ4, SHARED, WRITE, describe_holders
+from pylitefs.mount.applier.messages import Message, seconds_of, text_of
+from pylitefs.mount.applier.write import Transaction, drop, write_transaction
 
 READER_POLL_S = 0.001
 AGAIN_S = 0.5

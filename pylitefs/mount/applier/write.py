@@ -18,9 +18,9 @@ from pathlib import Path
 from pylitefs.ltx.checksum import lock_pgno
 from pylitefs.ltx.decoder import Batch, Decoder
 from pylitefs.ltx.header import Header
-from pylitefs.mount.applier_exclusive import Exclusive
-from pylitefs.mount.applier_files import DATABASE_HEADER_SIZE, DatabaseFiles, pwrite_all, says_wal
-from pylitefs.mount.applier_locks import DATABASE_LOCKS
+from pylitefs.mount.applier.exclusive import Exclusive
+from pylitefs.mount.applier.files import DATABASE_HEADER_SIZE, DatabaseFiles, pwrite_all, says_wal
+from pylitefs.mount.applier.locks import DATABASE_LOCKS
 
 AT_HAND = 16 << 20
 """Pages of an LTX file up to this many bytes are kept in memory; a larger one is read twice."""

@@ -27,8 +27,8 @@ from collections.abc import Callable
 
 from pylitefs import limits
 from pylitefs.errors import ApplierError, BusyError, PylitefsError
-from pylitefs.mount.applier_calls import Calls, Channel
-from pylitefs.mount.applier_messages import MAX_MESSAGE, Message
+from pylitefs.mount.applier.calls import Calls, Channel
+from pylitefs.mount.applier.messages import MAX_MESSAGE, Message
 
 FINISH_S = 2.0
 """How long a transaction that is being written keeps the process from ending with its node."""
@@ -166,7 +166,7 @@ def serve(control: socket.socket) -> None:
 
 
 def main() -> None:
-    """`python -m pylitefs.mount.applier_process FD`: FD is the control socket."""
+    """`python -m pylitefs.mount.applier.process FD`: FD is the control socket."""
     limits.raise_open_files()
     # It ends with its node and not before: a signal to the whole group, as Ctrl-C, is the node's.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from pylitefs.errors import ApplierError
-from pylitefs.mount.applier import Applier
+from pylitefs.mount.applier.applier import Applier
 from pylitefs.trace import Event, Tracer
 
 from .support import Reader, Source, bump, make_rows, pid_alive, wait_until
 
 StartReader = Callable[..., Reader]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def large_snapshot(source: Source) -> Path:
@@ -229,7 +229,7 @@ def test_without_a_mount_or_a_start_it_says_so(tmp_path: Path) -> None:
 
 def test_it_starts_at_once_and_imports_little(tmp_path: Path) -> None:
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import pylitefs.mount.applier_process as p; "
+        "import sys; sys.path.insert(0, sys.argv[1]); import pylitefs.mount.applier.process as p; "
         "print([m for m in ('numpy', 'asyncio', 'click', 'pydantic', 'fuse', 'sqlite3') if m in sys.modules])"
     )
     done = subprocess.run(
@@ -246,7 +246,7 @@ def test_it_ends_with_its_node_and_gives_its_locks_back(mount_dir: Path, tmp_pat
     code = f"""
 import sys, os, signal
 from pathlib import Path
-from pylitefs.mount.applier import Applier
+from pylitefs.mount.applier.applier import Applier
 from pylitefs.trace import Tracer
 applier = Applier(tracer=Tracer())
 applier.start()
@@ -315,6 +315,6 @@ def server_of(mount_dir: Path) -> int:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            if b"tests.mount_applier.mounted" in words and str(mount_dir).encode() in words:
+            if b"tests.mount.applier.mounted" in words and str(mount_dir).encode() in words:
                 return int(entry.name)
     raise AssertionError("no process serves the mount")

@@ -18,7 +18,7 @@ from tests.mount.passthrough import PassthroughStore
 def is_applier_thread(tid: int) -> bool:
     """An applier is another process's child here, and told by its command line."""
     try:
-        return b"pylitefs.mount.applier_process" in Path(f"/proc/{tid}/cmdline").read_bytes()
+        return b"pylitefs.mount.applier.process" in Path(f"/proc/{tid}/cmdline").read_bytes()
     except OSError:
         return False
 
