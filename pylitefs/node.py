@@ -23,8 +23,8 @@ from pylitefs.http.server import HttpServer
 from pylitefs.lease.static import StaticLease
 from pylitefs.limits import most_databases, raise_open_files
 from pylitefs.mount.applier.applier import Applier
-from pylitefs.mount.observed import make_operations
-from pylitefs.mount.observed_locks import LockTable
+from pylitefs.mount.observed.lock_table import LockTable
+from pylitefs.mount.observed.operations import make_operations
 from pylitefs.mount.session import MountSession
 from pylitefs.replication.replica import Replica
 from pylitefs.store.evidence import Evidence

@@ -85,7 +85,7 @@ class MountOperations:
     opendir = releasedir = fsyncdir = None
     getxattr = setxattr = listxattr = removexattr = None
     readlink = bmap = ioctl = None
-    # None: fcntl locks are the kernel's. A mount with observed locks defines it (observed.py).
+    # None: fcntl locks are the kernel's. A mount with observed locks defines it (observed/operations.py).
     lock: Callable[[FileInfo, int, FileLock], None] | None = None
     # None, and this is a rule: no callback between SQLite and the release of its locks. A close drops every
     # lock of its process on the file, also one that another thread took while the close waited for us.

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import cast
 
 from pylitefs.errors import MountError
-from pylitefs.mount.observed import ObservedOperations
-from pylitefs.mount.observed_locks import names_of
+from pylitefs.mount.observed.lock_table import names_of
+from pylitefs.mount.observed.operations import ObservedOperations
 from pylitefs.mount.operations import FileInfo, MountOperations
 from pylitefs.mount.session import MountSession, install_signal_handlers
 from pylitefs.store.status import Status

@@ -7,8 +7,8 @@ there is a database's name, and the answer who has it locked.
 import sys
 from pathlib import Path
 
-from pylitefs.mount.observed import make_operations
-from pylitefs.mount.observed_locks import LockTable
+from pylitefs.mount.observed.lock_table import LockTable
+from pylitefs.mount.observed.operations import make_operations
 from pylitefs.mount.session import MountSession, install_signal_handlers
 from pylitefs.store.status import Status
 from pylitefs.trace import Tracer

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pylitefs.mount.observed_locks import (
+from pylitefs.mount.observed.lock_table import (
     EVERYTHING,
     LAST_BYTE,
     Caller,

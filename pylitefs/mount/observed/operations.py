@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from pylitefs.mount.handles import DatabaseHandle, Handle, SpecialHandle, refused
 from pylitefs.mount.kernel_locks import process_of, program_of
-from pylitefs.mount.observed_locks import EVERYTHING, Caller, Held, LockTable, Owner, Span, names_of
+from pylitefs.mount.observed.lock_table import EVERYTHING, Caller, Held, LockTable, Owner, Span, names_of
 from pylitefs.mount.operations import FileInfo, FileLock, MountOperations
 from pylitefs.mount.special_files import SpecialName
 from pylitefs.sqlite.locks import WAL_WRITE_LOCK
