@@ -11,10 +11,11 @@ tracer releases everything that is held.
     another thread:                                  Gate.release_oldest()  ->  the mount goes on
 """
 
+import base64
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -82,6 +83,42 @@ class Event:
 
 
 Listener = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes that an event is about, as they were when it was emitted."""
+
+    file: str
+    """journal, wal, shm, database, ltx or frame."""
+    path: str
+    """Where they were read; "" for a frame."""
+    offset: int
+    data: bytes
+    size: int
+    """Of the whole file, or frame."""
+    cut: bool = False
+    """There were more than are copied."""
+
+    def to_json(self) -> dict[str, object]:
+        found: dict[str, object] = {
+            "file": self.file,
+            "path": self.path,
+            "offset": self.offset,
+            "data": base64.b64encode(self.data).decode(),
+            "size": self.size,
+        }
+        return {**found, "cut": True} if self.cut else found
+
+
+Evidence = Callable[[Event], Sequence[Piece]]
+"""Copies the bytes that an event is about; called in the thread that emits."""
+
+
+def no_evidence(event: Event) -> Sequence[Piece]:
+    """For a channel that pushes events without bytes."""
+    del event
+    return ()
 
 
 class Tracer:

@@ -29,59 +29,19 @@ The rule: the channel's end, also that of a killed lecture, releases everything 
 end of it is node_end.py.
 """
 
-import base64
 import json
 import logging
 import socket
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any
-
-from pylitefs.trace import Event
 
 CONTROL_FD = "PYLITEFS_CONTROL_FD"
 
 Message = dict[str, Any]
 
 log = logging.getLogger("pylitefs")
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Bytes that an event is about, as they were when it was emitted."""
-
-    file: str
-    """journal, wal, shm, database, ltx or frame."""
-    path: str
-    """Where they were read; "" for a frame."""
-    offset: int
-    data: bytes
-    size: int
-    """Of the whole file, or frame."""
-    cut: bool = False
-    """There were more than are copied."""
-
-    def to_json(self) -> Message:
-        found: Message = {
-            "file": self.file,
-            "path": self.path,
-            "offset": self.offset,
-            "data": base64.b64encode(self.data).decode(),
-            "size": self.size,
-        }
-        return {**found, "cut": True} if self.cut else found
-
-
-Evidence = Callable[[Event], Sequence[Piece]]
-"""Copies the bytes that an event is about; called in the thread that emits."""
-
-
-def no_evidence(event: Event) -> Sequence[Piece]:
-    """For a channel that pushes events without bytes."""
-    del event
-    return ()
 
 
 class Control:

@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pylitefs.control.channel import Evidence, Message, Piece
-from pylitefs.trace import TRACEPOINTS, Event
+from pylitefs.control.channel import Message
+from pylitefs.trace import TRACEPOINTS, Event, Evidence, Piece
 
 log = logging.getLogger("pylitefs")
 

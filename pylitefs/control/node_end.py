@@ -13,9 +13,9 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 
-from pylitefs.control.channel import CONTROL_FD, Evidence, Message, no_evidence
+from pylitefs.control.channel import CONTROL_FD, Message
 from pylitefs.control.events import Outbox, Recorder, Rule
-from pylitefs.trace import Event, Gate, Tracer
+from pylitefs.trace import Event, Evidence, Gate, Tracer, no_evidence
 
 FLUSH_S = 1.0
 """So long a node that ends waits for its last events to be sent."""

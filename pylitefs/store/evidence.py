@@ -20,14 +20,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from pylitefs.control.channel import Piece
 from pylitefs.errors import PylitefsError
 from pylitefs.ltx.header import format_filename, parse_filename
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE
 from pylitefs.sqlite.wal import WAL_HEADER_SIZE
 from pylitefs.sqlite.wal_index import INDEX_PREFIX_SIZE
 from pylitefs.store.names import FileKind, database_dir
-from pylitefs.trace import Event
+from pylitefs.trace import Event, Piece
 
 MOST = 256 * 1024
 """Bytes of one piece; what is longer is cut."""

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.control.channel import Piece
 from pylitefs.errors import ApplierError
 from pylitefs.sqlite.journal import JOURNAL_MAGIC
 from pylitefs.store import evidence
 from pylitefs.store.evidence import Evidence
 from pylitefs.store.store import Store
 from pylitefs.store.turns import Patience
-from pylitefs.trace import Event
+from pylitefs.trace import Event, Piece
 from tests.store.serving import Served
 
 Told = list[tuple[Event, list[Piece]]]
