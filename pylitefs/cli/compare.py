@@ -10,6 +10,7 @@ from pylitefs.cluster.ending import ended_by_signals
 from pylitefs.compare import comparison, programs, report
 from pylitefs.compare import mixed as mixed_clusters
 from pylitefs.compare.bench import rounds as speed
+from pylitefs.compare.bench.contestant import FULL, QUICK
 from pylitefs.compare.findings import known_differences
 from pylitefs.compare.mixed import MixedOutcome
 from pylitefs.compare.programs import Program
@@ -108,7 +109,7 @@ def _bench(
     quick: bool,
     only: tuple[str, ...],
 ) -> int:
-    size = speed.QUICK if quick else speed.FULL
+    size = QUICK if quick else FULL
     names, lines = speed.run(programs.ours(), theirs, base, size, console.print, only=only)
     about = {"machine": comparison.machine(), "theirs": f"{theirs.name} {theirs.version}"}
     console.print(report.bench_table(names, lines))

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pylitefs.compare.bench.contestant import Line
 from pylitefs.compare.bench.plots import figure
-from pylitefs.compare.bench.rounds import Line
 from pylitefs.compare.comparison import Comparison
 from pylitefs.compare.findings import Difference, Known
 from pylitefs.compare.mixed import MixedOutcome

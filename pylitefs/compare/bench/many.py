@@ -14,8 +14,8 @@ from pathlib import Path
 from time import perf_counter
 
 from pylitefs.cluster.cluster import ClusterError, wait_until
+from pylitefs.compare.bench.contestant import Contestant, Measure
 from pylitefs.compare.bench.processes import memory, tree
-from pylitefs.compare.bench.rounds import Contestant, Measure
 from pylitefs.compare.nodes import NEVER_SYNCED, ProgramNode, System
 from pylitefs.errors import RemoteError
 from pylitefs.http import client

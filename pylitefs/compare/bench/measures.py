@@ -10,8 +10,8 @@ from time import perf_counter
 
 from pylitefs.cluster.cluster import ClusterError, wait_until
 from pylitefs.compare.bench import many
+from pylitefs.compare.bench.contestant import Contestant, Measure, Size, import_large, large_file
 from pylitefs.compare.bench.processes import memory
-from pylitefs.compare.bench.rounds import Contestant, Measure, Size, import_large, large_file
 
 _INSERT = "INSERT INTO t(b) VALUES (randomblob(100))"
 _CHANGE_4_MB = "UPDATE big SET b = randomblob(4000)"
