@@ -7,18 +7,18 @@ directories, without a lock; and a query runs on a connection of its own that is
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pylitefs.errors import ExpectError, SqliteFormatError
 from pylitefs.lecture.language import commands
-from pylitefs.lecture.live.clients import result_text
+from pylitefs.lecture.live.clients import Answer, result_text
 from pylitefs.lecture.live.nodes import DATABASE
+from pylitefs.lecture.live.scene import Scene
+from pylitefs.lecture.live.settling import Settling
+from pylitefs.lecture.live.shells import Shells
 from pylitefs.ltx.header import format_txid
 from pylitefs.sqlite import wal
 from pylitefs.sqlite.header import DatabaseHeader
-
-if TYPE_CHECKING:
-    from pylitefs.lecture.live.director import Director
 
 EXPECT_S = 10.0
 _PAUSE_S = 0.02
@@ -27,21 +27,165 @@ Wrong = str | None
 """What is so instead; None if the expectation holds."""
 
 
-def check(director: "Director", command: commands.Expect, seconds: float = EXPECT_S) -> None:
-    """Poll until what is expected is so, and tell of it. Raises ExpectError if it never is."""
-    nodes = director.nodes
-    for name in _nodes_of(command):
-        nodes.node(name)
-    look = _LOOKS[type(command)]
-    polled = not isinstance(command, commands.ExpectNoEvent)
-    deadline = time.monotonic() + (seconds if polled else 0)
-    while (wrong := look(director, command)) is not None:
-        director.check_open()
-        if time.monotonic() > deadline:
-            raise ExpectError(wrong)
-        time.sleep(_PAUSE_S)
-        director.refresh()
-    director.tell("command", "expect", _TOLD[type(command)](command), getattr(command, "node", ""))
+class Expectations:
+    """How each `expect` looks at the scene."""
+
+    def __init__(self, scene: Scene, shells: Shells, settling: Settling) -> None:
+        self._scene = scene
+        self._shells = shells
+        self._settling = settling
+        self._looks: Mapping[type[commands.Expect], Callable[[Any], Wrong]] = {
+            commands.ExpectSql: self._sql,
+            commands.ExpectSqlFails: self._sql_fails,
+            commands.ExpectAt: self._at,
+            commands.ExpectChecksum: self._checksum,
+            commands.ExpectHeld: self._held,
+            commands.ExpectWaits: self._waits,
+            commands.ExpectDone: self._done,
+            commands.ExpectFails: self._fails,
+            commands.ExpectSame: self._same,
+            commands.ExpectDiffer: self._differ,
+            commands.ExpectEvent: self._event,
+            commands.ExpectNoEvent: self._no_event,
+            commands.ExpectRole: self._role,
+            commands.ExpectLog: self._log,
+        }
+
+    def check(self, command: commands.Expect, seconds: float = EXPECT_S) -> None:
+        """Poll until what is expected is so, and tell of it. Raises ExpectError if it never is."""
+        scene = self._scene
+        nodes = scene.nodes
+        for name in _nodes_of(command):
+            nodes.node(name)
+        look = self._looks[type(command)]
+        polled = not isinstance(command, commands.ExpectNoEvent)
+        deadline = time.monotonic() + (seconds if polled else 0)
+        while (wrong := look(command)) is not None:
+            scene.check_open()
+            if time.monotonic() > deadline:
+                raise ExpectError(wrong)
+            time.sleep(_PAUSE_S)
+            self._settling.refresh()
+        scene.tell("command", "expect", _TOLD[type(command)](command), getattr(command, "node", ""))
+
+    def _sql(self, command: commands.ExpectSql) -> Wrong:
+        answer = self._answer(command.node, command.statement)
+        asked = f"{command.node}: {command.statement}"
+        if answer is None:
+            return f"{asked} does not come back (held: {self._scene.holds.told()})"
+        found = result_text(answer)
+        if "error" in answer:
+            return f"{asked} fails: {found}"
+        return None if found == command.value else f"{asked} gives {found!r} and not {command.value!r}"
+
+    def _sql_fails(self, command: commands.ExpectSqlFails) -> Wrong:
+        answer = self._answer(command.node, command.statement)
+        asked = f"{command.node}: {command.statement}"
+        if answer is None:
+            return f"{asked} does not come back (held: {self._scene.holds.told()})"
+        found = result_text(answer)
+        if "error" in answer and command.text in found:
+            return None
+        how = "fails with" if "error" in answer else "does not fail, it gives"
+        return f"{asked} {how} {found!r}; expected was an error with {command.text!r}"
+
+    def _answer(self, node: str, statement: str) -> Answer | None:
+        return self._shells.look(self._scene.nodes.running(node), self._settling.refresh, sql=statement)
+
+    def _at(self, command: commands.ExpectAt) -> Wrong:
+        txid = self._scene.positions.get((command.node, DATABASE), (0, 0))[0]
+        if txid == command.txid:
+            return None
+        return f"{command.node} is at TXID {txid} and not at {command.txid}"
+
+    def _checksum(self, command: commands.ExpectChecksum) -> Wrong:
+        older = self._scene.checksums.get((command.node, DATABASE, command.txid))
+        if older is None:
+            return f"{command.node} has not been at TXID {command.txid} since the last cluster"
+        txid, now = self._scene.positions[command.node, DATABASE]
+        if now == older:
+            return None
+        had = f"{older:016x} at TXID {command.txid}"
+        return f"{command.node} has checksum {now:016x} at TXID {txid}, and had {had}"
+
+    def _held(self, command: commands.ExpectHeld) -> Wrong:
+        if any(held.name == command.name for held in self._scene.holds.on(command.node)):
+            return None
+        return f"{command.name} is not held on {command.node}; held: {self._scene.holds.told()}"
+
+    def _waits(self, command: commands.ExpectWaits) -> Wrong:
+        shell = self._shells.find(command.node, command.connection)
+        if shell is None:
+            return f"nothing was typed into {_shell(command)} yet"
+        return None if shell.is_running else f"{shell.name} does not wait: {shell.state} {shell.result}"
+
+    def _done(self, command: commands.ExpectDone) -> Wrong:
+        shell = self._shells.find(command.node, command.connection)
+        if shell is None or not shell.sql:
+            return f"nothing was typed into {_shell(command)} yet"
+        if shell.state == "done":
+            if command.rows is None or shell.result == command.rows:
+                return None
+            return f"{shell.name}: {shell.sql} gives {shell.result!r} and not {command.rows!r}"
+        return f"{shell.name} is not done with {shell.sql}: {shell.state} {shell.result}"
+
+    def _fails(self, command: commands.ExpectFails) -> Wrong:
+        shell = self._shells.find(command.node, command.connection)
+        if shell is None or not shell.sql:
+            return f"nothing was typed into {_shell(command)} yet"
+        if shell.state == "error" and command.text in shell.result:
+            return None
+        return f"{shell.name}: {shell.state} {shell.result!r}; expected was an error with {command.text!r}"
+
+    def _differences(self, names: tuple[str, ...]) -> list[str]:
+        """In what the first of these nodes differs from each of the others."""
+        first, *others = names
+        found: list[str] = []
+        positions = {name: self._scene.positions.get((name, DATABASE), (0, 0)) for name in names}
+        contents = {name: database_bytes(self._scene.nodes.node(name).data) for name in names}
+        for other in others:
+            if positions[other] != positions[first]:
+                shown = " and ".join(f"{one} at {_position(positions[one])}" for one in (first, other))
+                found.append(f"{shown}")
+            elif contents[other] != contents[first]:
+                where = _where(contents, first, other)
+                found.append(f"{first} and {other} have the same position and other bytes{where}")
+        return found
+
+    def _same(self, command: commands.ExpectSame) -> Wrong:
+        return "; ".join(self._differences(command.nodes)) or None
+
+    def _differ(self, command: commands.ExpectDiffer) -> Wrong:
+        if self._differences(command.nodes):
+            return None
+        position = self._scene.positions.get((command.nodes[0], DATABASE), (0, 0))
+        return f"{' and '.join(command.nodes)} are the same, at {_position(position)}"
+
+    def _event(self, command: commands.ExpectEvent) -> Wrong:
+        seen = list(self._scene.seen)
+        passed = [one for one in seen if one.node == command.node and one.name == command.name]
+        if any(command.text in one.text for one in passed):
+            return None
+        if not passed:
+            return f"{command.node} has not passed {command.name} since the last cluster"
+        last = passed[-1].text
+        return f"{command.node} passed {command.name}, but never with {command.text!r}; the last was: {last}"
+
+    def _no_event(self, command: commands.ExpectNoEvent) -> Wrong:
+        for one in list(self._scene.seen):
+            if one.node == command.node and one.name == command.name:
+                return f"{command.node} has passed {command.name}: {one.text}"
+        return None
+
+    def _role(self, command: commands.ExpectRole) -> Wrong:
+        role = self._scene.nodes.role_shown(command.node)
+        return None if role == command.role else f"{command.node} is {role} and not {command.role}"
+
+    def _log(self, command: commands.ExpectLog) -> Wrong:
+        node = self._scene.nodes.node(command.node)
+        if node.log.exists() and command.text in node.log.read_text(errors="replace"):
+            return None
+        return f"the log of {command.node} does not say {command.text!r}; it ends:\n{node.log_tail(5)}"
 
 
 def _nodes_of(command: commands.Expect) -> tuple[str, ...]:
@@ -72,100 +216,8 @@ def database_bytes(data_dir: Path, database: str = DATABASE) -> bytes | None:
     return bytes(content[: done.commit * header.page_size] if done.commit else content)
 
 
-def _sql(director: "Director", command: commands.ExpectSql) -> Wrong:
-    answer = director.shells.look(director.nodes.running(command.node), sql=command.statement)
-    if answer is None:
-        return f"{command.node}: {command.statement} does not come back (held: {director.holds.told()})"
-    found = result_text(answer)
-    if "error" in answer:
-        return f"{command.node}: {command.statement} fails: {found}"
-    if found == command.value:
-        return None
-    return f"{command.node}: {command.statement} gives {found!r} and not {command.value!r}"
-
-
-def _sql_fails(director: "Director", command: commands.ExpectSqlFails) -> Wrong:
-    answer = director.shells.look(director.nodes.running(command.node), sql=command.statement)
-    if answer is None:
-        return f"{command.node}: {command.statement} does not come back (held: {director.holds.told()})"
-    found = result_text(answer)
-    if "error" in answer and command.text in found:
-        return None
-    how = "fails with" if "error" in answer else "does not fail, it gives"
-    return f"{command.node}: {command.statement} {how} {found!r}; expected was an error with {command.text!r}"
-
-
-def _at(director: "Director", command: commands.ExpectAt) -> Wrong:
-    txid = director.positions.get((command.node, DATABASE), (0, 0))[0]
-    if txid == command.txid:
-        return None
-    return f"{command.node} is at TXID {txid} and not at {command.txid}"
-
-
-def _checksum(director: "Director", command: commands.ExpectChecksum) -> Wrong:
-    older = director.checksums.get((command.node, DATABASE, command.txid))
-    if older is None:
-        return f"{command.node} has not been at TXID {command.txid} since the last cluster"
-    txid, now = director.positions[command.node, DATABASE]
-    if now == older:
-        return None
-    return (
-        f"{command.node} has checksum {now:016x} at TXID {txid}, and had {older:016x} at TXID {command.txid}"
-    )
-
-
-def _held(director: "Director", command: commands.ExpectHeld) -> Wrong:
-    if any(held.name == command.name for held in director.holds.on(command.node)):
-        return None
-    return f"{command.name} is not held on {command.node}; held: {director.holds.told()}"
-
-
-def _waits(director: "Director", command: commands.ExpectWaits) -> Wrong:
-    shell = director.shells.find(command.node, command.connection)
-    if shell is None:
-        return f"nothing was typed into {_shell(command)} yet"
-    return None if shell.is_running else f"{shell.name} does not wait: {shell.state} {shell.result}"
-
-
-def _done(director: "Director", command: commands.ExpectDone) -> Wrong:
-    shell = director.shells.find(command.node, command.connection)
-    if shell is None or not shell.sql:
-        return f"nothing was typed into {_shell(command)} yet"
-    if shell.state == "done":
-        if command.rows is None or shell.result == command.rows:
-            return None
-        return f"{shell.name}: {shell.sql} gives {shell.result!r} and not {command.rows!r}"
-    return f"{shell.name} is not done with {shell.sql}: {shell.state} {shell.result}"
-
-
-def _fails(director: "Director", command: commands.ExpectFails) -> Wrong:
-    shell = director.shells.find(command.node, command.connection)
-    if shell is None or not shell.sql:
-        return f"nothing was typed into {_shell(command)} yet"
-    if shell.state == "error" and command.text in shell.result:
-        return None
-    return f"{shell.name}: {shell.state} {shell.result!r}; expected was an error with {command.text!r}"
-
-
 def _shell(command: Any) -> str:
     return f"{command.node}/{command.connection or 'a'}"
-
-
-def _differences(director: "Director", names: tuple[str, ...]) -> list[str]:
-    """In what the first of these nodes differs from each of the others."""
-    first, *others = names
-    found: list[str] = []
-    positions = {name: director.positions.get((name, DATABASE), (0, 0)) for name in names}
-    contents = {name: database_bytes(director.nodes.node(name).data) for name in names}
-    for other in others:
-        if positions[other] != positions[first]:
-            shown = " and ".join(f"{one} at {_position(positions[one])}" for one in (first, other))
-            found.append(f"{shown}")
-        elif contents[other] != contents[first]:
-            found.append(
-                f"{first} and {other} have the same position and other bytes{_where(contents, first, other)}"
-            )
-    return found
 
 
 def _position(pos: tuple[int, int]) -> str:
@@ -178,63 +230,6 @@ def _where(contents: Mapping[str, bytes | None], first: str, other: str) -> str:
         return f" ({len(one):,} and {len(two):,})"
     return f", the first at offset {next(n for n in range(len(one)) if one[n] != two[n]):,}"
 
-
-def _same(director: "Director", command: commands.ExpectSame) -> Wrong:
-    return "; ".join(_differences(director, command.nodes)) or None
-
-
-def _differ(director: "Director", command: commands.ExpectDiffer) -> Wrong:
-    if _differences(director, command.nodes):
-        return None
-    position = director.positions.get((command.nodes[0], DATABASE), (0, 0))
-    return f"{' and '.join(command.nodes)} are the same, at {_position(position)}"
-
-
-def _event(director: "Director", command: commands.ExpectEvent) -> Wrong:
-    passed = [one for one in list(director.seen) if one.node == command.node and one.name == command.name]
-    if any(command.text in one.text for one in passed):
-        return None
-    if not passed:
-        return f"{command.node} has not passed {command.name} since the last cluster"
-    last = passed[-1].text
-    return f"{command.node} passed {command.name}, but never with {command.text!r}; the last was: {last}"
-
-
-def _no_event(director: "Director", command: commands.ExpectNoEvent) -> Wrong:
-    for one in list(director.seen):
-        if one.node == command.node and one.name == command.name:
-            return f"{command.node} has passed {command.name}: {one.text}"
-    return None
-
-
-def _role(director: "Director", command: commands.ExpectRole) -> Wrong:
-    role = director.nodes.role_shown(command.node)
-    return None if role == command.role else f"{command.node} is {role} and not {command.role}"
-
-
-def _log(director: "Director", command: commands.ExpectLog) -> Wrong:
-    node = director.nodes.node(command.node)
-    if node.log.exists() and command.text in node.log.read_text(errors="replace"):
-        return None
-    return f"the log of {command.node} does not say {command.text!r}; it ends:\n{node.log_tail(5)}"
-
-
-_LOOKS: Mapping[type[commands.Expect], Callable[["Director", Any], Wrong]] = {
-    commands.ExpectSql: _sql,
-    commands.ExpectSqlFails: _sql_fails,
-    commands.ExpectAt: _at,
-    commands.ExpectChecksum: _checksum,
-    commands.ExpectHeld: _held,
-    commands.ExpectWaits: _waits,
-    commands.ExpectDone: _done,
-    commands.ExpectFails: _fails,
-    commands.ExpectSame: _same,
-    commands.ExpectDiffer: _differ,
-    commands.ExpectEvent: _event,
-    commands.ExpectNoEvent: _no_event,
-    commands.ExpectRole: _role,
-    commands.ExpectLog: _log,
-}
 
 #: What is told of one that holds.
 _TOLD: Mapping[type[commands.Expect], Callable[[Any], str]] = {

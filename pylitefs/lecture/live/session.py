@@ -140,7 +140,7 @@ class Session:
     def _do_step(self) -> None:
         step = self.steps[self.position]
         self.position += 1
-        chronicle = self._director.chronicle
+        chronicle = self._director.scene.chronicle
         chronicle.step = step.index
         if chronicle.state.get("question") and not isinstance(step.command, Expect):
             chronicle.with_next({"question": None})

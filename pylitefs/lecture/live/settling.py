@@ -6,15 +6,13 @@ node is asked once more, and had nothing to add.
 """
 
 import time
-from typing import TYPE_CHECKING
 
 from pylitefs.cluster.cluster import ClusterNode, is_mounted, node_facts
 from pylitefs.errors import LessonError, RemoteError
 from pylitefs.lecture.live.links import Link
+from pylitefs.lecture.live.scene import Scene
+from pylitefs.lecture.live.shells import Shells
 from pylitefs.lecture.live.stillness import APART_S, Process, look
-
-if TYPE_CHECKING:
-    from pylitefs.lecture.live.director import Director
 
 SETTLE_S = 10.0
 UP_S = 30.0
@@ -22,8 +20,29 @@ _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.002, 0.02
 
 
 class Settling:
-    def __init__(self, director: "Director") -> None:
-        self._director = director
+    def __init__(self, scene: Scene, shells: Shells) -> None:
+        self._scene = scene
+        self._shells = shells
+
+    def refresh(self) -> None:
+        """Hear whatever was said: events, shells' answers, nodes that ended by themselves."""
+        scene = self._scene
+        scene.chronicle.drain()
+        if scene.stage is None:
+            return
+        self._shells.collect()
+        for name in scene.nodes.newly_ended():
+            self.node_ended(name, "end", f"{name} ended by itself, {scene.nodes.last_words(name)}")
+
+    def node_ended(self, name: str, how: str, text: str) -> None:
+        """A node is down, by whatever it was: its locks, what it held, and its shells are gone."""
+        scene = self._scene
+        scene.chronicle.drain()
+        scene.nodes.seen_ended(name)
+        scene.holds.forget(name)
+        changes = scene.chronicle.historian.node_ended(name)
+        scene.tell("fault", how, text, name, changes)
+        self._shells.kill(name)
 
     def settle(self, seconds: float = SETTLE_S) -> None:
         """Return when all is held or quiet. LessonError, saying what is still going on, after `seconds`."""
@@ -31,8 +50,8 @@ class Settling:
         marks: dict[Link, int] = {}
         pause = _FIRST_PAUSE_S
         while True:
-            self._director.check_open()
-            self._director.refresh()
+            self._scene.check_open()
+            self.refresh()
             if self._is_quiet() and self._has_arrived(marks):
                 return
             if time.monotonic() > deadline:
@@ -45,16 +64,16 @@ class Settling:
 
         A replica that can reach its primary has also caught up with it once, where nothing is held.
         """
-        director = self._director
-        stage = director.nodes
+        scene = self._scene
+        stage = scene.nodes
         deadline = time.monotonic() + seconds
         while node.pid:
-            director.check_open()
-            director.refresh()
+            scene.check_open()
+            self.refresh()
             facts = self._facts(node)
             if facts and (facts["ready"] or not stage.should_be_connected(node.name)):
                 return True
-            if director.holds and self._is_quiet():
+            if scene.holds and self._is_quiet():
                 return bool(facts)
             if time.monotonic() > deadline:
                 raise LessonError(f"{node.name} is not up after {seconds:g} s:\n{node.log_tail()}")
@@ -71,14 +90,12 @@ class Settling:
             return {}
 
     def _processes(self) -> list[Process]:
-        director = self._director
-        return director.nodes.processes() + [
-            Process(pid, may_wait=True) for pid in director.shells.all_pids()
-        ]
+        scene = self._scene
+        return scene.nodes.processes() + [Process(pid, may_wait=True) for pid in self._shells.all_pids()]
 
     def _is_quiet(self) -> bool:
         """Whether nothing has been going on for a moment, and nobody has anything to say."""
-        director = self._director
+        scene = self._scene
         processes = self._processes()
         before = look(processes)
         if before is None or not self._is_heard():
@@ -86,44 +103,44 @@ class Settling:
         time.sleep(APART_S)
         if look(processes) != before:
             return False
-        count = director.chronicle.count
-        for node in director.nodes.alive:
+        count = scene.chronicle.count
+        for node in scene.nodes.alive:
             if node.control is not None:
                 try:
                     node.control.ping()
                 except EOFError:
                     return False
-        return self._is_heard() and director.chronicle.count == count
+        return self._is_heard() and scene.chronicle.count == count
 
     def _is_heard(self) -> bool:
         """Whether all that was said is known: events, shells' answers, bytes on links."""
-        director = self._director
-        count = director.chronicle.count
-        director.refresh()
-        waits = director.shells.running() and not director.holds
+        scene = self._scene
+        count = scene.chronicle.count
+        self.refresh()
+        waits = self._shells.running() and not scene.holds
         return (
             not waits
-            and director.chronicle.count == count
-            and all(link.is_idle() for link in director.nodes.links.values())
+            and scene.chronicle.count == count
+            and all(link.is_idle() for link in scene.nodes.links.values())
         )
 
     def _has_arrived(self, marks: dict[Link, int]) -> bool:
         """While paused: whether what was under way on slow links when all was quiet first has arrived."""
-        if not self._director.paused:
+        if not self._scene.paused:
             return True
         arrived = True
-        for link in self._director.nodes.links.values():
+        for link in self._scene.nodes.links.values():
             mark = marks.setdefault(link, link.taken)
             arrived = arrived and link.given >= mark
         return arrived
 
     def _going_on(self) -> str:
-        director = self._director
-        found = [f"{shell.name} runs {shell.sql!r}" for shell in director.shells.running()]
-        for node in director.nodes.alive:
-            if look(p for p in director.nodes.processes() if p.pid == node.pid) is None:
+        scene = self._scene
+        found = [f"{shell.name} runs {shell.sql!r}" for shell in self._shells.running()]
+        for node in scene.nodes.alive:
+            if look(p for p in scene.nodes.processes() if p.pid == node.pid) is None:
                 found.append(f"{node.name} is busy")
         found += [
-            f"the link of {name} is slow" for name, link in director.nodes.links.items() if not link.is_idle()
+            f"the link of {name} is slow" for name, link in scene.nodes.links.items() if not link.is_idle()
         ]
-        return (", ".join(found) or "something that ends soon") + f"; held: {director.holds.told()}"
+        return (", ".join(found) or "something that ends soon") + f"; held: {scene.holds.told()}"

@@ -4,15 +4,13 @@ The rule: what a shell says becomes an entry once, when it is heard. Who only lo
 history: it takes no step and is never held.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from pylitefs.cluster.cluster import ClusterNode
 from pylitefs.lecture.live.clients import Answer, Shell
 from pylitefs.lecture.live.nodes import DATABASE
+from pylitefs.lecture.live.scene import Scene
 from pylitefs.lecture.model import Json
-
-if TYPE_CHECKING:
-    from pylitefs.lecture.live.director import Director
 
 FIRST = "a"
 """The name of a node's first shell: `sql n1 …` and `sql n1/a …` are the same."""
@@ -21,16 +19,14 @@ _SHOWN = 400
 
 
 class Shells:
-    def __init__(self, director: "Director") -> None:
-        self._director = director
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
         self._shells: dict[tuple[str, str], Shell] = {}
         self._observers: dict[str, Shell] = {}
         self._gone: dict[tuple[str, str], Shell] = {}
         """Shells that ended with their nodes, for what they said last."""
         self._ended: list[Shell] = []
         self._names: dict[int, str] = {}
-        self.observers: set[int] = set()
-        """Process ids of those that only look, living and dead."""
 
     # What lessons type into
 
@@ -42,9 +38,10 @@ class Shells:
             shell = Shell("/".join(key), node.database(DATABASE))
             self._shells[key] = shell
             self._names[shell.pid] = shell.name
+            self._scene.typists[shell.pid] = node.name
             shell.setup = self._setup(node.name)
-            if self._director.paused:
-                self._director.hold_by_mode()
+            if self._scene.paused:
+                self._scene.hold_by_mode()
         return shell
 
     def begin(self, shell: Shell, statement: str) -> None:
@@ -52,13 +49,13 @@ class Shells:
         shell.check_free()
         key, node = self._key(shell)
         shown = {"sql": statement, "state": "running", "result": "", "pid": shell.pid}
-        self._director.tell("command", "sql", f"{shell.name}> {statement}", node, {key: shown})
+        self._scene.tell("command", "sql", f"{shell.name}> {statement}", node, {key: shown})
         shell.begin(statement)
 
     def _setup(self, node: str) -> str:
-        made = self._director.nodes.made
+        made = self._scene.nodes.made
         found = [f"PRAGMA page_size={made.page_size}"]
-        if made.journal_mode != "delete" and self._director.nodes.roles[node].is_primary:
+        if made.journal_mode != "delete" and self._scene.nodes.roles[node].is_primary:
             found.append(f"PRAGMA journal_mode={made.journal_mode}")
         return "; ".join(found)
 
@@ -85,11 +82,7 @@ class Shells:
         result = shell.result
         shown = result if len(result) <= _SHOWN else f"{result[:_SHOWN]} …"
         changes: Json = {key: {"sql": shell.sql, "state": shell.state, "result": shown, "pid": shell.pid}}
-        self._director.tell("sql", shell.state, f"{shell.name}: {_outcome(shell, shown)}", node, changes)
-
-    def pids(self, node: str) -> list[int]:
-        """Process ids of a node's shells."""
-        return [shell.pid for (name, _), shell in self._shells.items() if name == node]
+        self._scene.tell("sql", shell.state, f"{shell.name}: {_outcome(shell, shown)}", node, changes)
 
     def all_pids(self) -> list[int]:
         return [shell.pid for shell in (*self._shells.values(), *self._observers.values())]
@@ -99,14 +92,17 @@ class Shells:
 
     # Those that only look
 
-    def look(self, node: ClusterNode, **request: object) -> Answer | None:
-        """What a statement gives on a connection of its own; None if it does not come back soon."""
+    def look(self, node: ClusterNode, hear: Callable[[], None], **request: object) -> Answer | None:
+        """What a statement gives on a connection of its own; None if it does not come back soon.
+
+        `hear` is called while it is waited for, so that nothing that others say is held up.
+        """
         shell = self._observers.get(node.name)
         if shell is None:
             shell = self._observers[node.name] = Shell(f"{node.name}/look", node.database(DATABASE))
-            self.observers.add(shell.pid)
+            self._scene.observers.add(shell.pid)
         shell.begin(str(request.pop("sql", "")), fresh=True, **request)
-        answer = shell.wait(LOOK_S, self._director.refresh)
+        answer = shell.wait(LOOK_S, hear)
         if answer is None:
             # It hangs in a mount where a name is held: another one does the next look.
             shell.kill()
@@ -122,9 +118,12 @@ class Shells:
                 shell = shells[key]
                 ran = shell.is_running
                 shell.kill(f"{key[0]} ended, and this shell with it")
-                if ran and shells is self._shells and self._director.stage is not None:
+                if ran and shells is self._shells and self._scene.stage is not None:
                     self._tell_end(shell)
                 self._ended.append(shell)
+        for (name, _), shell in self._shells.items():
+            if node in ("", name):
+                self._scene.typists.pop(shell.pid, None)
         self._gone |= {key: one for key, one in self._shells.items() if node in ("", key[0])}
         self._shells = {key: one for key, one in self._shells.items() if node not in ("", key[0])}
         self._observers = {name: one for name, one in self._observers.items() if node not in ("", name)}

@@ -4,20 +4,19 @@ The rule: who goes on is decided before anybody does, and the next decision wait
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from pylitefs.errors import LessonError
 from pylitefs.lecture.language import commands
 from pylitefs.lecture.language.commands import Command
 from pylitefs.lecture.live.holds import Pausing
-
-if TYPE_CHECKING:
-    from pylitefs.lecture.live.director import Director
+from pylitefs.lecture.live.scene import Scene
+from pylitefs.lecture.live.settling import Settling
 
 
 class Stepping:
-    def __init__(self, director: "Director") -> None:
-        self._director = director
+    def __init__(self, scene: Scene, settling: Settling) -> None:
+        self._scene = scene
+        self._settling = settling
         self.doing: Mapping[type[Command], Callable[..., None]] = {
             commands.StepOn: self._step,
             commands.RunTo: lambda command: self._run_to(command.name, command.node, "run-to"),
@@ -27,70 +26,70 @@ class Stepping:
         }
 
     def _step(self, command: commands.StepOn) -> None:
-        director = self._director
+        scene = self._scene
         self._check_node(command.node)
-        if not director.paused:
-            director.paused = True
-            director.hold_by_mode()
+        if not scene.paused:
+            scene.paused = True
+            scene.hold_by_mode()
         for number in range(command.count):
-            held = director.holds.next(command.node)
+            held = scene.holds.next(command.node)
             if held is None:
                 where = f" on {command.node}" if command.node else ""
                 after = f"after {number} of {command.count} steps " if number else ""
                 raise LessonError(
-                    f"{after}nothing is held{where} (held: {director.holds.told()}): give it something to do "
+                    f"{after}nothing is held{where} (held: {scene.holds.told()}): give it something to do "
                     "with sql, or go on with run"
                 )
-            director.born += 1
-            director.holds.remove(held)
-            director.tell("command", "step", f"{held.node} goes on from {held.name}", held.node)
-            director.let(held)
-            director.settle()
+            scene.born += 1
+            scene.holds.remove(held)
+            scene.tell("command", "step", f"{held.node} goes on from {held.name}", held.node)
+            scene.let(held)
+            self._settling.settle()
 
     def _pause(self, command: commands.Pause) -> None:
-        director = self._director
+        scene = self._scene
         self._check_node()
-        director.paused, director.pausing = True, Pausing(command.names, command.without)
+        scene.paused, scene.pausing = True, Pausing(command.names, command.without)
         which = ", ".join(command.names) or "each tracepoint"
         but = f", but not {', '.join(command.without)}" if command.without else ""
-        director.tell("command", "pause", f"From now on {which} that a node passes is held{but}")
-        director.hold_by_mode()
-        director.settle()
+        scene.tell("command", "pause", f"From now on {which} that a node passes is held{but}")
+        scene.hold_by_mode()
+        self._settling.settle()
 
     def _run(self, command: commands.Run) -> None:
-        director = self._director
+        scene = self._scene
         self._check_node()
-        director.born += 1
-        director.paused = False
-        told = director.holds.told()
-        director.holds.clear()
-        director.tell("command", "run", f"Everything goes on; held until now: {told}")
-        director.hold_by_mode()
-        director.settle()
+        scene.born += 1
+        scene.paused = False
+        told = scene.holds.told()
+        scene.holds.clear()
+        scene.tell("command", "run", f"Everything goes on; held until now: {told}")
+        scene.hold_by_mode()
+        self._settling.settle()
 
     def _run_to(self, name: str, node: str, verb: str) -> None:
         """Let everything go, until events of that name, and only these, are held and all else is through."""
-        director = self._director
+        scene = self._scene
         self._check_node(node)
-        director.born += 1
-        director.paused = True
-        held_so_far = director.holds.on()
-        director.holds.clear()
+        scene.born += 1
+        scene.paused = True
+        held_so_far = scene.holds.on()
+        scene.holds.clear()
         where = f" on {node}" if node else ""
-        director.tell("command", verb, f"Everything goes on until {name} is held{where}")
+        scene.tell("command", verb, f"Everything goes on until {name} is held{where}")
         only = Pausing((name,))
-        director.set_rules(lambda one: only.rule(director.shells.pids(one)) if node in ("", one) else None)
+        scene.set_rules(lambda one: only.rule(scene.pids(one)) if node in ("", one) else None)
         for held in held_so_far:
-            director.let(held)
-        director.settle()
-        director.hold_by_mode()
-        if not any(held.name == name for held in director.holds.on(node)):
+            scene.let(held)
+        self._settling.settle()
+        scene.hold_by_mode()
+        if not any(held.name == name for held in scene.holds.on(node)):
             raise LessonError(
                 f"{name} was not passed{where}, and nothing goes on any more: give the nodes something to do "
                 f"before `{verb}`, with sql"
             )
 
     def _check_node(self, name: str = "") -> None:
-        nodes = self._director.nodes
+        nodes = self._scene.nodes
         if name:
             nodes.node(name)

@@ -35,7 +35,7 @@ def test_a_commit_is_stepped_through_and_its_shell_really_waits(lecture: Conduct
     assert lecture.held("n1") == ["journal.open"] and lecture.held("n2") == []
     assert lecture.state["sql/n1/a"]["state"] == "running" and lecture.state["mode"] == "paused"
     names = []
-    while lecture.director.holds:
+    while lecture.director.scene.holds:
         told = lecture.run("step")
         assert told[0].kind == "command" and told[-1].stop
         assert not any(one.stop for one in told[:-1])
@@ -111,7 +111,7 @@ def test_who_only_looks_is_no_part_of_the_history(lecture: Conducted) -> None:
         'expect n1 sql "SELECT count(*) FROM t" = 1', 'expect n1 sql "SELECT * FROM x" fails no such table'
     )
     assert [(one.kind, one.stop) for one in lecture.entries[before:]] == [("command", False)] * 2
-    assert not lecture.director.holds
+    assert not lecture.director.scene.holds
 
 
 def test_a_way_can_be_cut_slow_dropped_wrong_and_healed(lecture: Conducted) -> None:
@@ -183,7 +183,7 @@ def test_what_cannot_be_done_is_named_with_its_remedy(lecture: Conducted) -> Non
 def test_an_expectation_that_does_not_hold_says_what_is_so(
     lecture: Conducted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pylitefs.lecture.live.expect.check.__defaults__", (0.1,))
+    monkeypatch.setattr("pylitefs.lecture.live.expect.Expectations.check.__defaults__", (0.1,))
     lecture.run("cluster replicas 1", TABLE, "expect same n1 n2")
     for line, text in {
         "expect n1 at 9": "n1 is at TXID 2 and not at 9",
@@ -220,7 +220,7 @@ def test_closing_releases_what_is_held_and_nothing_is_corrupted(tmp_path: Path) 
             "cluster replicas 1", TABLE, "expect same n1 n2", "pause", "sql n1 INSERT INTO t VALUES (2)"
         )
         lecture.run("run-to page.write")
-        stage = lecture.director.nodes
+        stage = lecture.director.scene.nodes
         pids = [process.pid for process in stage.processes()] + lecture.director.shells.all_pids()
         assert len(pids) >= 5
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
@@ -236,7 +236,7 @@ lecture = Conducted(Path(sys.argv[1]))
 lecture.run("cluster replicas 1", "sql n1 CREATE TABLE t(a); INSERT INTO t VALUES (1)", "expect same n1 n2")
 lecture.run("pause", "sql n1 INSERT INTO t VALUES (2)", *sys.argv[2].split("; "))
 director = lecture.director
-print(*[one.pid for one in director.nodes.processes()], *director.shells.all_pids(), flush=True)
+print(*[one.pid for one in director.scene.nodes.processes()], *director.shells.all_pids(), flush=True)
 time.sleep(60)
 """
 

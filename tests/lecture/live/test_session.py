@@ -155,7 +155,7 @@ def test_only_what_came_since_the_last_cluster_is_done_again(tmp_path: Path) -> 
 def test_a_step_that_fails_counts_as_done_and_names_its_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pylitefs.lecture.live.expect.check.__defaults__", (0.1,))
+    monkeypatch.setattr("pylitefs.lecture.live.expect.Expectations.check.__defaults__", (0.1,))
     with Run(tmp_path, TEXT.replace("expect n2 at 2", "expect n2 at 9")) as run:
         run.session.next()
         with pytest.raises(
@@ -192,7 +192,7 @@ def test_a_lesson_can_be_closed_while_a_step_is_under_way(tmp_path: Path) -> Non
 def test_headless_tells_by_its_exit_code_whether_the_lesson_is_true(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pylitefs.lecture.live.expect.check.__defaults__", (0.5,))
+    monkeypatch.setattr("pylitefs.lecture.live.expect.Expectations.check.__defaults__", (0.5,))
     entries: list[Entry] = []
     good = "# A\n\nB.\n\n## C\n\n```lesson\ncluster replicas 0\nexpect n1 role primary\n```\n"
     assert run_headless(lesson.read("good", good), lambda entry, dumps: entries.append(entry)) == 0
