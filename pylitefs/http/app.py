@@ -167,7 +167,7 @@ class Api:
         patience = Patience("an export", self._store.snapshot_timeout_s)
 
         def export(path: Path) -> None:
-            database.export(path, patience)
+            self._store.export(database.name, path, patience)
 
         try:
             file = await _while_connected(request, patience, lambda: _made_file(path, export))

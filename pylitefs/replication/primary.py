@@ -265,7 +265,7 @@ class PrimaryStream:
 
     async def _send_snapshot(self, name: str, database: Database) -> Pos:
         path = self._store.temp_path(".ltx")
-        async with SnapshotPipe(database, path, self._store.snapshot_timeout_s) as snapshot:
+        async with SnapshotPipe(self._store, database.name, path, self._store.snapshot_timeout_s) as snapshot:
             head = await self._beating(snapshot.head())
             whole = False
             while self._store.tracer.active and len(head) < BLOCK and not whole:

@@ -1,6 +1,6 @@
 """A snapshot, read while it is still being encoded.
 
-`Database.snapshot(path)` copies the database under SQLite's locks, lets them go, and encodes the copy
+`Store.snapshot(name, path)` copies the database under SQLite's locks, lets them go, and encodes the copy
 into `path`. Here that path is a named pipe: the first pages are on the wire while later ones are
 compressed, and no second file of the database's size is written.
 
@@ -20,8 +20,8 @@ from types import TracebackType
 
 from pylitefs.ltx.header import HEADER_SIZE
 from pylitefs.replication.threads import in_thread
-from pylitefs.store.database import Database
 from pylitefs.store.snapshot import SNAPSHOT_S, SnapshotInfo
+from pylitefs.store.store import Store
 from pylitefs.store.turns import Patience
 
 PIPE_SIZE = 1 << 20
@@ -31,8 +31,9 @@ BLOCK = 128 * 1024
 class SnapshotPipe:
     """A snapshot of `database` in the making; `path` is a name for the pipe. Use it with `async with`."""
 
-    def __init__(self, database: Database, path: Path, timeout: float = SNAPSHOT_S) -> None:
+    def __init__(self, store: Store, database: str, path: Path, timeout: float = SNAPSHOT_S) -> None:
         """`timeout`: so long the database's users are waited for. Nor longer than this is used."""
+        self._store = store
         self._database = database
         self._path = path
         self._patience = Patience("a snapshot", timeout)
@@ -76,7 +77,7 @@ class SnapshotPipe:
 
     def _make(self) -> SnapshotInfo:
         try:
-            return self._database.snapshot(self._path, self._patience)
+            return self._store.snapshot(self._database, self._path, self._patience)
         finally:
             # The reader sees an end also if the pipe was never opened for writing.
             with suppress(OSError):

@@ -22,7 +22,6 @@ from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
 from pylitefs.store import telling
 from pylitefs.store.applier_side import ApplierSide
-from pylitefs.store.applying import Applier
 from pylitefs.store.capture import commit_drop
 from pylitefs.store.copies import Copies
 from pylitefs.store.disk_state import refusal
@@ -30,9 +29,7 @@ from pylitefs.store.files import file_size, open_data, pwrite_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.open_files import OpenFiles
 from pylitefs.store.rollback import RollbackWatch
-from pylitefs.store.snapshot import SnapshotInfo, export_database, make_snapshot
 from pylitefs.store.state import DatabaseState
-from pylitefs.store.turns import Patience
 from pylitefs.store.wal_watch import WalWatch
 
 _READ_ONLY = "this node is a replica"
@@ -42,9 +39,6 @@ _USE_IMPORT = "use `pylitefs import` to replace a database, or `rm` it first"
 
 class Services(Protocol):
     """What a database needs of its store."""
-
-    @property
-    def applier(self) -> Applier: ...
 
     def later(self, database: str, what: str) -> None:
         """Have the applier do something (`capture`, `remove`) once the caller's own call has returned."""
@@ -131,16 +125,6 @@ class Database:
     def counts(self) -> Mapping[str, int]:
         """Writes by kind of file (`database`, `journal`, `wal`, `shm`) and transactions (`commit`)."""
         return self.state.counts
-
-    def snapshot(self, out: Path, patience: Patience | None = None) -> SnapshotInfo:
-        """Write a snapshot LTX file of the newest position to `out`; see snapshot.py."""
-        self.settle()
-        return make_snapshot(self, self._services.applier, out, patience)
-
-    def export(self, out: Path, patience: Patience | None = None) -> Pos:
-        """Copy the database's bytes to `out`; DatabaseNotFoundError if there are none."""
-        self.settle()
-        return export_database(self, self._services.applier, out, patience)
 
     # -- open, create, release -----------------------------------------------------------------------
 

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pylitefs.errors import BusyError, DatabaseNotFoundError, LtxChecksumError, SqliteFormatError
 from pylitefs.ltx.encoder import Encoder
@@ -27,13 +26,11 @@ from pylitefs.sqlite.wal import FRAME_HEADER_SIZE
 from pylitefs.store.applying import Applier
 from pylitefs.store.capture import all_pgnos, runs_in_file
 from pylitefs.store.checksums import Changes, PageChecksums
+from pylitefs.store.database import Database
 from pylitefs.store.files import pwrite_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.status import now_ms
 from pylitefs.store.turns import Patience
-
-if TYPE_CHECKING:
-    from pylitefs.store.database import Database
 
 SNAPSHOT_S = 10.0
 """The default of `http.snapshot-timeout`: a copy waits so long for a database's users."""
@@ -63,9 +60,7 @@ class _Copy:
     timestamp_ms: int
 
 
-def export_database(
-    database: "Database", applier: Applier, out: Path, patience: Patience | None = None
-) -> Pos:
+def export_database(database: Database, applier: Applier, out: Path, patience: Patience | None = None) -> Pos:
     """Copy the database's bytes, WAL included, to the file `out`; the position they are at.
 
     Raises DatabaseNotFoundError if there is no database now, BusyError if the locks cannot be had.
@@ -77,7 +72,7 @@ def export_database(
 
 
 def make_snapshot(
-    database: "Database", applier: Applier, out: Path, patience: Patience | None = None
+    database: Database, applier: Applier, out: Path, patience: Patience | None = None
 ) -> SnapshotInfo:
     """Write a snapshot LTX file, TXIDs 1 to the newest, to `out`. Needs room for a copy beside it."""
     tracer = database.state.node.tracer
@@ -94,7 +89,7 @@ def make_snapshot(
             copied.unlink()
 
 
-def _encode(database: "Database", copy: _Copy, source: Path, out: Path) -> SnapshotInfo:
+def _encode(database: Database, copy: _Copy, source: Path, out: Path) -> SnapshotInfo:
     state = database.state
     header = Header(
         flags=FLAG_LZ4 if state.node.compress else 0,
@@ -121,7 +116,7 @@ def _encode(database: "Database", copy: _Copy, source: Path, out: Path) -> Snaps
     return SnapshotInfo(out, header, copy.pos, encoder.bytes_written)
 
 
-def _copy(database: "Database", applier: Applier, out: Path, patience: Patience) -> _Copy:
+def _copy(database: Database, applier: Applier, out: Path, patience: Patience) -> _Copy:
     """Copy the committed bytes, with or without a reader's locks."""
     if database.pos.txid == 0:
         raise DatabaseNotFoundError(f"{database.name} has no transaction yet")
@@ -142,7 +137,7 @@ def _copy(database: "Database", applier: Applier, out: Path, patience: Patience)
     raise BusyError(f"{database.name} changes its journal mode all the time: try again later")
 
 
-def _copy_as_reader(database: "Database", applier: Applier, out: Path, patience: Patience) -> _Copy | None:
+def _copy_as_reader(database: Database, applier: Applier, out: Path, patience: Patience) -> _Copy | None:
     """The copy under a reader's locks; None if it has to be tried anew.
 
     It keeps its turn for a moment only while it waits for the locks: an import may wait for them as well.
@@ -159,7 +154,7 @@ def _copy_as_reader(database: "Database", applier: Applier, out: Path, patience:
         patience.blocked(database.name, why)
 
 
-def _copy_between_writes(database: "Database", out: Path, patience: Patience) -> _Copy | None:
+def _copy_between_writes(database: Database, out: Path, patience: Patience) -> _Copy | None:
     """The copy of a small database, in a moment without a transaction; None if it is large, or none comes."""
     state = database.state
     deadline = time.monotonic() + _QUIET_S
@@ -174,11 +169,11 @@ def _copy_between_writes(database: "Database", out: Path, patience: Patience) ->
         time.sleep(0.001)
 
 
-def _facts(database: "Database") -> _Copy:
+def _facts(database: Database) -> _Copy:
     return _Copy(database.pos, database.page_size, database.page_count, database.timestamp_ms)
 
 
-def _is_wal(database: "Database") -> bool:
+def _is_wal(database: Database) -> bool:
     with database.state.lock:
         try:
             fd = database.state.fd(FileKind.DATABASE)
@@ -187,7 +182,7 @@ def _is_wal(database: "Database") -> bool:
             return False
 
 
-def _copy_locked(database: "Database", out: Path) -> _Copy | None:
+def _copy_locked(database: Database, out: Path) -> _Copy | None:
     """The copy itself; None if a killed writer's pages lie in the database file."""
     state = database.state
     database.capture_unjournaled()
@@ -202,7 +197,7 @@ def _copy_locked(database: "Database", out: Path) -> _Copy | None:
     return copy
 
 
-def _copy_as_is(database: "Database", out: Path) -> _Copy:
+def _copy_as_is(database: Database, out: Path) -> _Copy:
     """The copy itself, while the state's lock is held."""
     copy = _facts(database)
     _copy_pages(_Source(database, lambda fd: fd), copy, out)
@@ -212,7 +207,7 @@ def _copy_as_is(database: "Database", out: Path) -> _Copy:
 class _Source:
     """What is copied: the database file, and the WAL with the place of each page's newest frame in it."""
 
-    def __init__(self, database: "Database", get: Callable[[int], int]) -> None:
+    def __init__(self, database: Database, get: Callable[[int], int]) -> None:
         state, tracker = database.state, database.wal.tracker
         self.pages = {
             pgno: tracker.frame_offset(frame) + FRAME_HEADER_SIZE for pgno, frame in tracker.pages.items()

@@ -42,9 +42,10 @@ from pylitefs.store.names import FileKind, check_database_name, database_dir, is
 from pylitefs.store.recovery import recover
 from pylitefs.store.retention import reap
 from pylitefs.store.rollback import NOT_A_DATABASE, capture_between_writers
-from pylitefs.store.snapshot import SNAPSHOT_S
+from pylitefs.store.snapshot import SNAPSHOT_S, SnapshotInfo, export_database, make_snapshot
 from pylitefs.store.state import DatabaseState, NodeFacts, Subscriber
 from pylitefs.store.status import Status
+from pylitefs.store.turns import Patience
 from pylitefs.trace import Tracer
 
 log = logging.getLogger("pylitefs")
@@ -350,6 +351,18 @@ class Store:
     def receive_ltx(self, name: str, chunks: Iterable[bytes]) -> Received:
         """Take in a transaction from the primary; see `apply.receive`."""
         return receive(self.create(name), self.applier, chunks)
+
+    def snapshot(self, name: str, out: Path, patience: Patience | None = None) -> SnapshotInfo:
+        """Write a snapshot LTX file of the newest position to `out`; see snapshot.py."""
+        database = self.require(name)
+        database.settle()
+        return make_snapshot(database, self.applier, out, patience)
+
+    def export(self, name: str, out: Path, patience: Patience | None = None) -> Pos:
+        """Copy a database's bytes to `out`; DatabaseNotFoundError if there are none."""
+        database = self.require(name)
+        database.settle()
+        return export_database(database, self.applier, out, patience)
 
     def import_database(
         self,

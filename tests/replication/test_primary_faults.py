@@ -19,7 +19,6 @@ from pylitefs.replication.frames import (
     Ready,
 )
 from pylitefs.replication.primary import PrimaryStream, StreamRequest
-from pylitefs.store.database import Database
 from pylitefs.store.snapshot import SnapshotInfo
 from pylitefs.store.store import Store
 from pylitefs.store.turns import Patience
@@ -170,14 +169,14 @@ def test_a_snapshot_that_has_to_wait_too_long_keeps_no_other_database_back(
     Writer(store).commit({1: 1})
     Writer(store, "other.db").commit({1: 1})
     free = threading.Event()
-    really = Database.snapshot
+    really = Store.snapshot
 
-    def busy(self: Database, out: Path, patience: Patience | None = None) -> SnapshotInfo:
-        if self.name == "other.db" or free.is_set():
-            return really(self, out, patience)
+    def busy(self: Store, name: str, out: Path, patience: Patience | None = None) -> SnapshotInfo:
+        if name == "other.db" or free.is_set():
+            return really(self, name, out, patience)
         raise BusyError("pid 123 holds the lock")
 
-    monkeypatch.setattr(Database, "snapshot", busy)
+    monkeypatch.setattr(Store, "snapshot", busy)
     monkeypatch.setattr(primary, "LATER_S", 0.05)
     caplog.set_level("INFO", "pylitefs")
 
@@ -200,12 +199,12 @@ def test_a_snapshot_that_goes_wrong_in_the_middle_is_not_ended(
     """A replica must not take half a file for a whole one."""
     Writer(store).commit({1: 1})
 
-    def breaks(self: Database, out: Path, patience: object = None) -> None:
+    def breaks(self: Store, name: str, out: Path, patience: object = None) -> None:
         with out.open("wb") as file:
-            file.write(self.ltx_path(1, 1).read_bytes()[:-20])
+            file.write(self.require(name).ltx_path(1, 1).read_bytes()[:-20])
         raise OSError("disk gone")
 
-    monkeypatch.setattr(Database, "snapshot", breaks)
+    monkeypatch.setattr(Store, "snapshot", breaks)
 
     async def test() -> None:
         async with listening(store) as listener:

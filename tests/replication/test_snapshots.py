@@ -32,7 +32,7 @@ def left(store: Store) -> list[str]:
 
 
 async def stream(store: Store) -> None:
-    async with SnapshotPipe(made(store), store.temp_path(".ltx")) as snapshot:
+    async with SnapshotPipe(store, made(store).name, store.temp_path(".ltx")) as snapshot:
         await snapshot.head()
         while await snapshot.read():
             pass

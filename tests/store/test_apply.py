@@ -122,7 +122,7 @@ def test_a_snapshot_replaces_everything_whatever_was_there(
     db = served.connect("a.db")
     db.execute("CREATE TABLE t (x)")
     db.execute("INSERT INTO t VALUES ('the primary')")
-    snapshot = store.require("a.db").snapshot(tmp_path / "snapshot").path.read_bytes()
+    snapshot = store.snapshot("a.db", tmp_path / "snapshot").path.read_bytes()
     for count in (0, 1, 6):
         with opened(tmp_path / f"replica{count}") as other:
             own = Served(other, tmp_path / f"mnt{count}")

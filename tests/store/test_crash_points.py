@@ -308,7 +308,7 @@ def test_a_replica_killed_at_any_moment_has_a_position_of_the_primary_s(
     """Also of the snapshot that it got at last, after which its other LTX files are gone."""
     files = ltx_files(tmp_path / "primary", mode)
     with opened(tmp_path / "primary" / "data") as store:
-        store.require("a.db").snapshot(tmp_path / "snapshot")
+        store.snapshot("a.db", tmp_path / "snapshot")
     with recording(tmp_path, primary=False) as (replica, done, _):
         for content in files[:6]:
             replica.receive_ltx("a.db", iter([content]))

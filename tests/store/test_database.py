@@ -51,12 +51,14 @@ def copy_in(database: Database, content: bytes, *, whole: bool = True) -> int:
 # -- cp into the mount ---------------------------------------------------------------------------------------
 
 
-LOOKS: dict[str, Callable[[Database, Path], object]] = {
-    "an open": lambda database, tmp: os.close(database.open_file(FileKind.DATABASE, RW, False)),
-    "the applier's open": lambda database, tmp: os.close(database.open_file(FileKind.DATABASE, RW, True)),
-    "an export": lambda database, tmp: database.export(tmp / "out"),
-    "a snapshot": lambda database, tmp: database.snapshot(tmp / "out"),
-    "its position": lambda database, tmp: database.settle(),
+LOOKS: dict[str, Callable[[Store, Database, Path], object]] = {
+    "an open": lambda store, database, tmp: os.close(database.open_file(FileKind.DATABASE, RW, False)),
+    "the applier's open": lambda store, database, tmp: os.close(
+        database.open_file(FileKind.DATABASE, RW, True)
+    ),
+    "an export": lambda store, database, tmp: store.export(database.name, tmp / "out"),
+    "a snapshot": lambda store, database, tmp: store.snapshot(database.name, tmp / "out"),
+    "its position": lambda store, database, tmp: database.settle(),
 }
 
 
@@ -73,12 +75,12 @@ def test_a_database_that_is_copied_in_is_a_transaction_when_it_is_released(
 
 @pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS.keys())
 def test_a_copy_that_has_ended_is_a_transaction_before_anyone_looks(
-    store: Store, source: Path, tmp_path: Path, look: Callable[[Database, Path], object]
+    store: Store, source: Path, tmp_path: Path, look: Callable[[Store, Database, Path], object]
 ) -> None:
     """The kernel tells of the release after `close(2)` has returned: whoever looks may come first."""
     database = store.create("a.db")
     fd = copy_in(database, source.read_bytes())
-    look(database, tmp_path)
+    look(store, database, tmp_path)
     assert database.pos.txid == 1
     database.release(FileKind.DATABASE, fd)
     assert database.pos.txid == 1
@@ -108,7 +110,7 @@ def test_a_copy_that_grew_first_is_not_taken_before_its_end(store: Store, source
     database.release(FileKind.DATABASE, fd)
     looking.join(10)
     assert database.pos.txid == 1
-    database.export(source)
+    store.export(database.name, source)
     assert source.read_bytes() == content
 
 

@@ -255,7 +255,7 @@ def test_a_database_without_ltx_files_waits_on_a_replica_for_the_primary_s(
     shutil.rmtree(left / "dbs" / "a.db" / "ltx")
     with opened(left, primary=False) as again:
         assert again.positions() == {}
-        snapshot = store.require("a.db").snapshot(tmp_path / "snapshot")
+        snapshot = store.snapshot("a.db", tmp_path / "snapshot")
         again.receive_ltx("a.db", iter([snapshot.path.read_bytes()]))
         assert values(again) == [0, 1]
     assert "a.db has no LTX file: it will be replaced by the primary's" in caplog.text

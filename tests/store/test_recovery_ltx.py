@@ -118,7 +118,7 @@ def test_half_written_files_of_every_kind_are_removed(store: Store, served: Serv
 def test_a_snapshot_alone_rebuilds_a_replica(store: Store, served: Served, tmp_path: Path) -> None:
     """The node was killed after the snapshot was stored, before a page was written."""
     make(served)
-    info = store.require("a.db").snapshot(tmp_path / "snapshot")
+    info = store.snapshot("a.db", tmp_path / "snapshot")
     left = tmp_path / "left"
     path = ltx(left, 1, info.pos.txid)
     path.parent.mkdir(parents=True)
@@ -134,7 +134,7 @@ def test_a_snapshot_beside_the_files_that_it_replaces_wins_if_it_is_the_newest(
     db = make(served)
     left = leave(store, tmp_path / "left")
     db.execute("INSERT INTO t VALUES (2, NULL)")
-    info = store.require("a.db").snapshot(tmp_path / "snapshot")
+    info = store.snapshot("a.db", tmp_path / "snapshot")
     shutil.copy(info.path, ltx(left, 1, info.pos.txid))
     with opened(left, primary=False) as again:
         assert values(again) == [0, 1, 2]

@@ -72,7 +72,7 @@ def test_a_removed_file_is_found_by_no_stream(served: Served, store: Store, tmp_
     assert database.ltx_next(3) == (4, 4)
     assert database.read_ltx(2, 2) is None and database.ltx_header(2, 2) is None
     # What a replica that needs them gets instead.
-    snapshot = database.snapshot(tmp_path / "snapshot")
+    snapshot = store.snapshot(database.name, tmp_path / "snapshot")
     with opened(tmp_path / "replica", primary=False) as replica:
         replica.receive_ltx("a.db", iter([snapshot.path.read_bytes()]))
         assert replica.positions() == store.positions()

@@ -285,7 +285,7 @@ def test_the_lock_page_is_never_stored(
     assert database.page_count > lock_page + 3
     for span in database.ltx_files():
         assert lock_page not in pages_of(database, span[1])
-    snapshot = database.snapshot(tmp_path / "snapshot")
+    snapshot = served.store.snapshot(database.name, tmp_path / "snapshot")
     with open_ltx(snapshot.path) as decoder:
         assert lock_page not in [pgno for pgno, _ in decoder.pages()]
     with opened(tmp_path / "replica", primary=False) as replica:

@@ -42,7 +42,7 @@ def test_a_snapshot_holds_the_newest_position_and_every_page(
 ) -> None:
     make(served, mode)
     database = store.require("a.db")
-    info = database.snapshot(tmp_path / "out")
+    info = store.snapshot(database.name, tmp_path / "out")
     assert info.pos == database.pos and info.size == info.path.stat().st_size
     with open_ltx(info.path) as decoder:
         header = decoder.header
@@ -61,7 +61,7 @@ def test_an_export_is_a_database_that_sqlite_opens(
 ) -> None:
     make(served, mode)
     out = tmp_path / "out.db"
-    assert store.require("a.db").export(out) == store.require("a.db").pos
+    assert store.export("a.db", out) == store.require("a.db").pos
     assert is_whole(out)
     assert query(out, "SELECT count(*) FROM t") == [(3,)]
 
@@ -91,7 +91,7 @@ def test_a_transaction_that_is_not_committed_is_in_no_snapshot(
                 other.close()
 
         store.applier = Rolling(store.data_dir)
-    info = database.snapshot(tmp_path / "out")
+    info = store.snapshot(database.name, tmp_path / "out")
     assert info.pos == database.pos
     with opened(tmp_path / "replica", primary=False) as replica:
         replica.receive_ltx("a.db", iter([info.path.read_bytes()]))
@@ -106,9 +106,9 @@ def test_a_shrunk_database_s_old_frames_are_left_out(
     db.execute("DELETE FROM t WHERE id > 1")
     db.execute("VACUUM")
     database = store.require("a.db")
-    assert database.export(tmp_path / "out").txid == database.pos.txid
+    assert store.export(database.name, tmp_path / "out").txid == database.pos.txid
     assert (tmp_path / "out").stat().st_size == database.page_count * 1024
-    database.snapshot(tmp_path / "snapshot")
+    store.snapshot(database.name, tmp_path / "snapshot")
 
 
 def test_a_database_that_is_dropped_while_it_is_copied_is_copied_all_the_same(
@@ -129,7 +129,7 @@ def test_a_database_that_is_dropped_while_it_is_copied_is_copied_all_the_same(
         copy(source, target, size)
 
     monkeypatch.setattr(snapshot, "_copy_bytes", drop_first)
-    info = database.snapshot(tmp_path / "out")
+    info = store.snapshot(database.name, tmp_path / "out")
     assert info.pos == pos != database.pos
     with opened(tmp_path / "replica", primary=False) as replica:
         replica.receive_ltx("a.db", iter([info.path.read_bytes()]))
@@ -150,7 +150,7 @@ def test_commits_go_on_while_a_snapshot_is_encoded(
             db.execute("INSERT INTO t (x) VALUES ('meanwhile')")
 
     store.tracer.listen(commit)
-    info = database.snapshot(tmp_path / "out")
+    info = store.snapshot(database.name, tmp_path / "out")
     assert info.pos == pos and database.pos.txid == pos.txid + 1
 
 
@@ -171,7 +171,7 @@ def test_many_snapshots_while_a_writer_commits_are_each_one_position(
     writer.start()
     try:
         for number in range(15):
-            info = database.snapshot(tmp_path / f"out{number}")
+            info = store.snapshot(database.name, tmp_path / f"out{number}")
             assert str(info.pos) in positions
     finally:
         stop.set()
@@ -182,17 +182,17 @@ def test_a_dropped_database_s_snapshot_has_no_page(store: Store, served: Served,
     make(served, "delete").close()
     served.unlink("a.db")
     database = store.require("a.db")
-    info = database.snapshot(tmp_path / "out")
+    info = store.snapshot(database.name, tmp_path / "out")
     with open_ltx(info.path) as decoder:
         assert decoder.header.commit == 0 and list(decoder.pages()) == []
         assert decoder.trailer.post_apply_checksum == EMPTY_CHECKSUM
     with pytest.raises(DatabaseNotFoundError, match="was dropped at"):
-        database.export(tmp_path / "export")
+        store.export(database.name, tmp_path / "export")
 
 
 def test_without_a_transaction_there_is_nothing_to_copy(store: Store, tmp_path: Path) -> None:
     with pytest.raises(DatabaseNotFoundError):
-        store.create("a.db").snapshot(tmp_path / "out")
+        store.snapshot("a.db", tmp_path / "out")
     with pytest.raises(DatabaseNotFoundError):
         store.require("a.db")
 
@@ -206,7 +206,7 @@ def test_bytes_changed_behind_the_mount_are_found_before_a_replica_gets_them(
     content[1500] ^= 1
     path.write_bytes(content)
     with pytest.raises(LtxChecksumError, match="it was changed behind the mount; restart this node"):
-        store.require("a.db").snapshot(tmp_path / "out")
+        store.snapshot("a.db", tmp_path / "out")
     assert list(tmp_path.glob("*.copy")) == []
 
 
@@ -214,5 +214,5 @@ def test_snapshots_are_traced_with_their_position(store: Store, served: Served, 
     make(served, "delete")
     events: list[tuple[str, int]] = []
     store.tracer.listen(lambda event: events.append((event.name, event.txid)))
-    store.require("a.db").snapshot(tmp_path / "out")
+    store.snapshot("a.db", tmp_path / "out")
     assert events == [("snapshot.begin", 4), ("snapshot.end", 4)]

@@ -215,7 +215,7 @@ def test_a_snapshot_adds_up_from_nothing_and_what_follows_goes_on_from_it(
     db.execute("CREATE TABLE t (x)")
     db.execute("INSERT INTO t VALUES (1)")
     database = served.store.require("a.db")
-    database.snapshot(tmp_path / "snapshot.ltx")
+    served.store.snapshot(database.name, tmp_path / "snapshot.ltx")
     with opened(tmp_path / "replica", primary=False) as replica:
         told.listen(replica, "n2")
         replica.receive_ltx("a.db", iter([(tmp_path / "snapshot.ltx").read_bytes()]))
