@@ -1,33 +1,11 @@
-"""The house's floors: a module imports from its own floor and the floors below, never upwards."""
+"""The house's floors: a module imports from its own floor and the floors below, and never in a circle."""
 
 import ast
-from collections.abc import Iterator
 from fnmatch import fnmatch
-from pathlib import Path
 
 import pytest
 
-import pylitefs
-
-ROOT = Path(pylitefs.__file__).parent
-
-#: From the ground up. A name is a module or a folder of the package.
-FLOORS = (
-    {
-        *("trace", "errors", "config", "config_expand", "config_model", "config_yaml", "sample"),
-        *("control", "control_node", "control_events", "application", "limits"),
-    },
-    {"sqlite"},
-    {"ltx"},
-    {"store"},
-    {"mount"},
-    {"lease"},
-    {"replication"},
-    {"http"},
-    {"node", "cluster", "nursery", "ending"},
-    {"compare", "lecture"},
-    {"cli", "__main__"},
-)
+from tests.house import ALSO, FLOORS, INSIDE, PAGE, ROOT, circle, folder, graph, imports, modules
 
 #: Bytes and values in, bytes and values out: no I/O, threads, clocks or sockets.
 PURE = ("sqlite/*.py", "replication/frames.py", "replication/catchup.py")
@@ -44,27 +22,16 @@ IMPURE_MODULES = {
     "time",
 }
 
-MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
-
-
-def imports(path: str) -> Iterator[tuple[int, str]]:
-    """Every module that the file imports, anywhere in it: line and dotted name."""
-    for node in ast.walk(ast.parse((ROOT / path).read_text())):
-        if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: a relative import hides its floor"
-            assert node.module is not None
-            yield node.lineno, node.module
-            if node.module == "pylitefs":
-                yield from ((node.lineno, f"pylitefs.{alias.name}") for alias in node.names)
+MODULES = modules()
 
 
 def floor(name: str) -> int:
     for number, rooms in enumerate(FLOORS):
         if name in rooms:
             return number
-    raise AssertionError(f"pylitefs/{name} has no floor: add it to FLOORS and to docs/architecture.md")
+    raise AssertionError(
+        f"pylitefs/{name} has no floor: add it to FLOORS in tests/house.py and to {PAGE.name}"
+    )
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if path != "__init__.py"])
@@ -75,6 +42,30 @@ def test_a_module_imports_nothing_from_above(path: str) -> None:
         room = inside.partition(".")[0]
         if package == "pylitefs" and room and not room.startswith("__"):
             assert floor(room) <= own, f"pylitefs/{path}:{line} imports {name} from a floor above its own"
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """Imports under TYPE_CHECKING, and inside functions, count too: a reader has to follow them as well."""
+    assert not circle(), " imports ".join(circle())
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if folder(path) in INSIDE])
+def test_a_folder_inside_a_floor_keeps_to_what_it_may_know(path: str) -> None:
+    """So nothing that shows a lecture knows a live node, and a lesson's language knows nothing of either."""
+    own = folder(path)
+    allowed = INSIDE[own] | ALSO.get(path, set())
+    for other in graph()[path]:
+        if other.partition("/")[0] == own.partition("/")[0] and folder(other) != own:
+            assert {other, folder(other)} & allowed, (
+                f"pylitefs/{path} imports {other}: see INSIDE in tests/house.py"
+            )
+
+
+def test_only_a_node_has_the_applier() -> None:
+    """All others reach it by the store's own words for it (store/applying.py)."""
+    outside = {path for path in MODULES if not path.startswith("mount/applier/")}
+    users = {path for path in outside if any(one.startswith("mount/applier/") for one in graph()[path])}
+    assert users == {"node.py"}
 
 
 @pytest.mark.parametrize("path", MODULES)
