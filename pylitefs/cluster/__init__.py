@@ -1,1 +1,9 @@
-"""Nodes as processes of their own: started one by one, or forked from one that has loaded all."""
+"""Nodes as processes: a primary and replicas on this machine, for the demo, lectures, comparisons and tests.
+
+    cluster.py  --starts, stops, kills, waits for--> `pylitefs mount`, once for each node
+    nursery.py  --forks them instead, where they are started again and again
+    ending.py   --what ends the program that has them: Ctrl-C, SIGTERM, a closed terminal
+
+The rule: nothing is left behind. A node ends with its standard input, so also with a parent that was killed;
+and no mount stays. Read cluster.py first.
+"""

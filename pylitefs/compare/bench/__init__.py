@@ -1,1 +1,7 @@
-"""How fast pylitefs and real LiteFS are at the same work: rounds of measures, and their plots."""
+"""How fast: `pylitefs compare --bench`, and what tracing costs.
+
+    rounds.py --> measures.py (a line of the table each) --> contestant.py (who is measured, and the figures)
+
+The rule: all contestants are measured in the same run, in turn, from the same client (client_measures.py).
+Read contestant.py first. plots.py draws; tracing_cost.py is a program of its own.
+"""
