@@ -1,8 +1,8 @@
 """Finds, expands, reads and judges `litefs.yml`.
 
-The rule: a file written for LiteFS is read unchanged. A key whose feature pylitefs does not have is
-named in one warning where leaving it out changes nothing that anyone relies on, and refused by name
-where it would (an application that is not started, a primary that is not elected).
+The rule: a file written for LiteFS is read unchanged. Some of its keys ask for what pylitefs does not have.
+Such a key is ignored, with one warning, if nobody would miss it. It is refused, by name, if somebody would: a
+file that wants its primary elected must not get a node that elects nobody.
 Reference: https://fly.io/docs/litefs/config/, and docs/config.md.
 """
 

@@ -22,8 +22,7 @@ A lecture sees everything. From `record` on, each tracepoint is pushed, with the
     {"do": "hold", "rule": null}        -> {}       holds nothing more, lets all go on
     {"do": "ping"}                      -> {}       comes after every event that was emitted before it
 
-Requests that are there before the node is started are done before it does anything, so that a lecture
-misses nothing of a recovery.
+A node answers the requests already waiting before it recovers, so a lecture sees the recovery too.
 
 The rule: the channel's end, also that of a killed lecture, releases everything that is held. The node's
 end of it is node_end.py.

@@ -3,8 +3,9 @@
     a thread of the mount --emit--> Recorder: copies the bytes, numbers the event,
                                     blocks while it is held --> Outbox --> a thread that sends
 
-The rules: nobody who emits waits for a socket; but what waits to be sent has an end, so a lecture that
-reads slowly slows the node down, and one that does not read at all for `STALL_S` is taken for dead.
+The rules: nobody who emits waits for a socket. But the outbox holds at most `ROOM` bytes. When it is full,
+who emits waits for room, so a slow lecture slows the node down. A lecture that reads nothing for `STALL_S`
+is taken for dead.
 """
 
 import json

@@ -1,13 +1,14 @@
 """What SQLite does to a journal, a WAL or its index by *name*, is let through only with the lock it needs.
 
-A connection that was open when its node died, or stopped, goes on for a while by what the kernel has
-cached of that mount, and its locks are those of that mount, too; but a name leads to the mount that came
-after. So the last connection to the dead mount, alone there, removes the WAL under everybody's feet here;
-a writer makes a journal here of pages of then, and the next reader rolls the database back by it.
+A node may die while a program has a database open, and start again. The program's connection is then one to
+the dead mount. Its locks are there, and the kernel still answers some of its calls from a cache. But
+whatever it does by name reaches the new mount. Two things go wrong. It is the last one on the dead mount, so
+it removes the WAL: the one that others use here. Or it makes a journal here, of pages as they were before,
+and the next reader rolls the database back by it.
 
-The rule: who removes a WAL or its index has the database of *this* mount for itself, as SQLite has it.
-With a journal that is looked at while such a connection can get so far: until the attributes that the
-kernel had cached are no longer good, and only of databases that were there when the mount came.
+The rule: a WAL or its index is removed only by who has the database of *this* mount for itself, as SQLite has
+then. A journal is looked at in this way for a short time only: until what the kernel had cached of the dead
+mount is no longer good. Databases that came after the mount have no such connections.
 """
 
 import errno

@@ -8,7 +8,8 @@ compressed, and no second file of the database's size is written.
     event loop:                       `--> head(), read() ... made()
 
 The rule: whatever happens, the pipe's name is gone at the end and the thread is not left waiting for it.
-A snapshot is good only once `made` says so; before that its end must not be announced.
+The end of the pipe does not say that the snapshot is good: it comes after an error, too. `made` says it. So a
+replica is told of the end only after `made` has returned.
 """
 
 import asyncio

@@ -7,12 +7,12 @@ pieces, and in an order of SQLite's choosing:
 
     header | 24 bytes | page...page (split at 4 KiB file boundaries) | 24 bytes | page...page
 
-After a cache spill, pages are written over frames of the same transaction and then only the 24-byte
-headers again, since every later checksum changed; so *the last write of a commit can be a header alone*.
-Until then, frames are appended with zeros for salts and checksum. SQLite forgets some of those where a
-savepoint was rolled back after the first page was written over (seen with 3.40): headers are written again
-from that page's frame on, and what lies before it, or the whole transaction if it is shorter now, keeps
-its zeros. SQLite's readers see it all the same, by the WAL index; only SQLite's recovery would not.
+After a cache spill, pages are written over frames of the same transaction and then only the 24-byte headers
+again, since every later checksum changed; so *the last write of a commit can be a header alone*. Until then
+the headers of its frames have zeros for salts and checksum. Some frames keep their zeros for good (seen with
+SQLite 3.40): a savepoint is rolled back after a page was written over, and SQLite then writes the headers
+again from that page's frame on, but not those before it. If the transaction is shorter now, none is written
+again. SQLite's readers see these frames all the same, for they go by the WAL index. Its recovery would not.
 
 The rule: this module decides from bytes and does no I/O of its own (`read_at` is handed in); a commit is
 reported exactly once, at the write that completes it.

@@ -1,10 +1,10 @@
 """WAL mode: a transaction is captured in the write that completes its commit frame.
 
-That is before SQLite publishes the frame in the WAL index, so it can happen that a captured commit is
-lost to SQLite: its writer was killed in between, or its sync failed, while others hold the WAL open. The
-next writer then overwrites its frames (or, where the whole WAL is checkpointed, starts it again). The
-rule: from that moment the lost pages, as they now are, form a transaction of their own, so that the
-newest LTX file always says what SQLite's readers see.
+At that moment SQLite has not published the frame in the WAL index. So a captured commit can be lost to
+SQLite: its writer is killed before it publishes, or its sync fails, while others have the WAL open. The next
+writer then writes over its frames, or starts the WAL again if all of it is checkpointed. The rule: from then
+on the lost pages, as they now are, form a transaction of their own, so that the newest LTX file always says
+what SQLite's readers see.
 
 Only the newest commit can be lost: whoever wrote the one after it had seen it published. (Of a WAL with
 frames that SQLite left without a checksum, wal_tracker.py, its recovery may lose any number.)

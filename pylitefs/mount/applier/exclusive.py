@@ -12,9 +12,9 @@ moment, and the readers behind it get SQLITE_BUSY, which their busy timeout ride
     100 ms the gate is open: everyone comes in; now and then a try for all of it
     and again
 
-That is enough for readers that are quick. Read transactions of 100 ms and more that overlap without end
-are never all gone within 25 ms. So the longer the wait, the longer the gate is shut: for an eighth of it,
-up to a second; and as it had to be shut for one transaction, it is at once for the next.
+That is enough for quick readers. Others read for 100 ms and more, and overlap without end: they are never
+all gone within 25 ms. So the gate is shut for longer, the longer the apply has waited: for an eighth of that
+time, up to a second. The next transaction begins with the length that this one needed.
 
 No gate helps against one reader that stays, and it would turn the others away for nothing. The kernel tells
 who has had its lock for the longest. If the same process outlasts two gates without having been away in

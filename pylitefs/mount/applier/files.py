@@ -1,9 +1,9 @@
 """One database's files on the mount, as the applier has them open: names, header, length, WAL index.
 
-The rule: a file is reached by name only through a descriptor of the mount's root directory (after an
-unmount the path would lead into the folder underneath), and a `-shm` is used only after SHARED is held
-on the database and the name still leads to the file that was opened: SQLite unlinks it otherwise.
-WAL index: https://www.sqlite.org/walformat.html#the_wal_index_file_format
+The rules: every name is looked up from a descriptor of the mount's root directory. A path would not do:
+after an unmount it leads into the folder underneath. And a `-shm` is used only if its name still leads to
+the file that was opened, which is looked at with SHARED on the database: without that lock SQLite may unlink
+it. WAL index: https://www.sqlite.org/walformat.html#the_wal_index_file_format
 """
 
 import os

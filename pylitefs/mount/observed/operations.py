@@ -3,9 +3,9 @@
     SQLite --fcntl--> kernel --> lock() --> LockTable --> the kernel, on the file in the data directory
                                    `--> lock.acquire, lock.release, lock.busy
 
-A mode for lectures, and for whatever needs to see locks: it costs a callback for each lock, which the
-ordinary mount spares. Everything else is the same, conflicts included, but for one thing: a reader that
-meets an apply is kept waiting for a moment before it is turned away.
+A mode for lectures, and for whatever needs to see locks. It costs a callback for each lock. All else is as
+on the ordinary mount, conflicts too, with one exception: a reader that meets an apply waits for it, up to
+100 ms, and only then is it told that the database is locked.
 
 The rules: a tracepoint comes after the thing itself and holds nothing that another callback needs; and no
 callback waits for good, for its thread is libfuse's: a wait ends with the client's signal, and the mount.
