@@ -5,7 +5,20 @@ from fnmatch import fnmatch
 
 import pytest
 
-from tests.house import ALSO, FLOORS, INSIDE, PAGE, ROOT, circle, folder, graph, imports, modules
+from tests.house import (
+    ALSO,
+    FLOORS,
+    INSIDE,
+    PAGE,
+    ROOT,
+    circle,
+    drawn_in_docs,
+    folder,
+    graph,
+    imports,
+    modules,
+    picture,
+)
 
 #: Bytes and values in, bytes and values out: no I/O, threads, clocks or sockets.
 PURE = ("sqlite/*.py", "replication/frames.py", "replication/catchup.py")
@@ -59,6 +72,10 @@ def test_a_folder_inside_a_floor_keeps_to_what_it_may_know(path: str) -> None:
             assert {other, folder(other)} & allowed, (
                 f"pylitefs/{path} imports {other}: see INSIDE in tests/house.py"
             )
+
+
+def test_the_picture_in_the_docs_is_the_code_s() -> None:
+    assert drawn_in_docs() == picture(), f"{PAGE.name} is stale: draw it anew with `python -m tests.house`"
 
 
 def test_only_a_node_has_the_applier() -> None:
