@@ -105,3 +105,18 @@ def test_the_formats_and_the_protocol_do_no_io(path: str) -> None:
 @pytest.mark.parametrize("path", [path for path in MODULES if (ROOT / path).stat().st_size])
 def test_a_module_opens_by_saying_what_it_is_for(path: str) -> None:
     assert ast.get_docstring(ast.parse((ROOT / path).read_text())), f"{path} has no opening docstring"
+
+
+MOST_LINES = 400
+MOST_LINES_OF_A_FUNCTION = 60
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_a_module_and_its_functions_are_short_enough_to_be_shown(path: str) -> None:
+    """What is longer is asking to be two."""
+    source = (ROOT / path).read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= MOST_LINES, f"pylitefs/{path} is too long: make it two"
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            assert lines <= MOST_LINES_OF_A_FUNCTION, f"pylitefs/{path}: {node.name} has {lines} lines"

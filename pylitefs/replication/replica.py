@@ -24,6 +24,7 @@ from pylitefs.errors import (
 )
 from pylitefs.lease.static import PrimaryInfo
 from pylitefs.ltx.header import HEADER_SIZE, Header, format_txid
+from pylitefs.replication.body import Body
 from pylitefs.replication.frames import (
     Decoder,
     DropDb,
@@ -300,7 +301,7 @@ class Replica:
                 pass  # a high-water mark: without a backup it is 0 and keeps nothing
 
     def _receive(self, name: str, frames: Iterator[Frame]) -> None:
-        body = _Body(self._told(name, frames) if self._store.tracer.active else frames)
+        body = Body(self._told(name, frames) if self._store.tracer.active else frames)
         if name in self._store.set_aside:
             body.drain()
             if name not in self._skipped:
@@ -323,7 +324,7 @@ class Replica:
             if status.ready:
                 status.heard_ms = max(status.heard_ms or 0, received.header.timestamp_ms)
 
-    def _failed(self, name: str, body: "_Body", error: PylitefsError, limit: int) -> None:
+    def _failed(self, name: str, body: "Body", error: PylitefsError, limit: int) -> None:
         """An LTX file was refused: disconnect and ask again, but not for ever for the same one."""
         txid = body.txid()
         times = 1
@@ -365,38 +366,6 @@ class Replica:
         if tracer.active:
             told = {"frame": frame, "peer": self._peer}
             tracer.emit_bytes(data, "stream.receive", database, txid, told)
-
-
-class _Body:
-    """The bytes of one LTX file, read on from the stream as the store asks for them."""
-
-    def __init__(self, frames: Iterator[Frame]) -> None:
-        self._frames = frames
-        self._head = b""
-        self._done = False
-
-    def __iter__(self) -> Iterator[bytes]:
-        while not self._done:
-            frame = next(self._frames, None)
-            if isinstance(frame, LtxChunk):
-                self._head += frame.data[: HEADER_SIZE - len(self._head)]
-                yield frame.data
-            elif isinstance(frame, LtxEnd):
-                self._done = True
-            else:
-                raise ReplicationError(f"{frame} in the middle of an LTX file")
-
-    def drain(self) -> None:
-        """Read what the store left unread."""
-        for _ in self:
-            pass
-
-    def txid(self) -> int:
-        """The file's max TXID; 0 if its header did not come, or is none."""
-        try:
-            return Header.unpack(self._head).max_txid
-        except LtxError:
-            return 0
 
 
 def _hang_up(sock: socket.socket) -> None:

@@ -171,6 +171,24 @@ def commit_transaction(
     return captured.pos if captured is not None else None
 
 
+def _next_header(state: DatabaseState, page_size: int, commit: int, wal: WalPlace) -> Header:
+    txid = state.pos.txid + 1
+    return Header(
+        flags=FLAG_LZ4 if state.node.compress else 0,
+        page_size=page_size,
+        commit=commit,
+        min_txid=txid,
+        max_txid=txid,
+        timestamp_ms=now_ms(),
+        pre_apply_checksum=state.pos.checksum,
+        wal_offset=wal.offset,
+        wal_size=wal.size,
+        wal_salt1=wal.salt1,
+        wal_salt2=wal.salt2,
+        node_id=state.node.node_id,
+    )
+
+
 def capture(
     state: DatabaseState,
     page_size: int,
@@ -186,21 +204,8 @@ def capture(
     if state.applying:
         state.node.refuse(state.name, "a transaction", _IMPORTING, "wait for its end")
         raise refusal(errno.EBUSY, _IMPORTING)
-    txid = state.pos.txid + 1
-    header = Header(
-        flags=FLAG_LZ4 if state.node.compress else 0,
-        page_size=page_size,
-        commit=commit,
-        min_txid=txid,
-        max_txid=txid,
-        timestamp_ms=now_ms(),
-        pre_apply_checksum=state.pos.checksum,
-        wal_offset=wal.offset,
-        wal_size=wal.size,
-        wal_salt1=wal.salt1,
-        wal_salt2=wal.salt2,
-        node_id=state.node.node_id,
-    )
+    header = _next_header(state, page_size, commit, wal)
+    txid = header.max_txid
     sums = PageChecksums() if replace else state.sums
     small: dict[int, int] = {}
     runs = Changes()

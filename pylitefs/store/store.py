@@ -11,7 +11,6 @@ files stay as they are, nobody gets at them, and the others are served.
 
 import logging
 import os
-import re
 import secrets
 import threading
 import time
@@ -22,7 +21,6 @@ from pylitefs.errors import (
     ApplierError,
     DatabaseNotFoundError,
     DataDirectoryError,
-    InvalidNameError,
     LtxError,
     PylitefsError,
     ReadOnlyReplicaError,
@@ -32,13 +30,14 @@ from pylitefs.errors import (
 )
 from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
+from pylitefs.store import cluster_id, super_journals
 from pylitefs.store.apply import Received, receive
 from pylitefs.store.applying import Applier, DirectApplier
 from pylitefs.store.database import Database
 from pylitefs.store.disk_state import DiskState, describe, is_trouble
-from pylitefs.store.files import DirectoryLock, sync_directory, write_durably
+from pylitefs.store.files import DirectoryLock
 from pylitefs.store.imports import Progress, Source, import_file, spool
-from pylitefs.store.names import FileKind, check_database_name, database_dir, is_super_journal
+from pylitefs.store.names import check_database_name, database_dir
 from pylitefs.store.recovery import recover
 from pylitefs.store.retention import reap
 from pylitefs.store.rollback import NOT_A_DATABASE, capture_between_writers
@@ -51,7 +50,6 @@ from pylitefs.trace import Tracer
 log = logging.getLogger("pylitefs")
 
 _TELL_ASIDE_S = 10.0
-_CLUSTER_ID = re.compile(r"LFSC[0-9A-F]{16}")
 
 
 class Store:
@@ -108,11 +106,11 @@ class Store:
         try:
             (self.data_dir / "dbs").mkdir(exist_ok=True)
             self._drop_temporaries()
-            self.cluster_id = self._read_cluster_id()
+            self.cluster_id = cluster_id.read(self.data_dir)
             for entry in sorted(os.scandir(self.data_dir / "dbs"), key=lambda entry: entry.name):
                 if entry.is_dir():
                     self._recover(entry.name, mount_dir)
-            self._remove_super_journals()
+            super_journals.remove_all(self.data_dir, self._databases, self.set_aside)
         except OSError as error:
             self.close()
             raise self._explained(error) from error
@@ -177,16 +175,6 @@ class Store:
             log.error("%s was asked for and is set aside since this node's start: %s", name, why)
         raise SetAsideError(f"{name} is set aside on this node: {why}")
 
-    def _remove_super_journals(self) -> None:
-        """They have done their work, unless the journal of a database that is set aside hangs on one."""
-        dbs = self.data_dir / "dbs"
-        if any((dbs / name / FileKind.JOURNAL.value).exists() for name in self.set_aside):
-            return
-        for database in self._databases.values():
-            for path in database.dir.glob("mj*"):
-                if is_super_journal(f"{database.name}-{path.name}"):
-                    path.unlink()
-
     def close(self) -> None:
         """Stop the threads and let the data directory go. The mount must be gone."""
         self._stopping.set()
@@ -205,30 +193,15 @@ class Store:
 
     # -- ids -------------------------------------------------------------------------------------------
 
-    def _read_cluster_id(self) -> str | None:
-        path = self.data_dir / "clusterid"
-        try:
-            text = path.read_text(encoding="ascii", errors="replace").strip()
-        except FileNotFoundError:
-            return None
-        if not _CLUSTER_ID.fullmatch(text):
-            raise DataDirectoryError(
-                f"{path} holds {text[:40]!r}, not LFSC and 16 hex digits: restore it, or remove it so that "
-                "the node takes the id of the cluster it joins"
-            )
-        return text
-
     def set_cluster_id(self, text: str) -> None:
         """Keep the cluster's id for good. DataDirectoryError if it is not one."""
-        if not _CLUSTER_ID.fullmatch(text):
-            raise DataDirectoryError(f"{text[:40]!r} is not a cluster id: LFSC and 16 hex digits")
-        write_durably(self.data_dir / "clusterid", f"{text}\n".encode())
+        cluster_id.write(self.data_dir, text)
         self.cluster_id = text
 
     def make_cluster_id(self) -> str:
         """A new cluster's id, for a primary that has none."""
         try:
-            self.set_cluster_id(f"LFSC{secrets.token_hex(8).upper()}")
+            self.set_cluster_id(cluster_id.make())
         except OSError as error:
             raise self._explained(error) from error
         assert self.cluster_id is not None
@@ -394,21 +367,11 @@ class Store:
 
     def super_journal_path(self, name: str) -> Path:
         """Where the super-journal `DB-mjXXXXXXXXX` lies in the data directory."""
-        found = is_super_journal(name)
-        if found is None:
-            raise InvalidNameError(f"{name!r} is not a super-journal's name")
-        database, tail = found
-        return database_dir(self.data_dir, database) / f"mj{tail}"
+        return super_journals.path_of(self.data_dir, name)
 
     def remove_super_journal(self, name: str) -> None:
-        """The commit point of a transaction over several databases: durable before the caller goes on.
-
-        (A journal needs no such care: if it comes back after a power failure, recovery rolls it back and
-        replays the LTX file that was durable before it went.)
-        """
-        path = self.super_journal_path(name)
-        path.unlink()
-        sync_directory(path.parent)
+        """The commit point of a transaction over several databases: durable before the caller goes on."""
+        super_journals.remove(self.data_dir, name)
 
     # -- retention -----------------------------------------------------------------------------------------
 

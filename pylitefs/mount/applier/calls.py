@@ -161,7 +161,7 @@ class Calls:
             files = replica.files
             if tx.header.commit == 0:
                 self._drop(channel, files)
-                return _facts(tx, 0.0)
+                return tx.facts(0.0)
             started = time.monotonic()
             while True:
                 files.open(create=True)
@@ -228,7 +228,7 @@ class Calls:
         if tx.header.commit == 0:
             drop(holding.files)
             holding.exclusive.forget()
-            return _facts(tx, 0.0)
+            return tx.facts(0.0)
         return self._write(channel, holding.exclusive, tx, message, 0.0)
 
     def _watch_writers(self, channel: Channel, message: Message) -> Message:
@@ -384,19 +384,8 @@ class Calls:
         finally:
             with self._lock:
                 self._writing -= 1
-        return _facts(tx, waited)
+        return tx.facts(waited)
 
 
 def _load(message: Message) -> Transaction:
     return Transaction.load(Path(text_of(message, "path")), verified=bool(message.get("verified")))
-
-
-def _facts(tx: Transaction, waited: float) -> Message:
-    header = tx.header
-    return {
-        "txid": header.max_txid,
-        "pages": tx.count,
-        "commit": header.commit,
-        "page_size": header.page_size,
-        "waited_ms": round(waited * 1000, 3),
-    }

@@ -84,6 +84,16 @@ class Transaction:
                 self.count += len(batch.pgnos)
                 yield from batch
 
+    def facts(self, waited: float) -> dict[str, object]:
+        """What the node is told once it is written; `waited` for its locks, in seconds."""
+        return {
+            "txid": self.header.max_txid,
+            "pages": self.count,
+            "commit": self.header.commit,
+            "page_size": self.header.page_size,
+            "waited_ms": round(waited * 1000, 3),
+        }
+
     @property
     def is_quick(self) -> bool:
         return self.at_hand is not None and self.count * self.header.page_size <= QUICK

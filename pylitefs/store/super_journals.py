@@ -1,0 +1,40 @@
+"""Super-journals: `DB-mjXXXXXXXXX` on the mount, `dbs/DB/mjXXXXXXXXX` in the data directory.
+
+The rule: the unlink of a super-journal is the commit point of a transaction over several databases, so it is
+durable before SQLite goes on. (A journal needs no such care: if it comes back after a power failure, recovery
+rolls it back and replays the LTX file that was durable before it went.)
+Format: https://www.sqlite.org/atomiccommit.html#_multi_file_commit
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pylitefs.errors import InvalidNameError
+from pylitefs.store.files import sync_directory
+from pylitefs.store.names import FileKind, database_dir, is_super_journal
+
+
+def path_of(data_dir: Path, name: str) -> Path:
+    """Where the super-journal lies; InvalidNameError for another name."""
+    found = is_super_journal(name)
+    if found is None:
+        raise InvalidNameError(f"{name!r} is not a super-journal's name")
+    database, tail = found
+    return database_dir(data_dir, database) / f"mj{tail}"
+
+
+def remove(data_dir: Path, name: str) -> None:
+    """Unlink it, durably."""
+    path = path_of(data_dir, name)
+    path.unlink()
+    sync_directory(path.parent)
+
+
+def remove_all(data_dir: Path, names: Iterable[str], set_aside: Iterable[str]) -> None:
+    """After recovery they have done their work, unless the journal of a database set aside hangs on one."""
+    if any((data_dir / "dbs" / name / FileKind.JOURNAL.value).exists() for name in set_aside):
+        return
+    for name in names:
+        for path in database_dir(data_dir, name).glob("mj*"):
+            if is_super_journal(f"{name}-{path.name}"):
+                path.unlink()
