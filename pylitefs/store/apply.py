@@ -156,8 +156,8 @@ def receive(database: Database, applier: Applier, chunks: Iterable[bytes]) -> Re
         with state.lock:
             sums.update(changes, header.commit)
             state.sums = sums
-            database.wal.tracker.reset(header.commit)
-            database.rollback.forget()
+            database.wal_watch.tracker.reset(header.commit)
+            database.rollback_watch.forget()
             state.count("commit")
             state.advance(header, pos)
     return Received(header, trailer, spool.size, "snapshot" if header.is_snapshot else "applied", pos)

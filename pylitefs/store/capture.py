@@ -189,6 +189,20 @@ def _next_header(state: DatabaseState, page_size: int, commit: int, wal: WalPlac
     )
 
 
+def _encode_pages(encoder: Encoder, pages: Pages | PageRuns) -> Changes | dict[int, int]:
+    """Encode them all; their checksums."""
+    if isinstance(pages, PageRuns):
+        runs = Changes()
+        for pgnos, run in pages.runs:
+            runs.extend(pgnos, encoder.encode_run(pgnos, run))
+        return runs
+    few: dict[int, int] = {}  # Quicker than arrays, for a few pages.
+    for pgno, data in pages:
+        few[pgno] = page_checksum(pgno, data)
+        encoder.encode_page(pgno, data)
+    return few
+
+
 def capture(
     state: DatabaseState,
     page_size: int,
@@ -207,19 +221,10 @@ def capture(
     header = _next_header(state, page_size, commit, wal)
     txid = header.max_txid
     sums = PageChecksums() if replace else state.sums
-    small: dict[int, int] = {}
-    runs = Changes()
-    changes: Changes | dict[int, int] = runs if isinstance(pages, PageRuns) else small
     file = _LtxFile(state, txid)
     try:
         encoder = Encoder(file.write, header)
-        if isinstance(pages, PageRuns):
-            for pgnos, run in pages.runs:
-                runs.extend(pgnos, encoder.encode_run(pgnos, run))
-        else:
-            for pgno, data in pages:
-                small[pgno] = page_checksum(pgno, data)  # A dict is quicker than arrays, for a few pages.
-                encoder.encode_page(pgno, data)
+        changes = _encode_pages(encoder, pages)
         if not replace and not even_if_unchanged and sums.changes_nothing(changes, commit):
             file.discard()
             return None

@@ -49,11 +49,11 @@ class Database:
 
     def __init__(self, state: DatabaseState, services: Services) -> None:
         self.state = state
-        self.rollback = RollbackWatch(state)
-        self.wal = WalWatch(state)
+        self.rollback_watch = RollbackWatch(state)
+        self.wal_watch = WalWatch(state)
         self._services = services
         self._files = OpenFiles()
-        self._applier_side = ApplierSide(state, self._files, self.rollback, self.wal)
+        self._applier_side = ApplierSide(state, self._files, self.rollback_watch, self.wal_watch)
         self.copies = Copies(state)
         self._journal_untold = False
         self.stale: set[FileKind] = set()
@@ -237,33 +237,33 @@ class Database:
             self._refuse(errno.EPERM, f"copying over {self.name}", "it is a live database", _USE_IMPORT)
         if fd in self.copies:
             self.copies.written(fd, offset, len(data))
-        elif not self.wal.live and self.rollback.page_written(offset, len(data)):
+        elif not self.wal_watch.live and self.rollback_watch.page_written(offset, len(data)):
             self._services.later(self.name, "capture")
         pwrite_all(fd, data, offset)
         if self.state.node.tracer.active:
-            telling.page_written(self.state, fd, offset, len(data), checkpoint=self.wal.live)
+            telling.page_written(self.state, fd, offset, len(data), checkpoint=self.wal_watch.live)
 
     def _write_journal(self, fd: int, data: "bytes | memoryview", offset: int) -> None:
         if self._journal_untold:
             self._journal_untold = False
             telling.journal_made(self.state)
-        if self.rollback.journal_written(offset, data):
-            self.rollback.end_journal("persist")
+        if self.rollback_watch.journal_written(offset, data):
+            self.rollback_watch.end_journal("persist")
         pwrite_all(fd, data, offset)
         if self.state.node.tracer.active:
             telling.journal_written(self.state, offset, data)
 
     def _write_wal(self, fd: int, data: "bytes | memoryview", offset: int) -> None:
-        if self.wal.begins_transaction(offset):
+        if self.wal_watch.begins_transaction(offset):
             self._begin_in_wal()
-        self.wal.before_write(offset, data)
+        self.wal_watch.before_write(offset, data)
         pwrite_all(fd, data, offset)
         if self.state.node.tracer.active:
-            telling.wal_written(self.state, self.wal.page_size, offset, len(data))
+            telling.wal_written(self.state, self.wal_watch.page_size, offset, len(data))
         try:
-            self.wal.after_write(offset, data)
+            self.wal_watch.after_write(offset, data)
         except BaseException:
-            self.wal.spoil(fd, offset, data)
+            self.wal_watch.spoil(fd, offset, data)
             raise
 
     def _begin_in_wal(self) -> None:
@@ -274,9 +274,9 @@ class Database:
                 "SQLite keeps its WAL index in memory then, where other processes cannot see it",
                 "use PRAGMA locking_mode=NORMAL before the first access",
             )
-        if self.rollback.unjournaled:
+        if self.rollback_watch.unjournaled:
             # What was written without a journal came before: it is a transaction before this one.
-            self.rollback.capture()
+            self.rollback_watch.capture()
 
     # -- truncate, sync, remove ----------------------------------------------------------------------
 
@@ -299,9 +299,9 @@ class Database:
                 self._refuse(errno.EPERM, f"truncating {self.name}", "it is a live database", _USE_IMPORT)
             self.copies.truncated(fd, size)
         elif kind is FileKind.JOURNAL and size == 0:
-            self.rollback.end_journal("truncate")
+            self.rollback_watch.end_journal("truncate")
         elif kind is FileKind.WAL:
-            self.wal.cut(size)
+            self.wal_watch.cut(size)
 
     def sync(self, kind: FileKind, fd: int, datasync: bool = False, applier: bool = False) -> None:
         """SQLite asked for it, so it is promised: passed on to the data file."""
@@ -328,9 +328,9 @@ class Database:
             if applier:
                 self._applier_side.removes(kind)
             elif kind is FileKind.JOURNAL:
-                self.rollback.end_journal("delete")
+                self.rollback_watch.end_journal("delete")
             elif kind is FileKind.WAL:
-                self.wal.gone()
+                self.wal_watch.gone()
             elif kind is FileKind.DATABASE:
                 self._drop()
             with self._files.lock:
@@ -353,8 +353,8 @@ class Database:
         """The database is unlinked on the primary: so it is everywhere, with what SQLite kept beside it."""
         if self.pos.txid:
             commit_drop(self.state)
-        self.rollback.forget()
-        self.wal.tracker.reset(0)
+        self.rollback_watch.forget()
+        self.wal_watch.tracker.reset(0)
         with self._files.lock:
             for kind in (FileKind.JOURNAL, FileKind.WAL, FileKind.SHM):
                 if self.path(kind).exists():
@@ -371,9 +371,9 @@ class Database:
     def capture_unjournaled(self) -> Pos | None:
         """Capture what was written without a journal; the caller holds SQLite's SHARED lock."""
         with self.state.lock:
-            if not self.rollback.unjournaled or self.rollback.journal_live:
+            if not self.rollback_watch.unjournaled or self.rollback_watch.journal_live:
                 return None
-            return self.rollback.capture()
+            return self.rollback_watch.capture()
 
     def _refuse(self, code: int, what: str, why: str, remedy: str) -> NoReturn:
         self.state.node.refuse(self.name, what, why, remedy)

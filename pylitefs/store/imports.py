@@ -172,8 +172,8 @@ def _finish(database: Database, applier: Applier, captured: Captured, stopping: 
 def _publish(database: Database, captured: Captured) -> None:
     """The pages are there: everyone is told. The locks end after that, and a client may commit at once."""
     with database.state.lock:
-        database.rollback.forget()
-        database.wal.tracker.reset(captured.header.commit)
+        database.rollback_watch.forget()
+        database.wal_watch.tracker.reset(captured.header.commit)
         publish(database.state, captured)
         database.state.applying = 0
 
@@ -192,7 +192,9 @@ def _next_counters(database: Database) -> tuple[int, int]:
     """The change counter and the schema cookie that the imported page 1 gets."""
     if database.page_count == 0:
         return 0, 0
-    page = database.wal.page(1) or os.pread(database.state.fd(FileKind.DATABASE), DATABASE_HEADER_SIZE, 0)
+    page = database.wal_watch.page(1) or os.pread(
+        database.state.fd(FileKind.DATABASE), DATABASE_HEADER_SIZE, 0
+    )
     live = int.from_bytes(page[_CHANGE_COUNTER], "big"), int.from_bytes(page[_SCHEMA_COOKIE], "big")
     if all(live) and not database.has_clients:
         return 0, 0

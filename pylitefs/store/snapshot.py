@@ -131,7 +131,7 @@ def _copy(database: Database, applier: Applier, out: Path, patience: Patience) -
             continue
         if copy := _copy_as_reader(database, applier, out, patience):
             return copy
-        if database.rollback.dirty:
+        if database.rollback_watch.dirty:
             # Its writer was killed in the middle: SQLite rolls back whenever someone reads.
             applier.rollback_hot_journal(database.name)
     raise BusyError(f"{database.name} changes its journal mode all the time: try again later")
@@ -162,7 +162,7 @@ def _copy_between_writes(database: Database, out: Path, patience: Patience) -> _
         with state.apply_lock.held_for(patience), state.lock:
             if database.page_count * database.page_size > _SMALL or not database.exists:
                 return None
-            if not database.rollback.dirty:
+            if not database.rollback_watch.dirty:
                 return _copy_as_is(database, out)
         if time.monotonic() > deadline:
             return None
@@ -187,7 +187,7 @@ def _copy_locked(database: Database, out: Path) -> _Copy | None:
     state = database.state
     database.capture_unjournaled()
     with state.lock:
-        if database.rollback.dirty:
+        if database.rollback_watch.dirty:
             return None
         copy = _facts(database)
         # `rm` asks for no lock: what is copied is the files as they are now, whatever has their names later.
@@ -208,7 +208,7 @@ class _Source:
     """What is copied: the database file, and the WAL with the place of each page's newest frame in it."""
 
     def __init__(self, database: Database, get: Callable[[int], int]) -> None:
-        state, tracker = database.state, database.wal.tracker
+        state, tracker = database.state, database.wal_watch.tracker
         self.pages = {
             pgno: tracker.frame_offset(frame) + FRAME_HEADER_SIZE for pgno, frame in tracker.pages.items()
         }

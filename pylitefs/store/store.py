@@ -258,9 +258,9 @@ class Store:
     def _capture_later(self, name: str) -> None:
         database = self.create(name)
         refused = False
-        while database.rollback.unjournaled and not self._stopping.is_set():
+        while database.rollback_watch.unjournaled and not self._stopping.is_set():
             try:
-                if capture_between_writers(database.rollback, self.applier, 1.0):
+                if capture_between_writers(database.rollback_watch, self.applier, 1.0):
                     return
             except SqliteFormatError as error:
                 # It is tried again: something may write a database in its own order, page 1 last.
@@ -278,7 +278,7 @@ class Store:
     def finish_captures(self, timeout: float) -> bool:
         """Wait for what was written without a journal to be captured; False if that took too long."""
         deadline = time.monotonic() + timeout
-        while any(database.rollback.unjournaled for database in self.databases()):
+        while any(database.rollback_watch.unjournaled for database in self.databases()):
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.005)

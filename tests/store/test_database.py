@@ -355,7 +355,7 @@ def test_the_applier_s_writes_are_no_transactions(replica: Store) -> None:
     database.remove(FileKind.WAL, True)
     database.release(FileKind.WAL, wal, True)
     database.release(FileKind.DATABASE, fd, True)
-    assert database.pos == pos and not database.rollback.dirty and not database.wal.live
+    assert database.pos == pos and not database.rollback_watch.dirty and not database.wal_watch.live
 
 
 # -- handles, counts, tracepoints ---------------------------------------------------------------------------

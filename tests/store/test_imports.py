@@ -79,13 +79,13 @@ def test_an_import_after_a_killed_writer_s_half_transaction_is_whole(
     db.execute("CREATE TABLE t (x)")
     db.execute("BEGIN")
     db.executemany("INSERT INTO t VALUES (randomblob(?))", [(400,)] * 30)
-    assert store.require("a.db").rollback.dirty
+    assert store.require("a.db").rollback_watch.dirty
     served.refuse = lambda call, name: 0 if call == "close" else 107  # The kernel closes for the dead.
     db.close()
     served.refuse = lambda call, name: 0
     store.import_database("a.db", io.BytesIO(database(tmp_path / "source")))
     found = store.require("a.db")
-    assert not found.rollback.dirty and not found.path(FileKind.JOURNAL).exists()
+    assert not found.rollback_watch.dirty and not found.path(FileKind.JOURNAL).exists()
     assert_position_is_the_bytes_own(found)
     assert served.connect("a.db").execute("SELECT count(*) FROM imported").fetchall() == [(3,)]
 

@@ -138,7 +138,7 @@ def test_a_rollback_by_the_applier_is_captured(store: Store, served: Served, tmp
     database.release(FileKind.DATABASE, fd, applier=True)
     assert database.pos.txid == before.txid + 1
     assert values(store) == [0, 1, 2] and path.read_bytes() == wanted
-    assert not database.rollback.dirty
+    assert not database.rollback_watch.dirty
 
 
 def test_the_free_list_is_read_as_sqlite_counts_it(store: Store, served: Served) -> None:

@@ -323,7 +323,7 @@ def test_a_rollback_without_a_journal_file_is_no_transaction(store: Store, serve
     store.later = lambda name, what: None  # type: ignore[method-assign]
     db.execute("BEGIN")
     db.execute("UPDATE t SET x = randomblob(410)")
-    assert store.require("a.db").rollback.dirty
+    assert store.require("a.db").rollback_watch.dirty
     db.execute("ROLLBACK")
     assert store.require("a.db").capture_unjournaled() is None
     assert store.require("a.db").pos == pos

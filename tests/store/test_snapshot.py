@@ -77,7 +77,7 @@ def test_a_transaction_that_is_not_committed_is_in_no_snapshot(
     db.execute("BEGIN")
     db.executemany("INSERT INTO t (x) VALUES (randomblob(?))", [(900,)] * 30)
     if mode == "delete":
-        assert database.rollback.dirty
+        assert database.rollback_watch.dirty
         served.refuse = lambda call, name: errno.ENOTCONN
         db.close()
         served.refuse = lambda call, name: 0
