@@ -322,11 +322,6 @@ class MountOperations:
             if handle.fd >= 0:
                 os.close(handle.fd)
 
-    @property
-    def open_handles(self) -> int:
-        """How many files of the mount are open."""
-        return len(self._handles)
-
     # --- what is meant, and who asks -----------------------------------------------------------------
 
     def _find(self, name: str) -> "tuple[Database, FileKind]":

@@ -2,7 +2,7 @@
 
 Each is a small value computed when it is read, so that reading again through the same handle shows the
 newest. The rule: names ending in these suffixes are never a database's, on any node.
-Formats: "The mount" of LITEFS.md, https://fly.io/docs/litefs/position/ and https://fly.io/docs/litefs/primary/.
+Formats: https://fly.io/docs/litefs/how-it-works/, https://fly.io/docs/litefs/position/ and https://fly.io/docs/litefs/primary/.
 """
 
 import enum

@@ -1,7 +1,7 @@
 """What a replica gets: nothing, LTX files, or a snapshot, and why.
 
 One pure function. The primary acts on the value it returns, and the log, the tests and the lecture page
-show that same value's `reason`. The rule is LiteFS's own (`docs/architecture.md`):
+show that same value's `reason`. The rule is LiteFS's own, recorded from the real program (`tests/golden/`):
 
     primary at TXID 0                        nothing
     replica at TXID 0                        snapshot

@@ -149,13 +149,6 @@ def read_super_journal(read_at: ReadAt, size: int) -> str | None:
     return os.fsdecode(name.split(b"\0")[0]) or None
 
 
-def pack_super_journal(name: str, page_size: int) -> bytes:
-    """What SQLite appends to a journal (at a whole sector where it syncs) to name its super-journal."""
-    raw = os.fsencode(name)
-    signed = sum(byte - 256 if byte > 127 else byte for byte in raw) & 0xFFFFFFFF
-    return lock_pgno(page_size).to_bytes(4, "big") + raw + _SUPER_TAIL.pack(len(raw), signed, JOURNAL_MAGIC)
-
-
 def _playback(journal: Journal) -> Iterator[tuple[int, bytes]]:
     """The walk over all segments. Comments name the case in SQLite's own playback."""
     page_size, sector = journal.page_size, journal.sector_size

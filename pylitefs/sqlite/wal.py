@@ -142,15 +142,6 @@ def frame_checksum(frame_header: Buffer, page: Buffer, s1: int, s2: int, big_end
     return wal_checksum(page, s1, s2, big_endian)
 
 
-def pack_frame(
-    header: WalHeader, pgno: int, commit: int, page: Buffer, checksum: tuple[int, int]
-) -> tuple[bytes, tuple[int, int]]:
-    """A whole frame that follows the running `checksum`, and the checksum after it."""
-    start = struct.pack(">II", pgno, commit)
-    s1, s2 = frame_checksum(start, page, *checksum, big_endian=header.big_endian)
-    return FrameHeader(pgno, commit, header.salt1, header.salt2, s1, s2).pack() + bytes(page), (s1, s2)
-
-
 def frame_offset(index: int, page_size: int) -> int:
     """Where frame `index` begins in the WAL; frames count from 1, as in SQLite's WAL index."""
     return WAL_HEADER_SIZE + (index - 1) * (FRAME_HEADER_SIZE + page_size)

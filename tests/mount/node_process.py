@@ -165,7 +165,7 @@ class NodeProcess:
         self.session.stop(timeout)
         if self.real_store is not None:
             self.real_store.close()
-        return {"seconds": time.monotonic() - began, "handles": self.operations.open_handles}
+        return {"seconds": time.monotonic() - began, "handles": len(self.operations._handles)}
 
 
 def say(answer: dict[str, object]) -> None:

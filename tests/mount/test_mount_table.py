@@ -1,4 +1,4 @@
-"""LITEFS.md's table of the mount, row by row, on a real mount over a real store."""
+"""What real LiteFS shows in its mount, name by name, on a real mount over a real store."""
 
 import errno
 import os

@@ -10,13 +10,13 @@ from pylitefs.sqlite.journal import (
     NREC_ALL,
     JournalHeader,
     is_journal_header_valid,
-    pack_super_journal,
     read_journal,
     read_super_journal,
     record_checksum,
 )
 from pylitefs.sqlite.locks import lock_pgno
 from tests.sqlite.journals import PAGE, make_journal, make_segment
+from tests.sqlite.packing import pack_super_journal
 from tests.sqlite.samples import read_at
 
 HEADER = JournalHeader(nrec=2, nonce=99, initial_pages=9, sector_size=512, page_size=PAGE)

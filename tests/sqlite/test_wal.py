@@ -19,10 +19,10 @@ from pylitefs.sqlite.wal import (
     committed,
     frame_at,
     frame_offset,
-    pack_frame,
     scan,
     wal_checksum,
 )
+from tests.sqlite.packing import pack_frame
 from tests.sqlite.samples import PAGE_SIZES, copy_database, make_database, read_at
 
 U32 = st.integers(0, 2**32 - 1)

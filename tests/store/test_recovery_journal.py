@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.sqlite.journal import JournalHeader, pack_super_journal, read_super_journal
+from pylitefs.sqlite.journal import JournalHeader, read_super_journal
 from pylitefs.store.marker import MARKER
 from pylitefs.store.names import FileKind
 from pylitefs.store.store import Store
+from tests.sqlite.packing import pack_super_journal
 from tests.store.lefts import leave, make, set_aside, side, spill, values
 from tests.store.serving import Served
 from tests.store.support import data_file, opened

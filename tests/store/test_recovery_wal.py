@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.sqlite.wal import WalHeader, frame_offset, pack_frame
+from pylitefs.sqlite.wal import WalHeader, frame_offset
 from pylitefs.store.names import FileKind
 from pylitefs.store.store import Store
 from pylitefs.trace import Event
+from tests.sqlite.packing import pack_frame
 from tests.store.lefts import leave, ltx, make, side, spill, values
 from tests.store.serving import Served
 from tests.store.support import opened

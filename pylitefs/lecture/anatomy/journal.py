@@ -166,10 +166,3 @@ def _record(build: Builder, nonce: int, page_size: int) -> None:
     verdict = "holds" if fits else "does not hold: never synced, or left from an earlier journal"
     if stands:
         build.field(RECORD_CHECKSUM, value=f"{stands.hex()}, {verdict}")
-
-
-def record_at(parts: tuple[Part, ...], offset: int, length: int) -> str:
-    """Names of the parts that these bytes belong to, for a sentence: "page number, page 3"."""
-    end = offset + length
-    names = [part.name for part in parts if part.offset < end and offset < part.offset + part.length]
-    return ", ".join(dict.fromkeys(names[:4])) + (" …" if len(names) > 4 else "")

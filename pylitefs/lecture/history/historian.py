@@ -66,12 +66,6 @@ class Historian:
         items = read_items(raw.get("bytes"))
         return _Telling(self, event, items, node or str(event.get("node", ""))).tell()
 
-    def learn(self, node: str, database: str, ltx: bytes) -> None:
-        """Take in an LTX file that lies in the node's data directory but whose making was not seen."""
-        content = read_ltx(ltx)
-        if content is not None:
-            self._mirror.apply(node, database, content)
-
     def position(self, node: str, database: str, pos: Pos, pages: int, mode: str | None = None) -> Json:
         """The changes of the state by a position that was asked for rather than seen."""
         base = f"db/{node}/{database}"

@@ -10,7 +10,6 @@ Reference: https://docs.kernel.org/filesystems/proc.html (`/proc/PID/task/TID/st
 """
 
 import os
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -60,13 +59,3 @@ def look(processes: Iterable[Process]) -> Look | None:
         except (FileNotFoundError, ProcessLookupError):
             continue
     return found
-
-
-def is_still(processes: Iterable[Process], apart: float = APART_S) -> bool:
-    """Whether nothing happened in these processes for `apart` seconds, nor is about to."""
-    processes = tuple(processes)
-    before = look(processes)
-    if before is None:
-        return False
-    time.sleep(apart)
-    return look(processes) == before

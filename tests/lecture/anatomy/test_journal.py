@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from pylitefs.lecture.anatomy.journal import anatomy, record_at
-from pylitefs.sqlite.journal import pack_super_journal
+from pylitefs.lecture.anatomy.journal import anatomy
 from tests.lecture.anatomies import assert_covers, damaged, values
 from tests.sqlite.journals import make_journal
+from tests.sqlite.packing import pack_super_journal
 from tests.sqlite.samples import make_database
 
 SAMPLE = make_journal([[2, 3], [1]])
@@ -67,13 +67,6 @@ def test_a_super_journals_name_is_read() -> None:
     parts = anatomy(data)
     assert_covers(parts, data)
     assert values(parts)["super-journal"] == "/mnt/a.db-mj012345678"
-
-
-def test_the_parts_of_a_range_are_named_for_a_sentence() -> None:
-    parts = anatomy(SAMPLE)
-    assert record_at(parts, 512, 4) == "page number"
-    assert record_at(parts, 512, 1032) == "page number, page 2, record checksum"
-    assert record_at(parts, 0, 28).endswith("…")
 
 
 @given(damaged(SAMPLE, make_journal([[1]], sector_size=4096)))

@@ -7,9 +7,10 @@ from hypothesis import given
 
 from pylitefs.lecture.anatomy import wal_index
 from pylitefs.lecture.anatomy.wal import anatomy, header_of
-from pylitefs.sqlite.wal import WalHeader, frame_offset, pack_frame
+from pylitefs.sqlite.wal import WalHeader, frame_offset
 from pylitefs.sqlite.wal_index import empty_index
 from tests.lecture.anatomies import assert_covers, damaged, values
+from tests.sqlite.packing import pack_frame
 from tests.sqlite.samples import make_database
 
 

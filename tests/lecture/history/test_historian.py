@@ -267,23 +267,6 @@ def test_the_mode_is_told_when_a_database_enters_and_leaves_wal(
             assert told.state.get("db/n2/a.db/mode", "") == ("wal" if mode == "wal" else "")
 
 
-def test_what_a_restarted_lecture_did_not_see_can_be_learned(served: Served) -> None:
-    db = served.connect("a.db", "page_size=1024")
-    db.execute("CREATE TABLE t (x)")
-    database = served.store.require("a.db")
-    told = Told()
-    told.listen(served.store, "n1")
-    db.execute("INSERT INTO t VALUES (1)")
-    assert told.last("ltx.commit").xor == ()
-    told = Told()
-    for span in database.ltx_files():
-        told.historian.learn("n1", "a.db", database.ltx_path(*span).read_bytes())
-    told.listen(served.store, "n1")
-    before = database.pos
-    db.execute("INSERT INTO t VALUES (2)")
-    assert_xor_holds(told.last("ltx.commit"), before, database.pos)
-
-
 def test_a_position_that_was_asked_for_says_what_an_event_would(served: Served, told: Told) -> None:
     db = served.connect("a.db", "page_size=512")
     db.execute("CREATE TABLE t AS SELECT randomblob(3000)")

@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from pylitefs.lecture.live.stillness import Process, children, is_still, look
+from pylitefs.lecture.live.stillness import APART_S, Process, children, look
 
 PROGRAM = """
 import sys, time
@@ -17,6 +18,16 @@ for line in sys.stdin:
         pass
     print("through", flush=True)
 """
+
+
+def is_still(processes: Iterable[Process], apart: float = APART_S) -> bool:
+    """Whether nothing happened in these processes for `apart` seconds, nor is about to."""
+    processes = tuple(processes)
+    before = look(processes)
+    if before is None:
+        return False
+    time.sleep(apart)
+    return look(processes) == before
 
 
 @pytest.fixture
