@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from pylitefs.cluster.cluster import Cluster, Settings, is_mounted, wait_until
 
@@ -19,6 +20,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure() -> None:
     """A shell's background jobs ignore Ctrl-C, and so would what a test starts and interrupts."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # How quick the machine is at the moment is nothing that Hypothesis is to judge.
+    settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
