@@ -24,7 +24,7 @@ def applier_of(node: ClusterNode) -> int:
     for task in Path(f"/proc/{node.pid}/task").iterdir():
         for child in (task / "children").read_text().split():
             try:
-                if "applier_process" in Path(f"/proc/{child}/cmdline").read_text():
+                if "applier.process" in Path(f"/proc/{child}/cmdline").read_text():
                     return int(child)
             except FileNotFoundError:
                 pass

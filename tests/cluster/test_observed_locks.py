@@ -80,7 +80,7 @@ def test_an_apply_is_told_between_its_locks(
     (acquired,) = told.locks("lock.acquire", lock=wanted)
     assert acquired["payload"]["applier"] is True and acquired["payload"]["kind"] == "write"
     assert acquired["payload"]["file"] == ("shm" if mode == "wal" else "database")
-    assert b"applier_process" in Path(f"/proc/{acquired['pid']}/cmdline").read_bytes()
+    assert b"applier.process" in Path(f"/proc/{acquired['pid']}/cmdline").read_bytes()
     assert told.events.index(acquired) < applies[0]
     writer.close()
 

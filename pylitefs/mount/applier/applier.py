@@ -177,7 +177,8 @@ class Applier:
     def _take(self) -> tuple[Child, CallChannel]:
         """A channel of the living process; a dead one is replaced."""
         for _ in range(ATTEMPTS):
-            child = self._child
+            with self._lock:  # One that was just started takes up its locks first.
+                child = self._child
             if child is None:
                 raise ApplierError(f"the applier is {'stopped' if self._stopping else 'not started'}")
             try:
