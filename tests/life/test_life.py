@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pylitefs.cluster.cluster import Cluster, is_mounted
+from pylitefs.cluster.nursery import Nursery
 from tests.life.world import SETTINGS, Life
 
 pytestmark = pytest.mark.fuse
@@ -27,10 +28,23 @@ SEEDS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    """Nodes are started a dozen times in a life, and loading their modules is most of the work."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONFAULTHANDLER", "1")
+        nursery = Nursery()
+    yield nursery
+    nursery.close()
+
+
 @pytest.fixture
-def life(tmp_path: Path, seed: int) -> Iterator[Life]:
-    """A primary and two replicas; whatever happens, no client, node or mount stays."""
-    with Cluster(tmp_path, replicas=2, controlled=True, settings=SETTINGS) as cluster:
+def life(tmp_path: Path, nursery: Nursery, seed: int) -> Iterator[Life]:
+    """A primary and one replica, or two; whatever happens, no client, node or mount stays."""
+    cluster = Cluster(tmp_path, replicas=1 + seed % 2, controlled=True, settings=SETTINGS)
+    for node in cluster:
+        node.nursery = nursery
+    with cluster:
         life = Life(cluster, seed)
         try:
             yield life
