@@ -248,10 +248,11 @@ def test_a_killed_lecture_lets_everything_go_on(tmp_path: Path) -> None:
 LECTURE = """
 import json, socket, sys
 channel = socket.socket(fileno=int(sys.argv[1]))
-for request in ({"do": "record"}, {"do": "hold", "rule": {"names": [sys.argv[2]], "database": sys.argv[3]}}):
+rule = {"names": [sys.argv[2]], "database": sys.argv[3]}
+for request in ({"do": "record", "id": 1}, {"do": "hold", "rule": rule, "id": 2}):
     channel.sendall(json.dumps(request).encode() + b"\\n")
 for line in channel.makefile():
-    if '"held":true' in line:
+    if '"held":true' in line or json.loads(line).get("id") == 2:
         print(line, end="", flush=True)
 """
 
@@ -262,14 +263,16 @@ def holds(lecture: "subprocess.Popen[str]") -> None:
 
 
 def hand_over(channel: socket.socket, name: str, database: str) -> "subprocess.Popen[str]":
-    """Another process takes the lecture's end of a channel, and holds what is named."""
+    """Another process takes the lecture's end of a channel, and holds what is named from now on."""
     with channel:
-        return subprocess.Popen(
+        lecture = subprocess.Popen(
             [sys.executable, "-c", LECTURE, str(channel.fileno()), name, database],
             pass_fds=[channel.fileno()],
             stdout=subprocess.PIPE,
             text=True,
         )
+    assert lecture.stdout and lecture.stdout.readline(), "the node has answered that it holds"
+    return lecture
 
 
 @pytest.mark.parametrize(
