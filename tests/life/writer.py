@@ -84,7 +84,14 @@ class Writer:
     def _draw(self) -> Transaction:
         names = self.chance.sample(list(self.schemas), self.chance.randint(1, len(self.schemas)))
         one = self.statements.transaction(names)
-        one.atomic = all(self._mode(self.schemas[name]) in ROLLBACK_MODES for name in names)
+        for name in names:
+            schema = self.schemas[name]
+            if self._mode(schema) not in ROLLBACK_MODES:
+                one.atomic = False
+                if "ROLLBACK TO p" in one.parts[name]:
+                    # After a spill this leaves frames without a checksum (SQLite 3.40.1): the commit, and
+                    # all after it, are lost with a kill, on a plain disk as well. So it must not spill.
+                    self.client.sql(f"PRAGMA {schema}.cache_size=2000")
         self.model.begun(one)
         return one
 
