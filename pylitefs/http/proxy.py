@@ -78,10 +78,9 @@ class Proxy:
         """Listen, and serve in a thread of its own."""
         self.listen()
         started = threading.Event()
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve(started)), name="proxy", daemon=True
-        )
-        self._thread.start()
+        thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)), name="proxy", daemon=True)
+        thread.start()
+        self._thread = thread  # Not before: `stop` joins it, and may come from a node that ends meanwhile.
         started.wait()
 
     def stop(self, timeout: float = 3.0) -> None:

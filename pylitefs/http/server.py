@@ -255,8 +255,9 @@ class HttpServer:
     def start(self) -> None:
         """Listen, and serve in a thread of its own."""
         self.listen()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self.serve()), name="http", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=lambda: asyncio.run(self.serve()), name="http", daemon=True)
+        thread.start()
+        self._thread = thread  # Not before: `stop` joins it, and may come from a node that ends meanwhile.
 
     def stop(self, timeout: float = 2 * GRACE_S + 1) -> bool:
         """`shutdown`, and wait for the thread that `start` made; False if it did not end in time."""

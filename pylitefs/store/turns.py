@@ -28,22 +28,22 @@ class Patience:
         self.what = what
         self._started = time.monotonic()
         self._end = self._started + seconds
-        self._given_up = threading.Event()
+        self._given_up = False
         self._told = False
 
     @property
     def left(self) -> float:
         """Seconds; 0.0 when they are over."""
-        return 0.0 if self._given_up.is_set() else max(0.0, self._end - time.monotonic())
+        return 0.0 if self._given_up else max(0.0, self._end - time.monotonic())
 
     def give_up(self) -> None:
         """Nobody wants the work any more: its wait ends. In any thread."""
-        self._given_up.set()
+        self._given_up = True
 
     def blocked(self, database: str, why: str) -> None:
         """Something is in the way just now. Raises BusyError if there is no patience left."""
         waited = time.monotonic() - self._started
-        if self._given_up.is_set():
+        if self._given_up:
             raise BusyError(f"{self.what} of {database} was given up: who asked for it is gone")
         if not self.left:
             raise BusyError(f"{database} is locked: {why} ({self.what} waited {waited:.1f} s)")

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from pylitefs.cli import main
-from pylitefs.cluster.cluster import Cluster, node_facts, wait_until
+from pylitefs.cluster.cluster import Cluster, ClusterNode, node_facts, wait_until
 from tests.crash.harness import ROW, Writer, ask, assert_equal_everywhere
 
 pytestmark = [
@@ -38,6 +38,29 @@ def small_disk(tmp_path: Path) -> Iterator[Cluster]:
             yield cluster
     finally:
         subprocess.run(["umount", data], check=True)
+
+
+def import_meets_full_disk(
+    primary: ClusterNode, name: str, source: Path, tracepoint: str, ballast: Path
+) -> list[httpx.Response]:
+    """Import while the disk is filled up at a tracepoint; the answer, if one came."""
+    assert primary.control is not None
+    gate = primary.control.gate(tracepoint, database=name)
+    answers: list[httpx.Response] = []
+
+    def send() -> None:
+        url, data = f"{primary.url}/import", source.read_bytes()
+        answers.append(httpx.post(url, params={"name": name}, content=data, timeout=60, trust_env=False))
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    try:
+        assert gate.wait(20) is not None
+        fill(ballast, leave=0)
+    finally:
+        gate.close()
+        sending.join(30)
+    return answers
 
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])
@@ -241,23 +264,8 @@ def test_an_import_of_which_nothing_fits_has_not_happened(
     with closing(sqlite3.connect(source)) as db, db:
         db.execute("CREATE TABLE t (x)")
         db.executemany("INSERT INTO t VALUES (zeroblob(?))", [(4000,)] * 200)
-    assert primary.control is not None
     ballast = primary.data / "ballast"
-    gate = primary.control.gate("ltx.encode", database=name)
-    answers: list[httpx.Response] = []
-
-    def send() -> None:
-        url, data = f"{primary.url}/import", source.read_bytes()
-        answers.append(httpx.post(url, params={"name": name}, content=data, timeout=60, trust_env=False))
-
-    sending = threading.Thread(target=send)
-    sending.start()
-    try:
-        assert gate.wait(20) is not None
-        fill(ballast, leave=0)
-    finally:
-        gate.close()
-        sending.join(30)
+    answers = import_meets_full_disk(primary, name, source, "ltx.encode", ballast)
     try:
         assert [answer.status_code for answer in answers] != [200] and len(answers) == 1
         assert "No space left" in answers[0].text or "full" in answers[0].text
@@ -277,23 +285,8 @@ def test_an_import_of_a_new_database_whose_first_page_does_not_fit_has_not_happe
     source = tmp_path / "source"
     with closing(sqlite3.connect(source)) as db, db:
         db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, x)")
-    assert primary.control is not None
     ballast = primary.data / "ballast"
-    gate = primary.control.gate("ltx.commit", database=name)
-    answers: list[httpx.Response] = []
-
-    def send() -> None:
-        url, data = f"{primary.url}/import", source.read_bytes()
-        answers.append(httpx.post(url, params={"name": name}, content=data, timeout=60, trust_env=False))
-
-    sending = threading.Thread(target=send)
-    sending.start()
-    try:
-        assert gate.wait(20) is not None
-        fill(ballast, leave=0)
-    finally:
-        gate.close()
-        sending.join(30)
+    answers = import_meets_full_disk(primary, name, source, "ltx.commit", ballast)
     try:
         assert len(answers) == 1 and answers[0].status_code != 200 and "No space left" in answers[0].text
         assert name not in primary.positions() and name not in small_disk.replicas[0].positions()

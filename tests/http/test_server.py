@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -143,6 +144,21 @@ def test_a_shutdown_before_the_start_is_not_lost(store: Store) -> None:
     """A node that is stopped while it starts."""
     server = HttpServer(Api(store, LEASE), ("127.0.0.1", 0))
     server.shutdown()
+    server.start()
+    assert server.stop()
+
+
+def test_a_stop_while_it_is_being_started_is_no_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mount was taken away from outside, which ends a node that is still starting."""
+    server = HttpServer(Api(store, LEASE), ("127.0.0.1", 0))
+    start = threading.Thread.start
+
+    def stop_first(thread: threading.Thread) -> None:
+        monkeypatch.setattr(threading.Thread, "start", start)
+        assert server.stop()
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", stop_first)
     server.start()
     assert server.stop()
 
