@@ -178,7 +178,7 @@ def test_stopping_takes_no_time(replica: Store, eventually: Eventually) -> None:
         eventually(lambda: replica.status.ready, "ready")
         began = time.monotonic()
         assert node.stop()
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 0.9
 
 
 def test_stopping_says_when_a_transaction_is_still_applied(

@@ -168,4 +168,4 @@ def test_nobody_waits_for_a_shell(shell: Shell) -> None:
     began = time.monotonic()
     shell.begin(ENDLESS)
     assert not shell.collect()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5

@@ -140,6 +140,11 @@ class Reader:
         self.process.stdin.flush()
         return self.line()
 
+    def read_on(self, reads: int) -> None:
+        """Let it read so many times more: how fast it reads is the machine's affair, not the test's."""
+        before = self.tell("progress")["reads"]
+        wait_until(lambda: bool(self.tell("progress")["reads"] >= before + reads), f"{reads} reads more", 60)
+
     def stop(self) -> dict[str, Any]:
         """Its report: how often it read, the first and last number seen, errors by text, the longest wait."""
         report = self.tell("stop")

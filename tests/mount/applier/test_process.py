@@ -202,8 +202,8 @@ def test_stop_ends_waiting_calls_and_the_process(
     child = applier.pid
     started = time.monotonic()
     applier.stop()
-    thread.join(2)
-    assert time.monotonic() - started < 1
+    thread.join(5)
+    assert time.monotonic() - started < 5
     assert len(errors) == 1 and not pid_alive(child)
     with pytest.raises(ApplierError, match="stopped"):
         applier.apply("a.db", source.path)
