@@ -13,11 +13,11 @@ import click
 
 from pylitefs.cli.ltx_output import file_progress, page_ranges, print_hex, print_table
 from pylitefs.errors import PylitefsError
-from pylitefs.ltx.anatomy import flags_text, header_fields, time_text
 from pylitefs.ltx.apply import VerifiedLtx, apply_verified, verify_path
 from pylitefs.ltx.database import database_checksum, encode_database
 from pylitefs.ltx.decoder import open_ltx
 from pylitefs.ltx.header import Header, Trailer
+from pylitefs.ltx.parts import flags_text, header_fields, time_text
 
 FILES = click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 

@@ -17,9 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pylitefs.errors import PylitefsError
-from pylitefs.ltx.anatomy import Part, anatomy
 from pylitefs.ltx.decoder import open_ltx
 from pylitefs.ltx.header import HEADER_SIZE, PAGE_HEADER_SIZE, Header
+from pylitefs.ltx.parts import Part, file_parts
 
 OnPage = Callable[[int, bytes], None]
 
@@ -58,7 +58,7 @@ def print_hex(file: Path) -> None:
     with open(file, "rb") as source:
         header = Header.unpack(source.read(HEADER_SIZE))
         source.seek(0)
-        for part in anatomy(source.read):
+        for part in file_parts(source.read):
             _print_part(part)
     if header.is_compressed:
         click.echo("\nThe page block, decompressed (offsets count from its start):")

@@ -22,7 +22,7 @@ the database.
 
 The same transaction, on a replica:
 
-    an LTX file arrives        Store.receive_ltx --> apply.receive              every byte is verified
+    an LTX file arrives        Store.receive_ltx --> incoming.receive           every byte is verified
                                    its position must be ours, its result what it promises
                                    stored and synced under its final name: from here on it counts
                                Applier.apply                   another process writes the pages, through the
@@ -46,7 +46,7 @@ Read in this order:
     database.py                                one method for each thing SQLite does to its files
     rollback.py, wal_watch.py, wal_tracker.py  what these calls mean, in each journal mode
     capture.py                                 the only place where a transaction of this node is made
-    apply.py, applying.py                      the only place where one of another node comes in
+    incoming.py, applying.py                   the only place where one of another node comes in
     recovery.py                                from what a crash left to one position
     store.py                                   all databases of a node; imports.py, snapshot.py: whole ones
 

@@ -29,7 +29,7 @@ from pylitefs.store.files import write_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.state import DatabaseState
 from pylitefs.store.status import now_ms
-from pylitefs.store.telling import pages_payload
+from pylitefs.store.write_events import pages_payload
 
 _SPILL = 1 << 20
 """An LTX file is kept in memory up to this size and written in one go."""

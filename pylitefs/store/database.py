@@ -20,7 +20,7 @@ from typing import NoReturn, Protocol
 
 from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
-from pylitefs.store import telling
+from pylitefs.store import write_events
 from pylitefs.store.applier_side import ApplierSide
 from pylitefs.store.capture import commit_drop
 from pylitefs.store.copies import Copies
@@ -199,7 +199,7 @@ class Database:
         """Write all of `data` at `offset`; its length."""
         if applier or kind is FileKind.SHM:
             if kind is FileKind.DATABASE and self.state.node.tracer.active:
-                telling.apply_pages(self.state, fd, data, offset)
+                write_events.apply_pages(self.state, fd, data, offset)
             else:
                 pwrite_all(fd, data, offset)
         elif not self.state.node.status.is_primary:
@@ -241,17 +241,17 @@ class Database:
             self._services.later(self.name, "capture")
         pwrite_all(fd, data, offset)
         if self.state.node.tracer.active:
-            telling.page_written(self.state, fd, offset, len(data), checkpoint=self.wal_watch.live)
+            write_events.page_written(self.state, fd, offset, len(data), checkpoint=self.wal_watch.live)
 
     def _write_journal(self, fd: int, data: "bytes | memoryview", offset: int) -> None:
         if self._journal_untold:
             self._journal_untold = False
-            telling.journal_made(self.state)
+            write_events.journal_made(self.state)
         if self.rollback_watch.journal_written(offset, data):
             self.rollback_watch.end_journal("persist")
         pwrite_all(fd, data, offset)
         if self.state.node.tracer.active:
-            telling.journal_written(self.state, offset, data)
+            write_events.journal_written(self.state, offset, data)
 
     def _write_wal(self, fd: int, data: "bytes | memoryview", offset: int) -> None:
         if self.wal_watch.begins_transaction(offset):
@@ -259,7 +259,7 @@ class Database:
         self.wal_watch.before_write(offset, data)
         pwrite_all(fd, data, offset)
         if self.state.node.tracer.active:
-            telling.wal_written(self.state, self.wal_watch.page_size, offset, len(data))
+            write_events.wal_written(self.state, self.wal_watch.page_size, offset, len(data))
         try:
             self.wal_watch.after_write(offset, data)
         except BaseException:

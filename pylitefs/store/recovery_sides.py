@@ -25,7 +25,7 @@ from pylitefs.store.files import file_size, pwrite_all, sync_directory
 from pylitefs.store.marker import Left, note
 from pylitefs.store.names import FileKind, is_super_journal
 from pylitefs.store.state import DatabaseState
-from pylitefs.store.telling import pages_payload
+from pylitefs.store.write_events import pages_payload
 
 log = logging.getLogger("pylitefs")
 

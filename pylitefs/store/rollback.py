@@ -20,7 +20,7 @@ from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.sqlite.journal import JOURNAL_HEADER_SIZE, is_journal_header_valid
 from pylitefs.sqlite.locks import lock_pgno
-from pylitefs.store import telling
+from pylitefs.store import write_events
 from pylitefs.store.applying import Applier
 from pylitefs.store.capture import commit_transaction, commit_whole_file, pages_in_file
 from pylitefs.store.disk_state import refusal
@@ -99,7 +99,7 @@ class RollbackWatch:
                 self.state.pos.txid,
                 live=self.journal_live,
                 how=how,
-                **telling.pages_payload(sorted(self._dirty)),
+                **write_events.pages_payload(sorted(self._dirty)),
             )
         try:
             pos = self.capture() if self.journal_live else None

@@ -31,12 +31,12 @@ from pylitefs.errors import (
 from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
 from pylitefs.store import cluster_id, super_journals
-from pylitefs.store.apply import Received, receive
 from pylitefs.store.applying import Applier, DirectApplier
 from pylitefs.store.database import Database
 from pylitefs.store.disk_state import DiskState, describe, is_trouble
 from pylitefs.store.files import DirectoryLock
 from pylitefs.store.imports import Progress, Source, import_file, spool
+from pylitefs.store.incoming import Received, receive
 from pylitefs.store.names import check_database_name, database_dir
 from pylitefs.store.recovery import recover
 from pylitefs.store.retention import reap
@@ -322,7 +322,7 @@ class Store:
         return directory / f"{secrets.token_hex(8)}{suffix}.tmp"
 
     def receive_ltx(self, name: str, chunks: Iterable[bytes]) -> Received:
-        """Take in a transaction from the primary; see `apply.receive`."""
+        """Take in a transaction from the primary; see `incoming.receive`."""
         return receive(self.create(name), self.applier, chunks)
 
     def snapshot(self, name: str, out: Path, patience: Patience | None = None) -> SnapshotInfo:

@@ -20,7 +20,7 @@ from pylitefs.sqlite import Buffer
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.sqlite.locks import lock_pgno
 from pylitefs.sqlite.wal import FRAME_HEADER_SIZE, WAL_HEADER_SIZE
-from pylitefs.store import telling
+from pylitefs.store import write_events
 from pylitefs.store.capture import Pages, WalPlace, commit_transaction, pages_in_file
 from pylitefs.store.files import pwrite_all
 from pylitefs.store.names import FileKind
@@ -139,7 +139,7 @@ class WalWatch:
                 offset=tracker.frame_offset(commit.first),
                 length=(commit.last - commit.first + 1) * tracker.frame_size,
                 commit=commit.page_count,
-                **telling.pages_payload(sorted(commit.frames)),
+                **write_events.pages_payload(sorted(commit.frames)),
             )
         if self._repeats(commit):
             tracker.extend_last(commit)

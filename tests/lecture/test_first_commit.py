@@ -39,7 +39,7 @@ def test_the_first_stepped_commit_is_on_screen_within_20_seconds(tmp_path: Path)
         url = next(line.strip() for line in process.stdout if line.startswith("http://"))
         served = time.monotonic() - began
         with chromium() as browser, open_page(browser, url) as page:
-            held = page.locator("#stage", has_text="journal.invalidate")
+            held = page.locator("#nodes", has_text="journal.invalidate")
             while not held.count():
                 assert time.monotonic() < began + 3 * SECONDS, page.locator("#told").inner_text()
                 page.keyboard.press("PageDown")

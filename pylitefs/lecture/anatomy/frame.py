@@ -8,7 +8,7 @@ Format: `replication.frames`.
 from pylitefs.lecture.anatomy import ltx
 from pylitefs.lecture.anatomy.fields import Builder, Field, text, txid
 from pylitefs.lecture.model import Part
-from pylitefs.ltx.anatomy import time_text
+from pylitefs.ltx.parts import time_text
 from pylitefs.replication.frames import FrameType
 
 _NAMES = {

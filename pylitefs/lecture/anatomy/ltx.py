@@ -1,4 +1,4 @@
-"""An LTX file taken apart, each field with its sentence, on top of `ltx.anatomy`.
+"""An LTX file taken apart, each field with its sentence, on top of `ltx.parts`.
 
 The rule is that of every anatomy: all bytes, in order, whatever they are; a file that is no LTX file is
 shown with the header's fields, and what is wrong with it.
@@ -10,7 +10,7 @@ from pylitefs.errors import LtxError
 from pylitefs.lecture.anatomy.btree import page_summary
 from pylitefs.lecture.anatomy.fields import Builder, Field, hexed, txid, zeros
 from pylitefs.lecture.model import Part
-from pylitefs.ltx import anatomy as ltx
+from pylitefs.ltx import parts as ltx
 from pylitefs.ltx.decoder import verify
 from pylitefs.ltx.header import HEADER_SIZE, LTX_MAGIC
 
@@ -116,7 +116,7 @@ def anatomy(data: bytes) -> tuple[Part, ...]:
     file = io.BytesIO(data)
     wrong = _what_is_wrong(data)
     try:
-        for part in ltx.anatomy(file.read):
+        for part in ltx.file_parts(file.read):
             _one(build, part, wrong)
     except LtxError as error:
         if not build.at:

@@ -5,7 +5,7 @@
 import { byId, fill, h, minutes } from "./dom.js";
 import { History } from "./history.js";
 import { openSource } from "./source.js";
-import { drawStage } from "./stage.js";
+import { drawNodes } from "./nodes.js";
 import { Diagram } from "./diagram.js";
 import { ByteInspector } from "./bytes.js";
 import { drawXor, newestXor } from "./xor.js";
@@ -179,7 +179,7 @@ class LecturePage {
     this._drawTop();
     drawLesson(byId("prose"), byId("steps"), history, cursor, view, { again: (step) => this.again(step) });
     drawCaption(byId("told"), byId("alone"), history, cursor);
-    drawStage(byId("stage"), history, cursor, from, view);
+    drawNodes(byId("nodes"), history, cursor, from, view);
     drawQuestion(byId("question"), history, cursor, view, { answer: (number) => this.answer(number) });
     if (this.tabFollows) this._followTab(from);
     this._drawTabs();
@@ -307,7 +307,7 @@ class LecturePage {
     byId("next").addEventListener("click", () => this.next());
     byId("back").addEventListener("click", () => this.back());
     byId("slider").addEventListener("input", (event) => this.go(Number(event.target.value)));
-    byId("stage").addEventListener("click", (event) => {
+    byId("nodes").addEventListener("click", (event) => {
       const card = event.target.closest("[data-node]");
       if (card) this.faults.choose(card.dataset.node);
     });

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from pylitefs.ltx.anatomy import anatomy, flags_text, time_text
+from pylitefs.ltx.parts import file_parts, flags_text, time_text
 from tests.ltx.samples import make_file
 
 
@@ -12,7 +12,7 @@ from tests.ltx.samples import make_file
 def test_the_parts_are_the_file_whole_or_cut_at_any_length(compress: bool) -> None:
     original = make_file(compress=compress)
     for data in (*(original[:length] for length in range(100, len(original))), original, original + b"more"):
-        parts = list(anatomy(io.BytesIO(data).read))
+        parts = list(file_parts(io.BytesIO(data).read))
         assert b"".join(part.data for part in parts) == data
         at = 0
         for part in parts:
@@ -21,7 +21,7 @@ def test_the_parts_are_the_file_whole_or_cut_at_any_length(compress: bool) -> No
 
 
 def test_the_parts_of_a_plain_file_are_named() -> None:
-    names = [part.name for part in anatomy(io.BytesIO(make_file()).read)]
+    names = [part.name for part in file_parts(io.BytesIO(make_file()).read)]
     assert names == [
         "magic", "flags", "page size", "commit", "min TXID", "max TXID", "timestamp", "pre-apply checksum",
         "WAL offset", "WAL size", "WAL salt 1", "WAL salt 2", "node id", "reserved",
@@ -31,7 +31,7 @@ def test_the_parts_of_a_plain_file_are_named() -> None:
 
 
 def test_the_parts_of_an_lz4_frame_are_named() -> None:
-    parts = {part.name: part for part in anatomy(io.BytesIO(make_file(compress=True)).read)}
+    parts = {part.name: part for part in file_parts(io.BytesIO(make_file(compress=True)).read)}
     assert parts["LZ4 flags"].meaning == "version 1, independent blocks, content checksum"
     assert parts["LZ4 block descriptor"].meaning == "blocks of up to 64 KiB"
     assert parts["LZ4 block size"].meaning == f"{len(parts['LZ4 block 1'].data)} bytes"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pylitefs.sqlite.journal import Journal, read_journal
-from pylitefs.store import telling
+from pylitefs.store import write_events
 from pylitefs.store.names import FileKind
 from pylitefs.store.store import Store
 from pylitefs.trace import Event
@@ -123,6 +123,6 @@ def test_the_applier_s_pages_are_told_one_by_one_and_can_be_stopped_between(
 
 
 def test_very_many_pages_are_counted_and_not_all_named() -> None:
-    payload = telling.pages_payload(list(range(1, telling.MOST_PGNOS + 11)))
-    assert payload["count"] == telling.MOST_PGNOS + 10
-    assert payload["pages"] == list(range(1, telling.MOST_PGNOS + 1))
+    payload = write_events.pages_payload(list(range(1, write_events.MOST_PGNOS + 11)))
+    assert payload["count"] == write_events.MOST_PGNOS + 10
+    assert payload["pages"] == list(range(1, write_events.MOST_PGNOS + 1))

@@ -21,8 +21,8 @@ from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.database import Database
 from pylitefs.store.files import check_room, sync_directory, write_all
 from pylitefs.store.state import DatabaseState
-from pylitefs.store.telling import pages_payload
 from pylitefs.store.turns import Patience
+from pylitefs.store.write_events import pages_payload
 
 TURN_S = 600.0
 """An apply waits so long for an export or a snapshot of the same database that is being copied."""

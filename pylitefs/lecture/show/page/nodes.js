@@ -16,7 +16,7 @@ const MOST_CELLS = 480;
 const MOST_LIT = 1000;
 
 /** Draw the nodes after entry `at`; `from` is the first entry of the stretch that is new. */
-export function drawStage(box, history, at, from, view) {
+export function drawNodes(box, history, at, from, view) {
   const nodes = history.nodes(at);
   const lit = litPages(history, from, at);
   const cards = nodes.map((node) => nodeCard(history, node, at, lit, view));

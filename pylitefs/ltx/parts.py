@@ -61,7 +61,7 @@ def header_fields(header: Header) -> list[tuple[str, int, str]]:
     ]
 
 
-def anatomy(read: Callable[[int], bytes]) -> Iterator[Part]:
+def file_parts(read: Callable[[int], bytes]) -> Iterator[Part]:
     """The parts of the LTX file behind `read(size)`, as it stands on disk.
 
     Raises LtxError if it does not begin with an LTX header.
