@@ -1,9 +1,106 @@
-"""`pylitefs status` shows a database that its node does not serve."""
+"""`pylitefs status`: every node, what is behind, what is not served."""
 
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 from rich.console import Console
 
+from pylitefs.cli.main import run
 from pylitefs.cli.nodes import NodeReport
 from pylitefs.cli.status import table
+from pylitefs.http.client import DatabaseFacts
+from pylitefs.ltx.position import Pos
+from tests.cli.test_transfer import execute
+from tests.conftest import ClusterFactory
+
+Output = pytest.CaptureFixture[str]
+
+
+@pytest.mark.fuse
+def test_status_shows_every_node_and_database(cluster_factory: ClusterFactory, capsys: Output) -> None:
+    cluster = cluster_factory(replicas=1)
+    for name in ("a.db", "b.db"):
+        execute(cluster.primary.database(name), "CREATE TABLE t (x)")
+    cluster.wait_synced()
+    position = cluster.primary.database("a.db-pos").read_text().strip()
+    assert run(["status", "--dir", str(cluster.base_dir)]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == ["node", "role", "lag", "database", "pages", "position", "(TXID/checksum)"]
+    assert lines[1] == ["n1", "primary", "a.db", "2", position]
+    assert lines[2][:2] == ["b.db", "2"]
+    assert lines[3][:2] == ["n2", "replica"] and lines[3][3:] == ["ms", "a.db", "2", position]
+    assert run(["status", "-url", cluster.primary.url, "-url", f"{cluster.replicas[0].url}/"]) == 0
+    assert f"127.0.0.1:{cluster.primary.port}" in capsys.readouterr().out
+    assert run(["status", "-config", str(cluster.replicas[0].config)]) == 0
+    words = capsys.readouterr().out.split()
+    assert "n1" in words and "primary" in words and "replica" in words
+    cluster.replicas[0].stop()
+    assert run(["status", "--dir", str(cluster.base_dir)]) == 1
+    captured = capsys.readouterr()
+    assert "n2    unreachable" in captured.out
+    assert captured.err.startswith(f"n2: {cluster.replicas[0].url}: ")
+
+
+@pytest.mark.fuse
+@pytest.mark.parametrize("terminal", [False, True])
+def test_status_watches_until_ctrl_c(cluster_factory: ClusterFactory, terminal: bool) -> None:
+    cluster = cluster_factory(replicas=0)
+    reader, writer = pty.openpty() if terminal else os.pipe()
+    command = [sys.executable, "-m", "pylitefs", "status", "--watch", "--dir", str(cluster.base_dir)]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "PYTHONUNBUFFERED": "1"}
+    watching = subprocess.Popen(command, stdout=writer, env=environment, process_group=0)
+    os.close(writer)
+    shown = b""
+    while shown.count(b"primary") < 2:
+        shown += os.read(reader, 4096)
+    assert b"(none)" in shown and b"Traceback" not in shown
+    execute(cluster.primary.database("a.db"), "CREATE TABLE t (x)")
+    while b"0000000000000001/" not in shown:
+        shown += os.read(reader, 4096)
+    watching.send_signal(signal.SIGINT)
+    assert watching.wait(10) == 0
+    os.close(reader)
+
+
+def test_status_marks_what_is_behind() -> None:
+    reports = [
+        NodeReport("n1", "u", is_primary=True, databases={"a.db": DatabaseFacts(Pos(7, 1))}),
+        NodeReport("n2", "u", lag_ms=2147483647, databases={"a.db": DatabaseFacts(Pos(5, 1))}),
+        NodeReport("n3", "u", error="down"),
+    ]
+    shown = table(reports)
+    assert [str(column.header) for column in shown.columns][-1] == "TXIDs behind"
+    assert list(shown.columns[-1].cells) == ["", "2", ""]
+    assert list(shown.columns[2].cells) == ["", "never synced", ""]
+    assert list(shown.columns[1].cells) == ["primary", "replica", "unreachable"]
+
+
+def test_status_shows_a_clock_that_differs() -> None:
+    """As a skew beside the lag, and not as a lag."""
+    ahead = NodeReport("n2", "u", lag_ms=120, clock_ahead_ms=3_600_000)
+    behind = NodeReport("n3", "u", lag_ms=120, clock_ahead_ms=-61_000)
+    same = NodeReport("n4", "u", lag_ms=120, clock_ahead_ms=-20)
+    shown = ["120 ms (clock 3,600 s ahead)", "120 ms (clock 61 s behind)", "120 ms"]
+    assert list(table([ahead, behind, same]).columns[2].cells) == shown
+
+
+def test_status_without_anything_to_ask_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert run(["status"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("pylitefs: no demo is running, and no config file: ")
+    assert error.endswith("or a node with --url\n")
+    assert run(["status", "--dir", str(tmp_path)]) == 1
+    assert "start one, or name nodes with --url" in capsys.readouterr().err
 
 
 def test_a_database_that_is_set_aside_has_a_row() -> None:
