@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from pylitefs.config import Config, Loaded, check_mountable, find_config, load_config
-from pylitefs.config.model import parse_duration
 from pylitefs.config.yaml import all_keys
 from pylitefs.errors import ConfigError
 
@@ -286,26 +285,3 @@ def test_the_search_path_is_here_then_home(tmp_path: Path, monkeypatch: pytest.M
     assert find_config() == home / "litefs.yml"
     (here / "litefs.yml").touch()
     assert find_config().resolve() == here / "litefs.yml"
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("0", 0),
-        ("10m", 600),
-        ("1h30m", 5400),
-        ("1.5s", 1.5),
-        (".5s", 0.5),
-        ("500ms", 0.5),
-        ("2us", 2e-6),
-        ("3ns", 3e-9),
-    ],
-)
-def test_durations_are_go_s(text: str, seconds: float) -> None:
-    assert parse_duration(text) == pytest.approx(seconds)
-
-
-@pytest.mark.parametrize("text", ["", "10", "m", "10 m", "10x", "-1s", "1s "])
-def test_what_go_would_not_take_is_no_duration(text: str) -> None:
-    with pytest.raises(ValueError, match="not a duration"):
-        parse_duration(text)

@@ -1,6 +1,8 @@
 """A primary's store, and SQLite on it without a mount."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,12 @@ def served(store: Store, tmp_path: Path) -> Iterator[Served]:
     served = Served(store, tmp_path / "mnt")
     yield served
     served.close()
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A whole database elsewhere."""
+    path = tmp_path / "source.db"
+    with closing(sqlite3.connect(path)) as db, db:
+        db.executescript("CREATE TABLE t (x); INSERT INTO t VALUES (randomblob(9000)), (2)")
+    return path

@@ -2,9 +2,11 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+
+import pytest
 
 from pylitefs.ltx.checksum import CHECKSUM_FLAG, page_checksum
 from pylitefs.ltx.database import read_wal
@@ -17,6 +19,7 @@ from pylitefs.store.names import FileKind
 from pylitefs.store.status import Status
 from pylitefs.store.store import Store
 from pylitefs.trace import Tracer
+from tests.store.serving import Served
 
 
 @contextmanager
@@ -106,3 +109,28 @@ def is_whole(path: Path) -> bool:
 
 def data_file(store: Store, name: str, kind: FileKind = FileKind.DATABASE) -> Path:
     return store.data_dir / "dbs" / name / kind.value
+
+
+def seen_by_sqlite(served: Served, name: str = "a.db") -> bytes:
+    """The database as a new connection reads it."""
+    db = served.connect(name, timeout=5)
+    content = db.serialize()
+    db.close()
+    return content
+
+
+def assert_captured(served: Served, txid: int) -> Database:
+    """So many transactions, and they lead to what SQLite's readers see."""
+    database = served.store.require("a.db")
+    assert database.pos.txid == txid
+    content = seen_by_sqlite(served)
+    assert checksum_of(content, database.page_size) == database.pos.checksum
+    assert replayed(database) == content
+    return database
+
+
+def refused(code: int, call: Callable[[], object]) -> None:
+    """The call fails with this errno."""
+    with pytest.raises(OSError) as caught:
+        call()
+    assert caught.value.errno == code, caught.value

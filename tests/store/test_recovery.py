@@ -24,23 +24,6 @@ from tests.store.support import checksum_of, data_file, opened
 DROPPED = "8000000000000000"
 
 
-@pytest.mark.parametrize("text", ["", "garbage", "LFSC01", "LFSC0123456789ABCDEG\n", "lfsc0123456789abcdef"])
-def test_a_cluster_id_that_is_none_stops_the_node(tmp_path: Path, text: str) -> None:
-    (tmp_path / "clusterid").write_text(text)
-    said = "not LFSC and 16 hex digits: restore it, or remove it"
-    with pytest.raises(DataDirectoryError, match=said), opened(tmp_path):
-        pass
-    assert (tmp_path / "clusterid").read_text() == text
-
-
-def test_a_cluster_id_is_kept_as_litefs_writes_it(tmp_path: Path) -> None:
-    with opened(tmp_path) as store:
-        made = store.make_cluster_id()
-    assert (tmp_path / "clusterid").read_text() == f"{made}\n"
-    with opened(tmp_path) as store:
-        assert store.cluster_id == made
-
-
 def test_a_second_store_on_the_directory_is_refused_by_name_of_the_first(tmp_path: Path) -> None:
     with opened(tmp_path), pytest.raises(DataDirectoryError) as caught, opened(tmp_path):
         pass

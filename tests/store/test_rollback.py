@@ -17,28 +17,11 @@ from pylitefs.store.names import FileKind
 from pylitefs.store.store import Store
 from pylitefs.trace import Event
 from tests.store.serving import Served
-from tests.store.support import checksum_of, data_file, opened, replayed
+from tests.store.support import assert_captured, data_file, opened
 
 JOURNALED = ["delete", "truncate", "persist"]
 PENDING_BYTE = 0x40000000
 SQLITE_TESTCTRL_PENDING_BYTE = 11
-
-
-def seen_by_sqlite(served: Served, name: str = "a.db") -> bytes:
-    db = served.connect(name, timeout=5)
-    content = db.serialize()
-    db.close()
-    return content
-
-
-def assert_captured(served: Served, txid: int) -> Database:
-    """So many transactions, and they lead to what SQLite's readers see."""
-    database = served.store.require("a.db")
-    assert database.pos.txid == txid
-    content = seen_by_sqlite(served)
-    assert checksum_of(content, database.page_size) == database.pos.checksum
-    assert replayed(database) == content
-    return database
 
 
 def pages_of(database: Database, txid: int) -> list[int]:

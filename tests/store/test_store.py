@@ -14,7 +14,7 @@ from pylitefs.errors import DatabaseNotFoundError, DataDirectoryError, InvalidNa
 from pylitefs.ltx.header import Header, parse_filename
 from pylitefs.ltx.position import Pos
 from pylitefs.store.disk_state import DiskState, refusal
-from pylitefs.store.status import LAG_NEVER_SYNCED, Status, monotonic_ms, now_ms
+from pylitefs.store.status import Status
 from pylitefs.store.store import Store
 from pylitefs.trace import Event, Tracer
 from tests.store.crashes import watching
@@ -103,13 +103,6 @@ def test_a_refusal_is_one_line_and_one_tracepoint(store: Store, caplog: pytest.L
     assert dict(events[0].payload) == {"what": "the thing", "why": "its reason", "remedy": "the remedy"}
 
 
-@pytest.mark.parametrize("text", ["", "LFSC", "lfsc0123456789abcdef", "LFSC0123456789ABCDEF\n", "X" * 20])
-def test_a_cluster_id_that_is_none_is_never_kept(store: Store, data: Path, text: str) -> None:
-    with pytest.raises(DataDirectoryError, match="is not a cluster id"):
-        store.set_cluster_id(text)
-    assert store.cluster_id is None and not (data / "clusterid").exists()
-
-
 def test_temporary_files_lie_in_the_data_directory_and_never_twice_under_a_name(store: Store) -> None:
     paths = {store.temp_path(".ltx") for _ in range(100)}
     assert len(paths) == 100
@@ -181,54 +174,6 @@ def test_many_databases_are_written_at_once(served: Served, store: Store) -> Non
         name: txids[-1] for name, txids in heard.items()
     }
     assert all(txids == list(range(1, len(txids) + 1)) for txids in heard.values())
-
-
-def test_lag_counts_from_what_was_heard_last() -> None:
-    status = Status()
-    assert status.lag_ms() == LAG_NEVER_SYNCED
-    status.heard_ms = 1000
-    assert status.lag_ms(now=1250) == 250
-    assert status.lag_ms(now=900) == 0, "clocks may differ"
-    assert status.lag_ms(now=10**15) == LAG_NEVER_SYNCED
-    status.is_primary = True
-    assert status.lag_ms() == 0
-
-
-HOUR = 3_600_000
-
-
-@pytest.mark.parametrize("skew", [-HOUR, 0, HOUR])
-def test_two_clocks_that_differ_are_no_lag(skew: int) -> None:
-    """What counts is the time since the last heartbeat, on our own clock."""
-    status = Status()
-    ours = monotonic_ms()
-    theirs = now_ms() - skew
-    status.heartbeat(theirs - 10_000, ours - 10_000 + 30)  # Half a round trip, and once a queue of 2 s.
-    status.heartbeat(theirs - 9_000, ours - 7_000)
-    assert 8_950 < status.lag_ms() < 9_500, "a heartbeat that waited in the queue is an old one"
-    status.heartbeat(theirs, ours + 20)
-    assert status.lag_ms() < 500
-    assert status.skew_ms is not None and abs(status.skew_ms - skew) < 500
-    status.heartbeat(theirs - 5_000, ours - 5_000)
-    status.heard_ms = theirs - 30_000
-    assert 29_900 < status.lag_ms() < 30_500, "and with a dead primary it grows"
-
-
-def test_a_primary_s_clock_that_is_set_is_followed() -> None:
-    """Back or forward by an hour: from the next heartbeat on the lag is right again."""
-    for step in (-HOUR, HOUR):
-        status, ours, theirs = Status(), monotonic_ms(), now_ms()
-        status.heartbeat(theirs - 1_000, ours - 1_000)
-        status.heartbeat(theirs + step, ours)
-        assert status.lag_ms() < 500
-
-
-def test_clocks_that_drift_apart_do_not_become_a_lag() -> None:
-    """100 ppm over ten days are 86 s; and the smallest difference that ever was does not hold for ever."""
-    status, ours, theirs = Status(), monotonic_ms(), now_ms()
-    for minute in range(-14_400, 1):
-        status.heartbeat(round(theirs + minute * 60_000 * 0.9999), ours + minute * 60_000)
-    assert status.lag_ms() < 500
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,10 @@ import pytest
 from pylitefs.ltx.decoder import open_ltx
 from pylitefs.sqlite.wal import FRAME_HEADER_SIZE, WalHeader
 from pylitefs.store import wal_watch
-from pylitefs.store.database import Database
 from pylitefs.store.names import FileKind
 from pylitefs.store.store import Store
 from tests.store.serving import Served
-from tests.store.support import checksum_of, data_file, replayed
+from tests.store.support import assert_captured, data_file, replayed, seen_by_sqlite
 
 
 def make(served: Served, *pragmas: str, psow: int = 1) -> sqlite3.Connection:
@@ -25,22 +24,6 @@ def make(served: Served, *pragmas: str, psow: int = 1) -> sqlite3.Connection:
     db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, x)")
     db.execute("INSERT INTO t VALUES (1, randomblob(1500))")
     return db
-
-
-def seen_by_sqlite(served: Served) -> bytes:
-    db = served.connect("a.db", timeout=5)
-    content = db.serialize()
-    db.close()
-    return content
-
-
-def assert_captured(served: Served, txid: int) -> Database:
-    database = served.store.require("a.db")
-    assert database.pos.txid == txid
-    content = seen_by_sqlite(served)
-    assert checksum_of(content, database.page_size) == database.pos.checksum
-    assert replayed(database) == content
-    return database
 
 
 def lose_a_commit(served: Served, db: sqlite3.Connection, statement: str, syncs: int = 1) -> None:
