@@ -42,6 +42,11 @@ def test_unknown_differences_come_first_and_known_ones_with_their_reason(written
     assert "panic: it broke" in text
 
 
+def test_the_table_counts_each_workload_s_transactions_and_differences(written: dict[str, Any]) -> None:
+    row = next(line for line in page(written).splitlines() if "<a href='#w'>" in line)
+    assert re.findall(r"<td class='n'>([^<]*)</td>", row) == ["2", "1", "1", "1"]
+
+
 def test_each_workload_has_its_plots(written: dict[str, Any]) -> None:
     text = page(written)
     captions = re.findall(r"<figcaption>([^<]+)<", text)

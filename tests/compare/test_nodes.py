@@ -33,6 +33,17 @@ def test_only_the_database_s_ltx_files_are_listed_in_order(tmp_path: Path) -> No
     assert node.ltx_files("b.db") == {}
 
 
+def test_a_restart_stops_the_node_first_and_waits_for_the_replica(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replica whose primary was away is not ready at once, whichever of them was started again."""
+    done: list[str] = []
+    for what in ("stop", "restart", "wait_ready"):
+        monkeypatch.setattr(ProgramNode, what, lambda node, what=what: done.append(f"{what} {node.name}"))
+    System(tmp_path, OURS).restart(0)
+    assert done == ["stop n1", "restart n1", "wait_ready n2"]
+
+
 @pytest.fixture
 def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[System, SimpleNamespace]:
     """A system of another program, and what its nodes answer to `/info`."""

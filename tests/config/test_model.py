@@ -1,8 +1,11 @@
 """The keys of `litefs.yml`: their types and defaults, and what Go takes as a duration."""
 
-import pytest
+from pathlib import Path
 
-from pylitefs.config.model import parse_duration
+import pytest
+from pydantic import ValidationError
+
+from pylitefs.config.model import Config, HttpConfig, LeaseConfig, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -26,3 +29,51 @@ def test_durations_are_go_s(text: str, seconds: float) -> None:
 def test_what_go_would_not_take_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match="not a duration"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("addr", "host_port"),
+    [(":20202", ("", 20202)), ("10.0.0.1:80", ("10.0.0.1", 80)), ("[::1]:20202", ("::1", 20202))],
+)
+def test_an_address_is_a_host_and_a_port(addr: str, host_port: tuple[str, int]) -> None:
+    """An empty host is every interface; brackets are IPv6's and no part of the host."""
+    assert HttpConfig(addr=addr).host_port == host_port
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "said"),
+    [
+        ("http", {"addr": "20202"}, "write :20202 or HOST:PORT"),
+        ("http", {"addr": ":202020"}, "write :20202 or HOST:PORT"),
+        ("data", {"dir": ""}, "required: name a directory"),
+        ("data", {"retention": "10"}, "not a duration"),
+        ("lease", {"type": "raft"}, "'static'"),
+        ("log", {"format": "xml"}, "'text' or 'json'"),
+        ("fuse", {"nobody": "1"}, "Extra inputs"),
+    ],
+)
+def test_a_value_that_means_nothing_is_refused(section: str, values: dict[str, str], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Config.model_validate({section: values})
+
+
+def test_directories_are_absolute_whatever_the_node_s_working_directory_becomes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = Config.model_validate({"fuse": {"dir": "mnt"}})
+    monkeypatch.chdir("/")
+    assert config.fuse.dir == tmp_path / "mnt"
+
+
+def test_the_hostname_that_is_shown_is_the_url_s_where_none_is_written() -> None:
+    assert LeaseConfig(advertise_url="http://n1:20202").shown_hostname == "n1"
+    assert LeaseConfig(advertise_url="http://n1:20202", hostname="other").shown_hostname == "other"
+    assert LeaseConfig().shown_hostname == ""
+
+
+def test_a_config_is_never_changed_but_copied() -> None:
+    config = Config()
+    with pytest.raises(ValidationError):
+        config.exit_on_error = False
+    assert config.model_copy(update={"exit_on_error": False}).exit_on_error is False and config.exit_on_error

@@ -1,4 +1,4 @@
-"""A database that is copied onto the mount becomes a transaction once it is complete; no close waits for it."""
+"""A database that is copied onto the mount becomes a transaction once it is complete; no close waits."""
 
 import errno
 import os

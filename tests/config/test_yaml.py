@@ -1,0 +1,108 @@
+"""From the YAML text to the model's fields: each key with its line, and no error without one."""
+
+from pathlib import Path
+
+import pytest
+
+from pylitefs.config.model import Config
+from pylitefs.config.yaml import Place, Reader, all_keys, key_of
+from pylitefs.errors import ConfigError
+
+PATH = Path("litefs.yml")
+
+
+def reader(text: str, lines: list[int] | None = None) -> tuple[Reader, str]:
+    return Reader(PATH, lines or list(range(1, text.count("\n") + 2))), text
+
+
+def read(text: str) -> Config:
+    one, text = reader(text)
+    return one.read(text)
+
+
+@pytest.mark.parametrize(
+    ("place", "key"),
+    [
+        (("lease", "advertise_url"), "lease.advertise-url"),
+        (("exec", 0, "if_candidate"), "exec[0].if-candidate"),
+        (("skip_sync",), "skip-sync"),
+        ((), ""),
+    ],
+)
+def test_a_place_is_written_as_people_write_it(place: Place, key: str) -> None:
+    assert key_of(place) == key
+
+
+def test_every_key_is_a_leaf_in_the_model_s_order() -> None:
+    keys = list(all_keys())
+    assert keys[:2] == ["exit-on-error", "skip-sync"] and "lease.consul.lock-delay" in keys
+    assert "lease" not in keys and "lease.consul" not in keys and len(set(keys)) == len(keys)
+
+
+def test_scalars_are_the_text_that_stands_there() -> None:
+    """YAML 1.1 would read an octal number, a bool, and a float."""
+    config = read("lease:\n  hostname: 0123\n  databases: [on, 1.10]\nproxy:\n  db: yes\n")
+    assert (config.lease.hostname, config.proxy.db) == ("0123", "yes")
+    assert config.lease.databases == ("on", "1.10")
+
+
+def test_every_key_that_is_there_has_its_line() -> None:
+    one, text = reader("data:\n  dir: /d\n\nlease:\n  consul:\n    url: u\nexec:\n  - cmd: a\n  - cmd: b\n")
+    one.read(text)
+    assert one.lines == {
+        ("data",): 1,
+        ("data", "dir"): 2,
+        ("lease",): 4,
+        ("lease", "consul"): 5,
+        ("lease", "consul", "url"): 6,
+        ("exec",): 7,
+        ("exec", 0, "cmd"): 8,
+        ("exec", 1, "cmd"): 9,
+    }
+    assert str(one.error(("exec", 1, "cmd"), "why")) == "litefs.yml:9: exec[1].cmd: why"
+    assert str(one.error(("lease", "type"), "why")) == "litefs.yml:4: lease.type: why", "its section's"
+    assert str(one.error(("http", "addr"), "why")) == "litefs.yml: http.addr: why", "nothing of it is there"
+
+
+def test_a_line_is_the_file_s_also_where_a_value_brought_line_breaks() -> None:
+    one, text = reader("data:\n  dir: /a\n  b: 1", [1, 1, 2])
+    with pytest.raises(ConfigError, match=r"^litefs\.yml:2: data\.b: unknown key"):
+        one.read(text)
+
+
+def test_commands_may_be_one_string_or_a_list() -> None:
+    assert [one.cmd for one in read("exec: a b").exec] == ["a b"]
+    config = read("exec:\n  - cmd: a\n  - cmd: b\n    if-candidate: true")
+    assert [(one.cmd, one.if_candidate) for one in config.exec] == [("a", False), ("b", True)]
+
+
+@pytest.mark.parametrize("text", ["", "~", "# nothing", "data:", "data:\n  dir: ~\nexec: null"])
+def test_what_is_not_written_is_the_default(text: str) -> None:
+    assert read(text) == Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [", r"litefs\.yml:1: not YAML"),
+        ("a\x00: 1", "not YAML"),
+        ("- a", r"litefs\.yml:1: must hold keys below it"),
+        ("data: 1", r"litefs\.yml:1: data: must hold keys below it"),
+        ("data:\n  dir: [a]", r"litefs\.yml:2: data\.dir: must be a single value"),
+        ("lease:\n  databases: a", r"litefs\.yml:2: lease\.databases: must be a list"),
+        ("data:\n  dirr: a", r":2: data\.dirr: unknown key; did you mean data\.dir\?"),
+        ("retention: 1m", r":1: retention: unknown key; did you mean data\.retention\?"),
+        ("data:\n  zzz: a", "unknown key; valid here: dir, compress, retention, retention-monitor-interval"),
+        ("data:\n  dir: a\n  dir: b", r":3: data\.dir: given twice, first on line 2"),
+        ("data:\n  compress: maybe", r":2: data\.compress: 'maybe' is not valid: write true or false"),
+        ("tracing:\n  max-size: big", r"'big' is not valid: write a whole number"),
+        (
+            "lease:\n  type: statik",
+            r"'statik' is not valid: .*did you mean static\?",
+        ),
+        ("data:\n  retention: 10", r":2: data\.retention: not a duration: write a number with a unit"),
+    ],
+)
+def test_an_error_names_line_and_key_and_what_to_write(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        read(text)

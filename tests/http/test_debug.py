@@ -1,0 +1,61 @@
+"""`/debug/*`: what a node looks like from inside."""
+
+import json
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+from pylitefs.http import debug
+from pylitefs.ltx.position import Pos
+from pylitefs.store.status import LAG_NEVER_SYNCED
+from tests.replication.stores import CLUSTER, Writer, opened
+
+
+def test_the_node_its_databases_and_its_streams_are_told(tmp_path: Path) -> None:
+    with opened(tmp_path / "primary", primary=True) as store:
+        pos = Writer(store).commit({1: 1, 2: 2})
+        Writer(store, "gone.db").commit({1: 1})
+        Writer(store, "gone.db").drop()
+        request = SimpleNamespace(node_id="AB", databases=frozenset({"made.db"}))
+        stream = SimpleNamespace(request=request, positions={"made.db": Pos(1, 2)})
+        told = json.loads(debug.variables(store, [stream], {"made.db": 0.25}))  # type: ignore[list-item]
+        assert (told["isPrimary"], told["ready"], told["lagMs"], told["clusterID"]) == (
+            True,
+            True,
+            0,
+            CLUSTER,
+        )
+        assert told["nodeID"] == store.node_id_text and told["dataDir"] == str(store.data_dir)
+        assert told["setAside"] == {} and told["disk"] == ""
+        made, gone = told["databases"]["made.db"], told["databases"]["gone.db"]
+        assert made["pos"] == str(pos) == f"{made['txID']}/{made['checksum']}"
+        assert (made["pages"], made["pageSize"], made["ltxFiles"], made["lagSeconds"]) == (2, 512, 1, 0.25)
+        assert (gone["exists"], gone["ltxFiles"], gone["lagSeconds"]) == (False, 2, 0.0)
+        assert told["streams"] == [
+            {"nodeID": "AB", "databases": ["made.db"], "positions": {"made.db": str(Pos(1, 2))}}
+        ]
+
+
+def test_a_replica_that_never_synced_says_so(tmp_path: Path) -> None:
+    with opened(tmp_path / "replica") as store:
+        told = json.loads(debug.variables(store, [], {}))
+        assert (told["isPrimary"], told["ready"], told["lagMs"]) == (False, False, LAG_NEVER_SYNCED)
+
+
+def test_every_thread_s_stack_is_shown_with_its_name() -> None:
+    started, done = threading.Event(), threading.Event()
+
+    def waits_for_the_test() -> None:
+        started.set()
+        done.wait(30)
+
+    thread = threading.Thread(target=waits_for_the_test, name="the-waiting-one")
+    thread.start()
+    started.wait(30)
+    try:
+        dump = debug.thread_dump()
+    finally:
+        done.set()
+        thread.join()
+    assert "waits_for_the_test" in next(part for part in dump.split("\nthread ") if "the-waiting-one" in part)
+    assert "thread MainThread" in dump
