@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pylitefs.errors import DataDirectoryError
+from pylitefs.store import cluster_id
 from pylitefs.store.store import Store
 from tests.store.support import opened
 
@@ -31,3 +32,15 @@ def test_a_cluster_id_that_is_none_is_never_kept(store: Store, data: Path, text:
     with pytest.raises(DataDirectoryError, match="is not a cluster id"):
         store.set_cluster_id(text)
     assert store.cluster_id is None and not (data / "clusterid").exists()
+
+
+def test_a_new_id_is_one_and_another_each_time(tmp_path: Path) -> None:
+    made = {cluster_id.make() for _ in range(3)}
+    assert len(made) == 3
+    for one in made:
+        cluster_id.write(tmp_path, one)
+        assert cluster_id.read(tmp_path) == one
+
+
+def test_without_a_file_there_is_no_id(tmp_path: Path) -> None:
+    assert cluster_id.read(tmp_path) is None

@@ -51,3 +51,13 @@ def test_clocks_that_drift_apart_do_not_become_a_lag() -> None:
     for minute in range(-14_400, 1):
         status.heartbeat(round(theirs + minute * 60_000 * 0.9999), ours + minute * 60_000)
     assert status.lag_ms() < 500
+
+
+def test_what_the_primary_s_clock_shows_is_ours_until_it_is_heard() -> None:
+    status = Status()
+    assert abs(status.primary_now_ms() - now_ms()) < 5_000 and status.skew_ms is None
+    status.heartbeat(now_ms() + HOUR, monotonic_ms())
+    assert abs(status.primary_now_ms() - now_ms() - HOUR) < 5_000
+    assert status.skew_ms is not None and abs(status.skew_ms + HOUR) < 5_000
+    status.is_primary = True
+    assert status.skew_ms is None, "a primary is compared with nobody"
