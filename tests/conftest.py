@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from pylitefs.cluster.cluster import Cluster, Settings, is_mounted, wait_until
+from tests.programs import refuse_others
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -18,11 +20,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """A shell's background jobs ignore Ctrl-C, and so would what a test starts and interrupts."""
+    """No test starts a program that others may lack; and none inherits that a shell's jobs ignore Ctrl-C."""
+    sys.addaudithook(refuse_others)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # How quick the machine is at the moment is nothing that Hypothesis is to judge.
     settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("any machine")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """The tests with Docker share an engine and its images, and take turns."""
+    return 0 if config.getoption("--docker") else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

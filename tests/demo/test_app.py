@@ -1,5 +1,6 @@
 """`demo/up --app` as a class uses it: two nodes, their applications and NGINX, in a real browser."""
 
+import contextlib
 import itertools
 import os
 import re
@@ -176,6 +177,14 @@ def test_without_a_primary_reads_go_on_and_a_write_is_told_why(
     assert add_invoice(page)
 
 
+def command_lines() -> Iterator[str]:
+    """Of every process that there is."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        # One that has just ended has no such file any more, or one that cannot be read.
+        with contextlib.suppress(OSError):
+            yield os.fsdecode(path.read_bytes())
+
+
 def test_a_demo_that_is_killed_takes_all_along(tmp_path: Path, eventually: Callable[..., None]) -> None:
     """Nodes, applications and NGINX end with it, by their standard input."""
     command = [sys.executable, str(ROOT / "demo" / "app" / "up.py"), "--port", "0", "--no-browser"]
@@ -195,8 +204,7 @@ def test_a_demo_that_is_killed_takes_all_along(tmp_path: Path, eventually: Calla
         process.communicate()
 
     def gone() -> bool:
-        listed = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True)
-        return not listed.stdout.strip()
+        return not any(str(tmp_path) in line for line in command_lines())
 
     eventually(gone, "the end of all processes", 20)
     (base,) = tmp_path.iterdir()

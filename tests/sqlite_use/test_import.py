@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -142,25 +143,14 @@ def test_it_waits_for_a_writer(pair: Pair, tmp_path: Path) -> None:
     path = pair.make("writer.db", rows=20)
     before = pair.check("writer.db")
     new = source(tmp_path / "new.db")
-    with Client(path) as client:
+    with Client(path) as client, ThreadPoolExecutor(1) as pool:
         client.tell("BEGIN IMMEDIATE;", "INSERT INTO t(b) VALUES('mine');")
-        importing = subprocess.Popen(
-            [
-                "curl",
-                "-sS",
-                "--fail",
-                "--data-binary",
-                f"@{new}",
-                f"{pair.primary.url}/import?name=writer.db",
-            ],
-            stderr=subprocess.PIPE,
-        )
-        with pytest.raises(subprocess.TimeoutExpired):
-            importing.wait(0.3)
+        importing = pool.submit(import_, pair, "writer.db", new.read_bytes())
+        with pytest.raises(TimeoutError):
+            importing.result(0.3)
         assert client.tell("COMMIT;") == ""
-        assert importing.wait(10) == 0
+        assert importing.result(10).status_code == httpx.codes.OK
         assert client.tell("SELECT count(*) FROM t;") == "300"
-    importing.communicate()
     assert pair.check("writer.db").txid == before.txid + 2
 
 

@@ -1,0 +1,47 @@
+"""The programs that a test may start: those of a bare Debian, and those that demo/setup.sh installs.
+
+The rule: a test that starts another one fails on every machine, also on one that has it. So the tests pass
+where nobody has installed anything by hand.
+"""
+
+import os
+import re
+
+#: Every Debian has them: bash, coreutils, libc-bin, mount, util-linux.
+BARE = {
+    "bash",
+    "cat",
+    "cp",
+    "ldconfig",
+    "mount",
+    "nsenter",
+    "rm",
+    "setpriv",
+    "sh",
+    "touch",
+    "umount",
+    "unshare",
+}
+#: What demo/setup.sh installs, and the variable that leaves it out.
+INSTALLED = {
+    "sqlite3": None,
+    "fusermount": "PYLITEFS_NO_FUSE",
+    "nginx": "PYLITEFS_NO_NGINX",
+    "chromium": "PYLITEFS_NO_BROWSER",
+}
+#: What `tests/run --docker` needs, and says how to get.
+DOCKER = {"chroot", "debootstrap", "docker", "dockerd", "node", "npm", "tar"}
+
+_SYSTEM = ("", "/bin", "/sbin", "/usr/bin", "/usr/sbin")
+_PYTHON = re.compile(r"python[\d.]*")
+
+
+def refuse_others(event: str, arguments: tuple[object, ...]) -> None:
+    """An audit hook. A path of our own, such as demo/up, is no program of the system's."""
+    if event != "subprocess.Popen":
+        return
+    folder, name = os.path.split(os.fsdecode(arguments[0]))  # type: ignore[arg-type]
+    if folder in _SYSTEM and not _PYTHON.fullmatch(name) and name not in BARE | INSTALLED.keys() | DOCKER:
+        raise RuntimeError(
+            f"a bare machine lacks {name}: use Python, or name it in demo/setup.sh and tests/programs.py"
+        )
