@@ -20,6 +20,7 @@ BARE = {
     "sh",
     "touch",
     "umount",
+    "uname",
     "unshare",
 }
 #: What demo/setup.sh installs, and the variable that leaves it out.
