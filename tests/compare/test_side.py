@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -141,6 +142,34 @@ def test_one_waits_for_retention_with_an_end(side: Side, monkeypatch: pytest.Mon
     assert said(side, "[reaped a.db]") == {"text": f"left: {[[name], [name]]}"}
     put_ltx(side.replica.databases_dir / "a.db", 2, ltx_bytes(2))
     assert "0002.ltx" in str(said(side, "[reaped a.db]"))
+
+
+def test_a_database_goes_in_and_out_by_pylitefs_s_own_commands(
+    side: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From each node out, into the primary in; what a command complains of is compared without the port."""
+    asked: list[list[str]] = []
+    complaints: list[str] = []
+
+    def run(command: list[str], **options: object) -> "subprocess.CompletedProcess[str]":
+        asked.append(command[3:])
+        if command[3] == "export" and not complaints:
+            Path(command[-1]).write_bytes(b"abc")
+        said = complaints.pop() if complaints else ""
+        return subprocess.CompletedProcess(command, int(bool(said)), "", said)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert said(side, "[export a.db]") == {
+        "text": f"primary: {digest(b'abc')}; replica: {digest(b'abc')}",
+    }
+    assert said(side, "[import seed.db as a.db]") == {"text": "imported"}
+    assert [(words[0], words[4]) for words in asked] == [
+        ("export", side.primary.url),
+        ("export", side.replica.url),
+        ("import", side.primary.url),
+    ]
+    complaints.append(f"pylitefs: cannot reach {side.primary.url}: refused\n")
+    assert said(side, "[import seed.db as a.db]") == {"error": "pylitefs: cannot reach URL: refused"}
 
 
 def test_every_probe_is_made_on_the_replica_and_then_on_the_primary(side: Side) -> None:
