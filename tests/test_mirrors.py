@@ -1,0 +1,87 @@
+"""Each module has its test at the mirrored place: `pylitefs/a/b.py`, `tests/a/test_b.py`; or it stands here."""
+
+import pytest
+
+from tests.house import ROOT, modules
+
+TESTS = ROOT.parent / "tests"
+
+NONE = {"__main__.py": "it only calls cli/main.py"}
+"""Modules without a test, and why."""
+
+ELSEWHERE = {
+    "cli/compare.py": "compare/test_planted.py",
+    "cli/demo_lines.py": "cli/test_demo.py",
+    "cli/feed.py": "cli/test_demo.py",
+    "cli/handout.py": "cli/test_lecture.py",
+    "cli/lecture_live.py": "cli/test_lecture.py",
+    "cli/lecture_page.py": "cli/test_lecture.py",
+    "cli/logs.py": "cli/test_mount.py",
+    "cli/ltx_output.py": "cli/test_ltx.py",
+    "cli/nodes.py": "cli/test_status.py",
+    "cli/nursery.py": "cluster/test_nursery.py",
+    "cli/replay.py": "cli/test_lecture.py",
+    "cli/tracelog.py": "cli/test_mount.py",
+    "cli/version.py": "cli/test_main.py",
+    "cluster/ending.py": "cli/test_demo.py",
+    "control/events.py": "control/test_channel.py",
+    "control/node_end.py": "control/test_channel.py",
+    "lecture/anatomy/btree.py": "lecture/anatomy/test_database.py",
+    "lecture/anatomy/fields.py": "lecture/anatomy/test_database.py",
+    "lecture/anatomy/frame.py": "lecture/anatomy/test_ltx.py",
+    "lecture/anatomy/position.py": "lecture/anatomy/test_ltx.py",
+    "lecture/anatomy/records.py": "lecture/anatomy/test_database.py",
+    "lecture/anatomy/wal_index.py": "lecture/anatomy/test_wal.py",
+    "lecture/history/facts.py": "lecture/history/test_explain.py",
+    "lecture/history/file_images.py": "lecture/history/test_dumps.py",
+    "lecture/history/held_locks.py": "lecture/history/test_historian.py",
+    "lecture/history/page_states.py": "lecture/history/test_historian.py",
+    "lecture/history/sentences.py": "lecture/history/test_explain.py",
+    "lecture/history/travelling.py": "lecture/history/test_historian.py",
+    "lecture/language/grammar.py": "lecture/language/test_commands.py",
+    "lecture/language/grammar_expect.py": "lecture/language/test_commands.py",
+    "lecture/language/safe_html.py": "lecture/language/test_lesson.py",
+    "lecture/language/words.py": "lecture/language/test_commands.py",
+    "lecture/live/expect.py": "lecture/live/test_director.py",
+    "lecture/live/faults.py": "lecture/live/test_director.py",
+    "lecture/live/nodes.py": "lecture/live/test_director.py",
+    "lecture/live/scene.py": "lecture/live/test_director.py",
+    "lecture/live/settling.py": "lecture/live/test_stillness.py",
+    "lecture/live/shells.py": "lecture/live/test_clients.py",
+    "lecture/live/sql_client.py": "lecture/live/test_clients.py",
+    "lecture/live/stepping.py": "lecture/live/test_director.py",
+    "lecture/model.py": "lecture/history/test_chronicle.py",
+    "lecture/show/terminal_view.py": "lecture/show/test_terminal.py",
+    "mount/applier/calls.py": "mount/applier/test_locks.py",
+    "mount/applier/child.py": "mount/applier/test_process.py",
+    "mount/applier/exclusive.py": "mount/applier/test_readers.py",
+    "mount/applier/files.py": "mount/applier/test_applier.py",
+    "mount/applier/messages.py": "mount/applier/test_process.py",
+    "mount/applier/write.py": "mount/applier/test_applier.py",
+    "store/recovery_left.py": "store/test_recovery_newer.py",
+    "store/recovery_replay.py": "store/test_recovery_ltx.py",
+    "store/recovery_sides.py": "store/test_recovery_journal.py",
+}
+"""Modules that another module's test holds, as a part of what it does. The list only gets shorter: a module
+that is new, or is worked on, gets a test of its own."""
+
+
+def mirror(path: str) -> str:
+    """Where a module's test stands."""
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/test_{name}" if folder else f"test_{name}"
+
+
+@pytest.mark.parametrize("path", [path for path in modules() if not path.endswith("__init__.py")])
+def test_a_module_has_its_test(path: str) -> None:
+    """And an exception that is none any more leaves the lists."""
+    excepted = path in NONE or path in ELSEWHERE
+    there = (TESTS / mirror(path)).exists()
+    assert there or excepted, f"pylitefs/{path} has no test: write tests/{mirror(path)}"
+    assert not (there and excepted), f"tests/{mirror(path)} is there: take pylitefs/{path} off the lists"
+
+
+def test_what_is_excepted_is_there() -> None:
+    assert {*NONE, *ELSEWHERE} <= set(modules())
+    missing = {name for name in ELSEWHERE.values() if not (TESTS / name).exists()}
+    assert not missing
