@@ -1,4 +1,4 @@
-"""Each module has its test at the mirrored place, `pylitefs/a/b.py` in `tests/a/test_b.py`, or stands here."""
+"""Each module has its test at the mirrored place (`a/b.py` in `tests/a/test_b.py`), or stands here."""
 
 import pytest
 
