@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -20,21 +19,9 @@ from pylitefs.store.status import LAG_NEVER_SYNCED
 from pylitefs.store.store import Store
 from tests.replication.following import READY, following
 from tests.replication.scripted import ScriptedPrimary, playing, wire
-from tests.replication.stores import CLUSTER, Writer, database_bytes, opened, serving
+from tests.replication.stores import CLUSTER, Writer, database_bytes, serving
 
 Eventually = Callable[..., None]
-
-
-@pytest.fixture
-def primary(tmp_path: Path) -> Iterator[Store]:
-    with opened(tmp_path / "primary", primary=True) as store:
-        yield store
-
-
-@pytest.fixture
-def replica(tmp_path: Path) -> Iterator[Store]:
-    with opened(tmp_path / "replica", cluster=None) as store:
-        yield store
 
 
 def test_rows_follow(primary: Store, replica: Store, eventually: Eventually) -> None:

@@ -29,18 +29,6 @@ from tests.replication.stores import CLUSTER, Writer, database_bytes, opened, se
 Eventually = Callable[..., None]
 
 
-@pytest.fixture
-def primary(tmp_path: Path) -> Iterator[Store]:
-    with opened(tmp_path / "primary", primary=True) as store:
-        yield store
-
-
-@pytest.fixture
-def replica(tmp_path: Path) -> Iterator[Store]:
-    with opened(tmp_path / "replica", cluster=None) as store:
-        yield store
-
-
 def test_nodes_of_different_clusters_do_not_join(
     primary: Store, tmp_path: Path, eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,11 +1,8 @@
 """Dumps: what is shown of the bytes that came with an event, and which of them changed."""
 
 import base64
-from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,31 +10,9 @@ from pylitefs.lecture.history.dumps import MOST_BYTES
 from pylitefs.lecture.history.file_images import Image, differences
 from pylitefs.lecture.model import Dump
 from pylitefs.replication.frames import LtxBegin, LtxEnd, pack_ltx_body
-from pylitefs.store.store import Store
 from tests.lecture.anatomies import assert_covers
 from tests.lecture.told import Told
 from tests.store.serving import Served
-from tests.store.support import opened
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with opened(tmp_path / "data", compress=False) as store:
-        yield store
-
-
-@pytest.fixture
-def served(store: Store, tmp_path: Path) -> Iterator[Served]:
-    served = Served(store, tmp_path / "mnt")
-    yield served
-    served.close()
-
-
-@pytest.fixture
-def told(store: Store) -> Told:
-    told = Told()
-    told.listen(store, "n1")
-    return told
 
 
 def by_key(dumps: list[Dump]) -> dict[str, Dump]:

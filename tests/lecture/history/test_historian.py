@@ -2,7 +2,6 @@
 
 import base64
 import shutil
-from collections.abc import Iterator
 from functools import reduce
 from operator import xor
 from pathlib import Path
@@ -20,26 +19,6 @@ from pylitefs.trace import TRACEPOINTS, Tracer
 from tests.lecture.told import Told
 from tests.store.serving import Served
 from tests.store.support import opened
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with opened(tmp_path / "data", compress=False) as store:
-        yield store
-
-
-@pytest.fixture
-def served(store: Store, tmp_path: Path) -> Iterator[Served]:
-    served = Served(store, tmp_path / "mnt")
-    yield served
-    served.close()
-
-
-@pytest.fixture
-def told(store: Store) -> Told:
-    told = Told()
-    told.listen(store, "n1")
-    return told
 
 
 def replicate(store: Store, replica: Store) -> None:
