@@ -54,7 +54,8 @@ class Node:
         lease = config.lease
         self.lease = StaticLease(lease.candidate, lease.shown_hostname, lease.advertise_url)
         self.tracer = tracer or Tracer(self.lease.hostname)
-        self.status = Status(candidate=lease.candidate)
+        writable = {"auto": lease.candidate, "read-only": False, "writable": True}[config.fuse.replica_wal]
+        self.status = Status(candidate=lease.candidate, wal_stays_writable=writable)
         self.store = Store(
             config.data.dir,
             tracer=self.tracer,

@@ -68,6 +68,8 @@ class FuseConfig(Section):
     dir: Directory = Path("/litefs")
     allow_other: bool = False
     debug: bool = False
+    replica_wal: Literal["auto", "read-only", "writable"] = "auto"
+    """Ours: whether a replica's clients open a WAL to write it. `auto`: where the node may become primary."""
 
 
 class HttpConfig(Section):

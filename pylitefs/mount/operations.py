@@ -126,7 +126,7 @@ class MountOperations:
         if is_super_journal(name) is not None:
             return self._attributes.of_file(os.stat(self.store.super_journal_path(name)))
         database, kind = self._find(name)
-        return self._attributes.of_file(os.stat(database.path(kind)), kind)
+        return self._attributes.of_file(database.stat(kind), kind)
 
     def getattr_handle(self, fh: int) -> Attributes:
         """What `fstat` says of an open file, also one whose name is gone."""

@@ -20,7 +20,7 @@ from typing import NoReturn, Protocol
 
 from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
-from pylitefs.store import write_events
+from pylitefs.store import replica_wal, write_events
 from pylitefs.store.applier_side import ApplierSide
 from pylitefs.store.capture import commit_drop
 from pylitefs.store.copies import Copies
@@ -30,6 +30,7 @@ from pylitefs.store.names import FileKind
 from pylitefs.store.open_files import OpenFiles
 from pylitefs.store.rollback import RollbackWatch
 from pylitefs.store.state import DatabaseState
+from pylitefs.store.visitors import Visitors
 from pylitefs.store.wal_watch import WalWatch
 
 _READ_ONLY = "this node is a replica"
@@ -55,6 +56,7 @@ class Database:
         self._files = OpenFiles()
         self._applier_side = ApplierSide(state, self._files, self.rollback_watch, self.wal_watch)
         self.copies = Copies(state)
+        self.visitors = Visitors()
         self._journal_untold = False
         self.stale: set[FileKind] = set()
         """Files changed behind the kernel's back: the next open must not keep its cached pages."""
@@ -103,6 +105,10 @@ class Database:
         """Where the file lies in the data directory. Only to look at: it shares no locks with the mount."""
         return self.state.path(kind)
 
+    def stat(self, kind: FileKind) -> os.stat_result:
+        """What the data file's `stat` says. FileNotFoundError if there is none."""
+        return replica_wal.stat(self.state) if kind is FileKind.WAL else os.stat(self.path(kind))
+
     def ltx_path(self, min_txid: int, max_txid: int) -> Path:
         return self.state.ltx.path(min_txid, max_txid)
 
@@ -147,6 +153,10 @@ class Database:
         """Open a file that exists. A database opened write-only is `cp` over it: its writes are refused."""
         if kind is FileKind.DATABASE:
             self.settle()
+            if not applier and not self.state.node.status.is_primary:
+                self.visitors.come()
+        if kind is FileKind.WAL and not applier:
+            replica_wal.check_opening(self.state, flags)
         if kind is FileKind.JOURNAL and applier and flags & os.O_ACCMODE != os.O_RDONLY:
             self._applier_side.check_left("rolling back")
         with self._files.lock:
@@ -181,6 +191,8 @@ class Database:
         with self._files.lock:
             self._files.discard(kind, fd)
             os.close(fd)
+        if kind is FileKind.DATABASE and not self.has_clients:
+            self.visitors.left()
         self.copies.end(fd)
         if left:
             self.state.node.refuse(self.name, "copying a file onto the mount", left, _USE_IMPORT)

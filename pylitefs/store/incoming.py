@@ -118,6 +118,14 @@ def receive(database: Database, applier: Applier, chunks: Iterable[bytes]) -> Re
     Raises LtxError for a file that is not whole, PositionMismatchError for one that does not continue
     this database's position, LtxChecksumError for one whose result would not be what it promises.
     """
+    database.visitors.expect_apply()
+    try:
+        return _receive(database, applier, chunks)
+    finally:
+        database.visitors.end_apply()
+
+
+def _receive(database: Database, applier: Applier, chunks: Iterable[bytes]) -> Received:
     state = database.state
     spool = _Spool(state, chunks)
     with closing(spool):
@@ -148,6 +156,7 @@ def receive(database: Database, applier: Applier, chunks: Iterable[bytes]) -> Re
     pos = Pos(header.max_txid, trailer.post_apply_checksum)
     with state.apply_lock.held_for(Patience("an apply", TURN_S)):
         # SQLite's readers may make this wait, so the state's lock is not held.
+        database.visitors.begin_apply()
         state.applying = header.max_txid
         try:
             applier.apply(state.name, path, verified=True)

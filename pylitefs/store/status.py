@@ -36,6 +36,8 @@ class Status:
     candidate: bool = False
     primary_hostname: str | None = None
     primary_url: str | None = None
+    wal_stays_writable: bool = False
+    """A replica lets its clients open a WAL to write it: their connections can write after a promotion."""
     ready: bool = False
     """The primary is ready at once; a replica after the first Ready frame."""
     heard_ms: int | None = None
@@ -44,6 +46,11 @@ class Status:
     """Our monotonic clock minus the primary's wall clock, as heartbeats told; None before the first."""
     sampled_ms: float = 0.0
     """When a heartbeat was last noted, on our monotonic clock."""
+
+    @property
+    def wal_is_shut(self) -> bool:
+        """Whether clients may open a WAL for reading alone."""
+        return not self.is_primary and not self.wal_stays_writable
 
     def heartbeat(self, primary_ms: int, now: float | None = None) -> None:
         """The primary said that up to `primary_ms`, on its clock, this node has everything."""

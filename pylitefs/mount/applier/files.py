@@ -220,6 +220,10 @@ class DatabaseFiles:
             raise ApplierError(f"{self.name}-shm is being set up while {self.name} is locked exclusively")
         self.joined = True
 
+    def make_wal(self) -> None:
+        """Make an empty WAL, as SQLite's first client does: a replica's cannot (store/replica_wal.py)."""
+        os.close(self.open_file("-wal", os.O_RDWR | os.O_CREAT))
+
     def leave_wal(self) -> None:
         """Give up DMS and every lock on the database."""
         self.joined = False

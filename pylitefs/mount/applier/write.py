@@ -150,6 +150,8 @@ def write_transaction(locks: Exclusive, tx: Transaction, *, remove_wal: bool = F
     _write_pages(files, tx.pages(), header)
     if to_wal:
         files.adopt_wal()
+        if locks.replica:
+            files.make_wal()
     if to_wal or locks.replica:
         files.open_shm()
         files.publish_index(files.index_prefix(), header.page_size, header.commit)

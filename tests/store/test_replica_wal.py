@@ -1,0 +1,63 @@
+"""A replica's WAL: there when someone looks, shut to who would write it."""
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pylitefs.store.names import FileKind
+from pylitefs.store.store import Store
+from tests.store.serving import Served
+from tests.store.support import opened
+
+
+@pytest.fixture
+def replica(served: Served, tmp_path: Path) -> Iterator[Store]:
+    """A replica that holds `wal.db`, in WAL mode, and `delete.db`; nobody has opened them there."""
+    with opened(tmp_path / "replica", primary=False) as replica:
+        for name, mode in (("wal.db", "wal"), ("delete.db", "delete")):
+            db = served.connect(name, f"journal_mode={mode}")
+            db.execute("CREATE TABLE t (x)")
+            db.close()
+            source = served.store.require(name)
+            for span in source.ltx_files():
+                replica.receive_ltx(name, iter([source.ltx_path(*span).read_bytes()]))
+        yield replica
+
+
+def test_the_first_look_makes_an_empty_one_in_wal_mode_alone(replica: Store) -> None:
+    database = replica.require("wal.db")
+    assert not database.path(FileKind.WAL).exists()
+    assert database.stat(FileKind.WAL).st_size == 0
+    assert database.path(FileKind.WAL).exists()
+    for name, kind in (("delete.db", FileKind.WAL), ("wal.db", FileKind.SHM), ("wal.db", FileKind.JOURNAL)):
+        with pytest.raises(FileNotFoundError):
+            replica.require(name).stat(kind)
+
+
+def test_a_client_may_read_it_and_the_applier_write(replica: Store) -> None:
+    """EROFS, which SQLite takes for a reason to open it again to read; and not for news of the disk."""
+    database = replica.require("wal.db")
+    database.stat(FileKind.WAL)
+    with pytest.raises(OSError) as refused:
+        database.open_file(FileKind.WAL, os.O_RDWR, applier=False)
+    assert refused.value.errno == errno.EROFS
+    assert not replica.disk.note(refused.value)
+    database.release(FileKind.WAL, database.open_file(FileKind.WAL, os.O_RDONLY, applier=False))
+    database.release(FileKind.WAL, database.open_file(FileKind.WAL, os.O_RDWR, applier=True), applier=True)
+
+
+@pytest.mark.parametrize("role", ["primary", "may become primary"])
+def test_where_clients_may_have_to_write_it_they_open_it_so(replica: Store, role: str) -> None:
+    """A connection keeps the WAL as it opened it, so a promotion would not reach those that are open."""
+    if role == "primary":
+        replica.status.is_primary = True
+    else:
+        replica.status.wal_stays_writable = True
+    database = replica.require("wal.db")
+    with pytest.raises(FileNotFoundError):
+        database.stat(FileKind.WAL)
+    database.release(FileKind.WAL, database.create_file(FileKind.WAL, os.O_RDWR, applier=False))
+    database.release(FileKind.WAL, database.open_file(FileKind.WAL, os.O_RDWR, applier=False))
