@@ -45,6 +45,7 @@ DEFAULTS = {
     "data.retention": 600.0,
     "data.retention-monitor-interval": 60.0,
     "fuse.dir": Path("/litefs"),
+    "fuse.replica-wal": "auto",
     "http.addr": ":20202",
     "http.snapshot-timeout": 10.0,
     "proxy.max-lag": 10.0,
@@ -118,7 +119,7 @@ skip-sync: true
 strict-verify: true
 exec: "app --port 8081"
 data: {dir: /d, compress: false, retention: 1h30m, retention-monitor-interval: 5s}
-fuse: {dir: /m, allow-other: true, debug: true}
+fuse: {dir: /m, allow-other: true, debug: true, replica-wal: writable}
 http: {addr: "localhost:1", snapshot-timeout: 3s}
 proxy: {addr: ":1", target: "localhost:2", db: d, debug: true, max-lag: 1s, passthrough: [a],
         always-forward: [b], primary-redirect-timeout: 1s, read-timeout: 2s, read-header-timeout: 3s,
