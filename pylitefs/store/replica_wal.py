@@ -13,7 +13,6 @@ import errno
 import os
 
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, READ_VERSION_OFFSET
-from pylitefs.store.disk_state import refusal
 from pylitefs.store.names import FileKind
 from pylitefs.store.state import DatabaseState
 
@@ -21,9 +20,9 @@ WAL_VERSION = 2
 
 
 def check_opening(state: DatabaseState, flags: int) -> None:
-    """Raise OSError (EROFS) where a client opens a replica's WAL to write it."""
+    """Raise OSError (EACCES) where a client opens a replica's WAL to write it."""
     if flags & os.O_ACCMODE != os.O_RDONLY and state.node.status.wal_is_shut:
-        raise refusal(errno.EROFS, "this node is a replica: write on the primary")
+        raise OSError(errno.EACCES, "this node is a replica: write on the primary")
 
 
 def stat(state: DatabaseState) -> os.stat_result:
