@@ -20,6 +20,10 @@ find_python() {
     exit 1
 }
 
+has_library() {
+    "$python" -c 'import ctypes.util, sys; sys.exit(not ctypes.util.find_library(sys.argv[1]))' "$1"
+}
+
 # Sets `missing` to the packages that are, by looking for what they bring.
 find_missing_packages() {
     missing=()
@@ -33,10 +37,11 @@ find_missing_packages() {
     fi
     if [ "${purpose:-demo}" = test ] && [ "${PYLITEFS_NO_BROWSER:-}" != 1 ]; then
         command -v chromium >/dev/null || missing+=(chromium)
+        has_library atomic || missing+=(libatomic1) # the Node.js that Playwright brings is linked to it
     fi
     [ "${PYLITEFS_NO_FUSE:-}" = 1 ] && return
     command -v fusermount >/dev/null || missing+=(fuse3)
-    if ! "$python" -c 'import ctypes.util, sys; sys.exit(not ctypes.util.find_library("fuse"))'; then
+    if ! has_library fuse; then
         # Its name since the 64-bit time_t of Debian 13 and Ubuntu 24.04. Never `fuse`: that replaces fuse3.
         if apt-cache show libfuse2t64 >/dev/null 2>&1; then missing+=(libfuse2t64); else missing+=(libfuse2); fi
     fi

@@ -114,3 +114,21 @@ def test_the_packages_are_named_as_the_release_names_them(
         program(programs, name, "")
     script = f'. {ROOT}/demo/setup.sh; python=python3; find_missing_packages; echo "${{missing[*]}}"'
     assert bash(programs, script, PYLITEFS_NO_FUSE=no_fuse).stdout == f"{expected}\n"
+
+
+@pytest.mark.parametrize(("no_browser", "expected"), [("", "chromium libatomic1"), ("1", "")])
+def test_the_tests_need_a_browser_and_what_drives_it(
+    programs: Path, tmp_path: Path, no_browser: str, expected: str
+) -> None:
+    """Playwright's own Node.js needs libatomic, which Chromium does not bring on Debian 12."""
+    program(programs, "python3", '[[ "$*" != *find_library*atomic ]]')
+    for name in ("sqlite3", "nginx"):
+        program(programs, name, "")
+    script = (
+        f'. {ROOT}/demo/setup.sh; python=python3; purpose=test; find_missing_packages; echo "${{missing[*]}}"'
+    )
+    # Without the folders of this machine, which may have Chromium.
+    path = f"PATH={programs}; {script}"
+    assert (
+        bash(programs, path, PYLITEFS_NO_FUSE="1", PYLITEFS_NO_BROWSER=no_browser).stdout == f"{expected}\n"
+    )
