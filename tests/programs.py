@@ -18,6 +18,7 @@ BARE = {
     "rm",
     "setpriv",
     "sh",
+    "stat",
     "touch",
     "umount",
     "uname",

@@ -8,7 +8,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from pylitefs.mount import mountinfo
 from pylitefs.mount.bare_directory import check_empty
 from pylitefs.mount.session import prepare_mount_dir
 from tests.mount.conftest import Mounted, MountFactory, until
-from tests.mount.test_ordinary_user import AS_NOBODY, NOBODY, namespace_command
+from tests.mount.nobody import nobody_s_home
 
 pytestmark = pytest.mark.fuse
 
@@ -69,60 +68,35 @@ def test_an_application_that_retries_never_writes_beside_the_mount(
     assert os.listdir(mounted.dir) == []
 
 
-@pytest.fixture
-def as_nobody(tmp_path: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """A folder of nobody's, and how to run Python as nobody in one mount namespace, again and again."""
-    home = Path(tempfile.mkdtemp(prefix="pylitefs-nobody-"))
-    os.chown(home, NOBODY, NOBODY)
-    home.chmod(0o755)
-    (home / "box").mkdir()
-    keeper = subprocess.Popen(
-        [*namespace_command(home / "box"), "-c", "print('up', flush=True); input()"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert keeper.stdout is not None
-        assert keeper.stdout.readline() == "up\n"
-        yield home, ("nsenter", "-t", str(keeper.pid), "-m", "--", *AS_NOBODY, sys.executable)
-    finally:
-        keeper.kill()
-        keeper.communicate()
-        shutil.rmtree(home)
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="as an ordinary user the tests with root's mount are this one")
-def test_an_ordinary_user_s_application_never_writes_beside_the_mount(
-    as_nobody: tuple[Path, tuple[str, ...]],
-) -> None:
+def test_an_ordinary_user_s_application_never_writes_beside_the_mount() -> None:
     """Without a guard: the closed directory is replaced by the new mount, and it opens at a clean end."""
-    home, python = as_nobody
-    mount, acknowledged = home / "mnt", home / "acknowledged"
-    processes = [Mounted(home / "data", mount, command=python)]
-    try:
-        processes[-1].ask("start")
-        with retrying(mount / "app.db", acknowledged, python):
-            for _ in range(ROUNDS):
+    with nobody_s_home() as (home, python):
+        mount, acknowledged = home / "mnt", home / "acknowledged"
+        processes = [Mounted(home / "data", mount, command=python)]
+        try:
+            processes[-1].ask("start")
+            with retrying(mount / "app.db", acknowledged, python):
+                for _ in range(ROUNDS):
+                    before = len(numbers(acknowledged))
+                    until(lambda before=before: len(numbers(acknowledged)) > before + 2)  # type: ignore[misc]
+                    processes[-1].kill()
+                    processes.append(Mounted(home / "data", mount, command=python))
+                    processes[-1].ask("start")
                 before = len(numbers(acknowledged))
-                until(lambda before=before: len(numbers(acknowledged)) > before + 2)  # type: ignore[misc]
-                processes[-1].kill()
-                processes.append(Mounted(home / "data", mount, command=python))
-                processes[-1].ask("start")
-            before = len(numbers(acknowledged))
-            until(lambda: len(numbers(acknowledged)) > before)
-        code = "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute('SELECT number FROM t'))"
-        done = subprocess.run(
-            [*python, "-c", code, mount / "app.db"], capture_output=True, text=True, check=True
-        )
-        assert numbers(acknowledged) <= set(map(int, re.findall(r"\d+", done.stdout)))
-        processes[-1].ask("stop")
-        assert os.listdir(mount) == []
-        assert mount.stat().st_mode & 0o777 == 0o755
-        assert sorted(path.name for path in home.iterdir()) == ["acknowledged", "box", "data", "mnt"]
-    finally:
-        for process in processes:
-            process.kill()
+                until(lambda: len(numbers(acknowledged)) > before)
+            code = "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute('SELECT number FROM t'))"
+            done = subprocess.run(
+                [*python, "-c", code, mount / "app.db"], capture_output=True, text=True, check=True
+            )
+            assert numbers(acknowledged) <= set(map(int, re.findall(r"\d+", done.stdout)))
+            processes[-1].ask("stop")
+            assert os.listdir(mount) == []
+            assert mount.stat().st_mode & 0o777 == 0o755
+            assert sorted(path.name for path in home.iterdir()) == ["acknowledged", "box", "data", "mnt"]
+        finally:
+            for process in processes:
+                process.kill()
 
 
 def test_the_bare_directory_is_shut_at_every_moment_after_a_crash(
