@@ -1,8 +1,8 @@
 """The commands of `exec`: the application beside a node, as LiteFS runs it.
 
-The rule: all commands but the last run to their end, in order, before the last one starts, which is the
-application; signals for the node go to it, and its exit code becomes the node's. What runs has ended
-before the mount goes. Words are split as a shell does, but there is no shell.
+The last command is the application; those before it run to their end first, in order. The rule: the
+application ends before the mount goes. Signals for the node are passed on to it, and its exit code becomes
+the node's. A command's words are split as a shell splits them, but no shell runs.
 Reference: https://fly.io/docs/litefs/config/#exec
 """
 

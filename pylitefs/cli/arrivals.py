@@ -1,8 +1,8 @@
 """When each replica had each transaction: what the demo prints, one line a transaction.
 
-The rule: no I/O and no clock here; what the nodes' event streams said and when comes in, finished
-transactions come out, in the order of their TXIDs. Times are those of one process that listens to all
-nodes, so the way of the news itself cancels out of the differences.
+The rule: no I/O and no clock here. Events come in, each with the time at which it was heard. Finished
+transactions come out, in the order of their TXIDs. One process hears all nodes, so its delay in hearing is in
+every time, and cancels out of the differences.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,10 +1,10 @@
-"""Where nodes are forked from (../cluster/nursery.py): loads what they need, and forks it at each request.
+"""The process that nodes are forked from: it loads what a node needs, and forks itself at each request.
 
     python -m pylitefs.cli.nursery FD
 
-The rules: this process has one thread, and opens nothing, so that a fork of it is a process like any that
-was just started; and it ends when the channel does. If that was because a lecture was killed, the dead
-mounts of nodes that were killed before go too: nobody else is left to take them away.
+cluster/nursery.py is the side that asks. The rules: this process has one thread and opens nothing, so a fork
+of it is like a process that was just started. It ends when the channel does. A killed lecture ends the
+channel and leaves dead mounts behind; this process takes them away, for nobody else is left to do it.
 """
 
 import errno

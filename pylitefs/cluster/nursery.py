@@ -1,9 +1,9 @@
 """Nodes that are there at once: forked from a process that has loaded everything already.
 
 Most of a node's start is Python loading modules. A lecture that starts its nodes again and again has a
-nursery load them once, and each node is a fork of it (cli/nursery.py is the other side). The rule: what
-comes out is a process as `subprocess.Popen` gives one: with its own standard input, directory, log and
-process group, an exit code, and the end when its standard input ends. The nursery ends with its channel.
+nursery load them once, and each node is a fork of it (cli/nursery.py is the other side). The rule:
+a forked node can be used like a `subprocess.Popen`. It has its own standard input, directory, log and process
+group, and an exit code. It ends when its standard input does. The nursery ends with its channel.
 """
 
 import json

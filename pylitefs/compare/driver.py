@@ -1,7 +1,7 @@
 """The other end of `client.py`: starts such a process, asks it things, and never waits for good.
 
-The rule: a client that does not answer in time is given up on, not waited for; a mount that hangs holds
-it beyond a kill until the node behind the mount is gone, which `abandon` leaves to the end of the node.
+The rule: a client that does not answer in time is given up, and not waited for. A mount that hangs keeps even
+a killed client, until the mount's node is gone. So a client is killed, and nobody waits for its end.
 """
 
 import contextlib

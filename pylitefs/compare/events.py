@@ -1,6 +1,7 @@
 """What each node tells of its transactions, and when: `GET /events`, heard side by side.
 
-The rule: one clock for all nodes, so that the way of the news itself cancels out of the differences.
+The rule: one process hears all nodes, with one clock. Its own delay is in every time, and cancels out of the
+differences.
 """
 
 import threading

@@ -2,9 +2,10 @@
 
     python -m pylitefs.compare.guard MOUNT PROGRAM ARGUMENTS…
 
-The rule: the program never outlives the one that started it, nor does its mount. When standard input ends,
-or a signal says so, the program is told to end (SIGTERM), and after a while made to; what is still mounted
-at MOUNT then is detached. If the guard itself is killed, so is the program. The exit code is the program's.
+The rule: neither the program nor its mount outlives the process that started the guard. When standard input
+ends, or a signal comes, the guard sends the program SIGTERM, and kills it if that does not help. Then it
+detaches what is still mounted at MOUNT. If the guard itself is killed, so is the program. The exit code is
+the program's.
 """
 
 import ctypes

@@ -1,7 +1,7 @@
 """What the mount refuses, and what it answers instead: each row of the mount table as one small attempt.
 
-The rule: a probe is one thing that a program could do to a name in the mount, and its result is one word:
-`ok`, what was read, or the errno's name. It leaves everything as it found it, where it is refused.
+The rule: a probe does one thing to a name in the mount. Its result is one word: `ok`, what was read, or the
+errno's name. A probe that is refused has changed nothing.
 Table: "The mount" in https://fly.io/docs/litefs/how-it-works/ and docs/coverage.md.
 """
 

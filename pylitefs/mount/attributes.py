@@ -1,4 +1,4 @@
-"""What `stat` says of the names in the mount: the node's own user owns them, and its role gives their modes.
+"""What `stat` says of the names in the mount. The node's user owns them; the node's role decides their modes.
 
 The rule: sizes and times are the data file's; modes say what would be allowed. A replica's database is there
 to read, and its directory takes no new names.

@@ -1,6 +1,7 @@
 """An LTX file on its way in: the frames of a stream between its LTX frame and its end, as bytes.
 
-The rule: what the store leaves unread is read all the same, for the next frame comes after it.
+The rule: the LTX file is always read to its end, also where the store stops early. The next frame comes after
+it.
 """
 
 from collections.abc import Iterator

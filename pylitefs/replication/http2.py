@@ -2,8 +2,8 @@
 
     socket --> h2 (the protocol, without I/O) --> the answer's bytes, as they come
 
-The rule: nothing but what a stream needs. A general client's pools, locks and layers cost half of what a
-transaction takes from the wire to the store, and this thread has one connection and one request. Without
+The rule: nothing but what a stream needs. A general client has pools, locks and layers, and this
+thread has one connection and one request. Without
 TLS both sides know that it is HTTP/2 ("prior knowledge"); with it they agree by ALPN.
 Format: https://www.rfc-editor.org/rfc/rfc9113
 """

@@ -12,7 +12,7 @@ The checksum reads its input as 32-bit words w (little-endian for magic ...82, b
 two at a time: s1 += w + s2, then s2 += next w + s1. Written as one row of numbers s1, s2, s1', s2', ...
 every number is the sum of the two before it and a word: Fibonacci's rule. So a word that came k places
 ago has grown by the Fibonacci number F(k+1), and the checksum of a whole page is a dot product with
-those numbers modulo 2**32, which numpy does in microseconds where a loop takes hundreds.
+those numbers modulo 2**32, which numpy does much faster than a loop (docs/compare.md).
 Format: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
 """
 

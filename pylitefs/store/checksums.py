@@ -1,7 +1,7 @@
 """The rolling checksum of a database: one 64-bit number a page, and their XOR.
 
-The rule (invariant 2): after every transaction `value` equals the checksum of the bytes on disk, and a
-transaction costs what its own pages cost: XOR takes an old page out and puts the new one in.
+The rule: after every transaction `value` equals the checksum of the bytes on disk. A transaction costs only
+what its own pages cost, for XOR takes an old page out and puts the new one in.
 
     value' = value ^ old(1) ^ new(1) ^ old(7) ^ new(7) ...      (bit 63 always set)
 """

@@ -1,8 +1,8 @@
 """The node's own descriptors on data files: a few databases' stay open, those last used.
 
-The rule: a descriptor is used only while its database's lock is held, and is closed only under that lock.
-Who opens one holds its own database's lock, so another's is only tried: a database at work keeps what it
-has open, and nobody waits for it.
+The rule: a descriptor is used, and closed, only under its database's lock. A thread that opens one holds its
+own database's lock and may have to close another's. It only tries that other lock. So a database at work
+keeps what it has open, and nobody waits for it.
 """
 
 import threading

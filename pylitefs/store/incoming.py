@@ -1,8 +1,8 @@
 """The replica's side of a transaction: an LTX file comes in, is doubted, kept, and applied.
 
-The rule is the order (invariants 1, 3, 5): the whole file is verified, and its checksum compared with
-what this database would become, before any page is touched; then it is durable; then the applier writes
-the pages under SQLite's locks; then the position moves. A file that does not fit changes nothing.
+The rule is the order. First the whole file is verified, and its checksum compared with what this database
+would become. Then the file is synced. Then the applier writes the pages, under SQLite's locks. Then the
+position moves. A file that does not fit changes nothing.
 """
 
 import os

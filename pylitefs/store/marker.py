@@ -4,8 +4,8 @@
                                     (without a journal, or of a transaction that a super-journal committed)
     0000000000000005 rolled back    a hot journal was played back; free pages may hold other bytes
 
-The rule: the note is durable before the journal goes that told the same, and it goes once all is captured.
-A note with an older TXID than the newest LTX file's means nothing: the capture was made.
+The rule: the note is durable before the journal is removed, which said the same. Once all is captured, the
+note is removed. A note with an older TXID than the newest LTX file's means nothing: the capture was made.
 """
 
 import enum

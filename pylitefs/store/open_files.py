@@ -1,7 +1,7 @@
 """Who has a database's files open: the clients' descriptors, by kind of file.
 
-The rule: a descriptor counts as a client's for as long as the file that it was opened on bears the name.
-After an unlink it is on another file, which is nobody's business.
+The rule: a descriptor counts for as long as the file that it was opened on has the name. After an unlink the
+name is another file's, and the descriptor counts no more.
 """
 
 import threading

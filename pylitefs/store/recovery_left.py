@@ -1,10 +1,10 @@
-"""Recovery's other way: what the database file holds and no LTX file does is captured, or kept aside.
+"""Recovery of what the database file holds and no LTX file does: it is captured, or kept aside.
 
     committed by a super-journal, written without a journal    captured: it counts
     free pages, after the rollback of a hot journal            captured: no reader sees them, replicas do
     newer pages, their LTX file gone                           kept aside as an LTX file, then overwritten
 
-The rule: nothing is thrown away unseen, and nothing is excused that SQLite does not do.
+The rule: nothing is thrown away without a copy. A difference is accepted only if SQLite could have made it.
 """
 
 import logging

@@ -1,8 +1,8 @@
 """Retention: how long LTX files are kept for replicas that are behind.
 
-The rule: the newest file stays for good, and before a file goes, what it holds is durable elsewhere: the
-database (and its WAL, which recovery reads too) is synced first, and so is their directory, or a power
-failure could bring a journal back that was removed long ago, and recovery would roll it back.
+The rule: the newest file stays. Before any other is removed, what it holds is durable elsewhere: the database
+and its WAL are synced first. Their directory is synced too. Otherwise a power failure could bring back a
+journal that was removed long ago, and recovery would roll the database back by it.
 """
 
 import os

@@ -1,8 +1,7 @@
 """What a node knows of one database: where its files are, its position, its rolling checksum.
 
-The rule (invariant 1): `advance` is the only place that moves a position, and it is called only once
-the LTX file is durable. Everything here is guarded by `lock`; a thread that waits for SQLite's locks
-must not hold it.
+The rule: `advance` is the only place that moves a position, and it is called only once the LTX file is
+durable. `lock` guards everything here. A thread that waits for SQLite's locks must not hold it.
 """
 
 import os

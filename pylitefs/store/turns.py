@@ -1,4 +1,4 @@
-"""Waiting in the store: for whose turn it is with a database, and for how long.
+"""Who works on a database now, who waits for it, and for how long.
 
 The rule: nobody waits without an end. Who waits brings a `Patience`: it ends after its seconds, or as soon as
 whoever wanted the work is gone. After a second one log line says who waits, and for whom.

@@ -1,8 +1,8 @@
 """What events tell of a write: which page, record or frame its bytes belong to.
 
-The rule: called only where someone listens (`tracer.active`), after the bytes are in the file (or, for the
-applier's writes, to bring them there page by page); whatever cannot be made out is left out, and nothing
-here raises for what a file holds.
+The rule: this is called only where someone listens (`tracer.active`), once the bytes are in the file. Only
+`apply_pages` writes, page by page, so that one can stop in between. An event leaves out what cannot be made
+out, and nothing here raises for what a file holds.
 """
 
 import os

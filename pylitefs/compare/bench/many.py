@@ -1,8 +1,8 @@
 """What `--bench` measures of a mount with very many databases: start, join, `ls`, a commit, what it holds.
 
-The rule: one run on nodes of its own gives every figure, for making the databases takes longer than all of
-them. Only pylitefs is measured: the databases are laid into its data directory, as they would lie there from
-before, and real LiteFS takes none that it has not written itself.
+The rule: one run gives every figure, on nodes of its own, for it takes longest to make the databases. They
+are put into the data directory before the node starts. Real LiteFS does not take databases that it has not
+written itself, so only pylitefs is measured.
 """
 
 import os

@@ -1,7 +1,8 @@
 """A page of a database taken apart: its b-tree header, its cells, and the space between them.
 
-Not every page is one of a b-tree: overflow pages, the free list and the pointer map have nothing that tells
-them apart, so they are shown as what they are not. The rule is that of every anatomy: all bytes, in order.
+Not every page belongs to a b-tree. Nothing in an overflow page, a page of the free list or of the pointer map
+says which of these it is. So such a page is shown as "no b-tree page". The rule is that of every anatomy:
+all bytes, in order.
 Format: https://www.sqlite.org/fileformat2.html#b_tree_pages
 """
 

@@ -1,4 +1,4 @@
-"""What is known of an event, as the sentences about it use it.
+"""What an event says, as the sentences about it need it.
 
 The rule: whatever an event does not say reads as 0, "" or (), and numbers that came as text are numbers.
 """

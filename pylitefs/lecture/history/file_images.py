@@ -1,7 +1,7 @@
 """What is known of a file's bytes, put together from the pieces that events brought, and what changed.
 
-The rule: an image is one run of bytes, the last that was written among them; a byte that no event brought
-is in none.
+The rule: an image is one run of bytes without a gap, and holds the bytes written last. A byte that no event
+brought is in no image.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Frames between nodes: the same frame has the same id where it is sent and where it is received.
 
-The rule: of equal frames (same nodes, database, TXID and kind) the oldest that was sent is the first that
-is received. The two ends tell of it in no certain order, so either may come first.
+The rule: of equal frames (same nodes, database, TXID and kind) the one sent first is received first. The
+sender's event and the receiver's may come in either order.
 """
 
 from collections import defaultdict, deque

@@ -1,4 +1,4 @@
-"""What a lesson says is so: looked at until it is; after `EXPECT_S` an ExpectError says what is so instead.
+"""What a lesson expects is looked at until it is so. After `EXPECT_S` an ExpectError says what is so instead.
 
 The rule: looking changes nothing. Positions are those the nodes have told; bytes are read from the data
 directories, without a lock; and a query runs on a connection of its own that is no part of the history.

@@ -1,8 +1,8 @@
 """What is held on all nodes, and which of it a step releases.
 
-The rule: which one that is must not depend on luck. What is held since an earlier step goes first. Of
-what came to be held in the same step, in which order is the scheduler's; so the order is by node, then
-whoever writes before the node's own threads, then by peer, database and tracepoint.
+The rule: which event a step releases must not depend on luck. What is held since an earlier step goes first.
+Events of the same step came in an order of the scheduler's choosing. So they are put in order: by node, then
+clients before the node's own threads, then by peer, database and tracepoint.
 
 Pure: no clocks, threads or sockets.
 """

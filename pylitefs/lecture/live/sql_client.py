@@ -13,8 +13,8 @@ Requests come as JSON lines on standard input and are answered in order on stand
 The rules: it opens the database as anybody's program would, in autocommit mode and without a busy timeout;
 and it ends with its standard input, also in the middle of a statement, which is then interrupted.
 
-root's SQLite calls `fchown` on the WAL whenever it opens it, and the kernel keeps that waiting while a write
-to the same file is held. As that is nobody's concern but root's, SQLite is told that this is someone else.
+SQLite calls `fchown` on each WAL that it opens, if it runs as root. The kernel makes that call wait while a
+write to the same file is held. So SQLite is told here that it does not run as root.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
 """Whether some processes are still: no thread of theirs runs, wants to, or waits for a disk.
 
-A step is over when nothing follows from it any more. To wait until nothing has been heard for a while
-would be luck on a busy machine; the kernel knows better. Two looks at every thread, some milliseconds
-apart: asleep in both, and none has been woken in between (its count of context switches is the same).
+A step is over when nothing follows from it any more. On a busy machine silence proves nothing, so the kernel
+is asked. Every thread is looked at twice, some milliseconds apart. The processes are still if all threads
+were asleep both times and none was woken in between (its count of context switches is the same).
 
 What this does not see: a thread that sleeps and means to go on by itself later. So the looks are further
 apart than the pauses that nodes make.

@@ -1,9 +1,9 @@
 """The node's side of the applier: start it, ask it, start it again when it died.
 
-Who changes a mounted database does it from outside, as SQLite does, in a process of its own
-(`process.py`); this module is what the rest of the node sees of it. The rules: the process is
-started before the mount, so that it holds nothing of `/dev/fuse`; and a transaction that a dying applier
-leaves half written is handed to the next one at once.
+The applier changes a mounted database from outside, as SQLite does, in a process of its own (`process.py`).
+This module is what the rest of the node sees of it. The rules: the process is started before the mount, so
+that it holds nothing of `/dev/fuse`. If it dies in the middle of a transaction, the next one gets that
+transaction at once.
 
     with applier.write_lock("a.db") as lock:     # nobody reads or writes
         lock.apply(path)

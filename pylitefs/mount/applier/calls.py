@@ -1,10 +1,10 @@
 """The calls that the applier process answers, each on behalf of one channel.
 
-The rule: a replica's databases are shared by all channels and each has a mutex, for those that changed last
-keep their descriptors, and in WAL mode their SHARED and DMS locks, from one transaction to the next. The
-others are closed: a client may then be alone in a WAL, and needs no one beside it. Its WAL is empty, so it
-makes the index anew as the applier does, and what it would remove as the last is refused. Every other
-holder of locks (an import, a snapshot, a capture) has files, and so locks, of its own.
+The rule: the databases that changed last stay open from one transaction to the next, in WAL mode with their
+SHARED and DMS locks. All channels share them, and each database has a mutex. All other databases are closed.
+A client may then be the only one in a WAL, which does no harm: the WAL is empty, the client makes the index
+anew as the applier would, and the node refuses to remove the files. Every other holder of locks (an import, a
+snapshot, a capture) has files, and so locks, of its own.
 """
 
 import errno
