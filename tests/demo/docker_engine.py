@@ -1,4 +1,4 @@
-"""Docker for the tests of the demo's containers: the engine that runs, or as root one that the test starts.
+"""Docker for the tests in containers: the engine that runs, or as root one that the test starts.
 
 The rule: an own engine has its own data folder and socket, touches no firewall and no bridge of the machine,
 and is gone with all that it made when the block ends. What is missing is said with how to get it.
@@ -17,8 +17,6 @@ import pytest
 
 from pylitefs.cluster.cluster import wait_until
 
-OFFICIAL = "debian:bookworm-slim"
-SUITE = "bookworm"
 BUILD_S = 1200
 #: Settings of pip and npm that a machine behind a package mirror needs in its containers too.
 INDEXES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "npm_config_registry")
@@ -68,8 +66,6 @@ def engine() -> Iterator[Engine]:
     if shutil.which("docker") is None:
         pytest.fail("Docker is not here: apt-get install docker.io (and debootstrap, without a registry)")
     found = Engine(dict(os.environ), own=False)
-    if not found.works("compose", "version"):
-        pytest.fail(f"`docker compose` is not here: {PLUGIN}")
     if found.works("info"):
         yield found
         return
@@ -113,21 +109,26 @@ def _mounts_below(folder: Path) -> list[str]:
     return sorted((mount for mount in every if mount.startswith(f"{folder}/")), reverse=True)
 
 
-def base_image(engine: Engine, folder: Path) -> str:
-    """The image that everything is made from: the one that BASE names, Debian's official one, or one made
-    of Debian's packages."""
-    if given := os.environ.get("BASE"):
-        return given
-    if engine.works("image", "inspect", OFFICIAL) or engine.works("pull", OFFICIAL, timeout=180):
-        return OFFICIAL
+def need_compose(engine: Engine) -> None:
+    if not engine.works("compose", "version"):
+        pytest.fail(f"`docker compose` is not here: {PLUGIN}")
+
+
+def debian(engine: Engine, suite: str, folder: Path) -> str:
+    """A release, such as bookworm, as an image: Debian's official one, or one made of Debian's packages."""
+    official = f"debian:{suite}-slim"
+    if engine.works("image", "inspect", official) or engine.works("pull", official, timeout=180):
+        return official
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
-        pytest.fail(f"{OFFICIAL} cannot be pulled; as root with debootstrap installed it would be made here")
+        pytest.fail(f"{official} cannot be pulled; as root with debootstrap installed it would be made here")
     root = folder / "root"
-    command = ["debootstrap", "--variant=minbase", "--include=ca-certificates", SUITE, str(root)]
+    own_certificates = any(LOCAL_CERTIFICATES.rglob("*.crt"))
+    more = ["--include=ca-certificates"] if own_certificates else []
+    command = ["debootstrap", "--variant=minbase", *more, suite, str(root)]
     made = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_S)
     assert made.returncode == 0, made.stdout[-3000:]
     settings = {name: os.environ[name] for name in INDEXES if name in os.environ}
-    if LOCAL_CERTIFICATES.is_dir():
+    if own_certificates:
         shutil.copytree(LOCAL_CERTIFICATES, root / LOCAL_CERTIFICATES.relative_to("/"), dirs_exist_ok=True)
         subprocess.run(["chroot", str(root), "update-ca-certificates"], check=True, capture_output=True)
         settings |= dict.fromkeys(("PIP_CERT", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"), CERTIFICATES)
@@ -135,7 +136,7 @@ def base_image(engine: Engine, folder: Path) -> str:
     subprocess.run(["tar", "-C", str(root), "-cf", str(packed), "."], check=True)
     shutil.rmtree(root)
     changes = [word for name, value in settings.items() for word in ("--change", f"ENV {name}={value}")]
-    name = f"pylitefs-test/debian:{SUITE}"
+    name = f"pylitefs-test/debian:{suite}"
     engine.docker("import", *changes, str(packed), name)
     packed.unlink()
     return name

@@ -16,7 +16,7 @@ import pytest
 
 from pylitefs.cluster.cluster import free_ports
 from tests.demo import course
-from tests.demo.docker_engine import Done, Engine, base_image, engine
+from tests.demo.docker_engine import Done, Engine, need_compose
 from tests.test_docs import DOCKER, commands
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,14 +61,10 @@ class Compose:
 
 
 @pytest.fixture(scope="module")
-def docker() -> Iterator[Engine]:
-    with engine() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def base(docker: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return base_image(docker, tmp_path_factory.mktemp("base"))
+def base(docker: Engine, release: Callable[[str], str]) -> str:
+    """The image that everything is made from; BASE may name another."""
+    need_compose(docker)
+    return os.environ.get("BASE") or release("bookworm")
 
 
 def with_settings(engine: Engine, base: str, port: int = 8080) -> Engine:
