@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.demo_process import READY
 from tests.demo.docker_engine import Engine
 from tests.test_docs import commands
 
@@ -25,12 +24,13 @@ PART = (
     "tests/mount --ignore tests/mount/applier"
 )
 
-START = f"""
+#: Until the sample's last transaction is told.
+START = """
 set -m
 demo/up >/tmp/demo.log 2>&1 </dev/null &
 echo $! >/tmp/demo.pid
-until grep -q "{READY}" /tmp/demo.log; do
-    kill -0 $! 2>/dev/null || {{ cat /tmp/demo.log; exit 1; }}
+until grep -q "TXID 0000000000000005" /tmp/demo.log; do
+    kill -0 $! 2>/dev/null || { cat /tmp/demo.log; exit 1; }
     sleep 0.1
 done
 """
@@ -82,8 +82,7 @@ def test_the_demo_is_all_that_the_tour_needs(machine: Machine) -> None:
     machine.bash(START, 300)
     written = [line for line in commands(ROOT / "README.md") if not line.startswith(("demo/", "tests/"))]
     assert len(written) > 8
-    for command in written:
-        machine.bash(command)
+    machine.bash("\n".join(["set -ex", *written]), 120)
     machine.bash(STOP)
 
 
