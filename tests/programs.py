@@ -23,7 +23,6 @@ BARE = {
     "stat",
     "touch",
     "umount",
-    "uname",
     "unshare",
 }
 #: What demo/setup.sh installs, and the variable that leaves it out.
