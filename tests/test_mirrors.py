@@ -58,7 +58,6 @@ ELSEWHERE = {
     "mount/applier/files.py": "mount/applier/test_applier.py",
     "mount/applier/messages.py": "mount/applier/test_process.py",
     "mount/applier/write.py": "mount/applier/test_applier.py",
-    "store/recovery_left.py": "store/test_recovery_newer.py",
     "store/recovery_replay.py": "store/test_recovery_ltx.py",
     "store/recovery_sides.py": "store/test_recovery_journal.py",
 }
