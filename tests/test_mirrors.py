@@ -11,21 +11,12 @@ NONE = {"__main__.py": "it only calls cli/main.py"}
 
 ELSEWHERE = {
     "cli/compare.py": "compare/test_planted.py",
-    "cli/demo_lines.py": "cli/test_demo.py",
-    "cli/feed.py": "cli/test_demo.py",
     "cli/handout.py": "cli/test_lecture.py",
     "cli/lecture_live.py": "cli/test_lecture.py",
     "cli/lecture_page.py": "cli/test_lecture.py",
-    "cli/logs.py": "cli/test_mount.py",
     "cli/ltx_output.py": "cli/test_ltx.py",
-    "cli/nodes.py": "cli/test_status.py",
     "cli/nursery.py": "cluster/test_nursery.py",
     "cli/replay.py": "cli/test_lecture.py",
-    "cli/tracelog.py": "cli/test_mount.py",
-    "cli/version.py": "cli/test_main.py",
-    "cluster/ending.py": "cli/test_demo.py",
-    "control/events.py": "control/test_channel.py",
-    "control/node_end.py": "control/test_channel.py",
     "lecture/anatomy/btree.py": "lecture/anatomy/test_database.py",
     "lecture/anatomy/fields.py": "lecture/anatomy/test_database.py",
     "lecture/anatomy/frame.py": "lecture/anatomy/test_ltx.py",
@@ -52,14 +43,6 @@ ELSEWHERE = {
     "lecture/live/stepping.py": "lecture/live/test_director.py",
     "lecture/model.py": "lecture/history/test_chronicle.py",
     "lecture/show/terminal_view.py": "lecture/show/test_terminal.py",
-    "mount/applier/calls.py": "mount/applier/test_locks.py",
-    "mount/applier/child.py": "mount/applier/test_process.py",
-    "mount/applier/exclusive.py": "mount/applier/test_readers.py",
-    "mount/applier/files.py": "mount/applier/test_applier.py",
-    "mount/applier/messages.py": "mount/applier/test_process.py",
-    "mount/applier/write.py": "mount/applier/test_applier.py",
-    "store/recovery_replay.py": "store/test_recovery_ltx.py",
-    "store/recovery_sides.py": "store/test_recovery_journal.py",
 }
 """Modules that another module's test holds, as a part of what it does. The list only gets shorter: a module
 that is new, or is worked on, gets a test of its own."""
