@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -15,15 +16,19 @@ TIME = "2023-11-14T22:13:20.123Z"
 
 
 @pytest.fixture(autouse=True)
-def root() -> Iterator[logging.Logger]:
-    """The root logger, which is put back as it was: the tests' own log goes through it."""
+def root(monkeypatch: pytest.MonkeyPatch) -> Iterator[logging.Logger]:
+    """The root logger, on a machine in Tokyo; it is put back: the tests' own log goes through it."""
     root, own = logging.getLogger(), logging.getLogger("pylitefs")
+    monkeypatch.setenv("TZ", "JST-9")
+    time.tzset()
     handlers, levels = list(root.handlers), (root.level, own.level)
     root.handlers.clear()
     yield root
     root.handlers[:] = handlers
     root.setLevel(levels[0])
     own.setLevel(levels[1])
+    monkeypatch.undo()
+    time.tzset()
 
 
 def record(text: str = 'a "b"\nc é', error: Exception | None = None) -> logging.LogRecord:

@@ -3,11 +3,7 @@
 import base64
 from itertools import pairwise
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from pylitefs.lecture.history.dumps import MOST_BYTES
-from pylitefs.lecture.history.file_images import Image, differences
 from pylitefs.lecture.model import Dump
 from pylitefs.replication.frames import LtxBegin, LtxEnd, pack_ltx_body
 from tests.lecture.anatomies import assert_covers
@@ -148,38 +144,3 @@ def test_a_frame_changed_on_its_way_shows_where() -> None:
     assert received.note == "Marked: what was changed on the way."
     again = told.shown(told.tell(message("stream.send", "B", frame[:50]), "n1"))[0]
     assert again.changed == ()
-
-
-# Images
-
-
-def test_an_image_is_put_together_from_pieces() -> None:
-    image = Image()
-    image.put(10, b"abc")
-    image.put(13, b"def")
-    image.put(8, b"xy")
-    assert (image.base, image.data) == (8, b"xyabcdef")
-    image.put(9, b"QRST")
-    assert image.data == b"xQRSTdef"
-    image.cut(12)
-    assert image.data == b"xQRS"
-    image.put(100, b"far")
-    assert (image.base, image.data) == (100, b"far")
-
-
-def test_few_equal_bytes_between_changes_are_marked_along() -> None:
-    assert differences(b"abcdefgh", 0, b"aXcXefgZ", 0) == ((1, 7),)
-    assert differences(b"abcdefgh", 0, b"Xbcdefghi", 0) == ((0, 1), (8, 1))
-    assert differences(b"ab", 0, b"ab", 2) == ((2, 2),)
-
-
-@given(st.binary(max_size=40), st.integers(0, 9), st.binary(max_size=40), st.integers(0, 9))
-def test_what_is_not_marked_is_the_same(old: bytes, old_base: int, new: bytes, new_base: int) -> None:
-    marked = {
-        place
-        for offset, length in differences(old, old_base, new, new_base)
-        for place in range(offset, offset + length)
-    }
-    for place in range(new_base, new_base + len(new)):
-        if place not in marked:
-            assert old[place - old_base] == new[place - new_base]

@@ -1,16 +1,10 @@
-"""The lesson language: every verb and form is parsed, helped with and documented; what is wrong says why."""
+"""The commands of the lesson language: each has a form, its help, and its place in the documentation."""
 
 import dataclasses
 import re
 from pathlib import Path
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from pylitefs.errors import LessonError
 from pylitefs.lecture.language import commands as c
-from pylitefs.lecture.language.grammar import join_lines, parse
 from pylitefs.trace import TRACEPOINTS
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "lessons.md"
@@ -73,72 +67,6 @@ FORMS = {
     "expect n1 log began again": c.ExpectLog("n1", "began again"),
 }
 
-#: What is wrong, and what its error must name: the thing, and the remedy.
-WRONG = {
-    "": ("no command", "cluster"),
-    "stepp n1": ("'stepp'", "write: step"),
-    "cluster replicas": ("replicas", "cluster [replicas N]"),
-    "cluster replicas 20": ("20 replicas", "at most 8"),
-    "cluster page-size 1000": ("1000 bytes", "a power of two"),
-    "cluster journal off": ("'off'", "delete, truncate, persist, wal"),
-    "cluster size 3": ("'size'", "cluster [replicas N]"),
-    "sql": ("missing", "sql NODE[/SHELL] STATEMENT…"),
-    "sql n1": ("the statement is missing", "sql NODE[/SHELL] STATEMENT…"),
-    "sql node1 SELECT 1": ("'node1'", "n1, n2"),
-    "step n1 x": ("'x'", "step [NODE] [COUNT]"),
-    "step 0": ("0 steps", "1 or more"),
-    "run-to": ("missing", "run-to NAME [NODE]"),
-    "run-to ltx.comit": ("'ltx.comit'", "ltx.commit"),
-    "run now": ("'now'", "write: run"),
-    "pause without": ("missing", "pause [NAME…]"),
-    "partition": ("the node is missing", "n1, n2"),
-    "partition n2 n3": ("'n3' is too much", "partition NODE"),
-    "delay n2 soon": ("'soon'", "200ms"),
-    "restart n2 as king": ("as king", "restart NODE [as primary|replica [of NODE]]"),
-    "restart n2 as primary of n1": ("only a replica", "restart NODE"),
-    "restart n2 as replica of n2": ("itself", "another node"),
-    "corrupt n2 memory": ("'memory'", "database, journal, wal, ltx, link"),
-    "corrupt n2 wal first": ("'first'", "corrupt NODE"),
-    "note": ("missing", "note TEXT"),
-    "ask Which?": ("0 choices", "two lines"),
-    "ask Which?\n- a\n- b\n= so": ("0 right choices", "'  + '"),
-    "ask Which?\n+ a\n+ b\n= so": ("2 right choices", "'  + '"),
-    "ask Which?\n- a\n+ b": ("the reason is missing", "'  = '"),
-    "ask\n- a\n+ b\n= so": ("the question is missing", "ask QUESTION"),
-    "expect": ("missing", "at"),
-    "expect n1": ("missing", "at"),
-    "expect n1 hold x": ("'hold'", "held"),
-    "expect n1 at": ("no TXID", "expect NODE at TXID"),
-    "expect n1 checksum 3": ("“of”", "expect NODE checksum of TXID"),
-    "expect n1 held sleeping": ("'sleeping'", "ltx.commit"),
-    "expect n1 sql SELECT 1": ("in quotes", 'expect NODE sql "SELECT …" = ROWS'),
-    'expect n1 sql "SELECT 1" fails': ("the message is missing", "expect NODE sql"),
-    "expect n1/b at 3": ("not of a shell", "n1"),
-    "expect n1 fails": ("the message is missing", "expect NODE[/SHELL] fails TEXT"),
-    "expect n1 waits long": ("too much", "expect NODE[/SHELL] waits"),
-    "expect same n1": ("second node", "expect same NODE NODE…"),
-    "expect same n1 n1": ("itself", "each node once"),
-    "expect differ n1 n2 n3": ("two nodes", "expect differ NODE NODE"),
-    "expect n1 role boss": ("'boss'", "primary|replica|down"),
-    "expect n1 log": ("missing", "expect NODE log TEXT"),
-}
-
-
-@pytest.mark.parametrize("text", FORMS, ids=str)
-def test_each_form_becomes_its_command(text: str) -> None:
-    assert parse(text) == FORMS[text]
-
-
-@pytest.mark.parametrize("text", WRONG, ids=str)
-def test_what_is_wrong_names_the_line_the_thing_and_the_remedy(text: str) -> None:
-    with pytest.raises(LessonError) as raised:
-        parse(text)
-    thing, remedy = WRONG[text]
-    said, _, write = str(raised.value).partition("; write: ")
-    assert thing in said
-    assert remedy in f"write: {write}"
-    assert text.partition("\n")[0] in said
-
 
 def test_every_command_is_in_these_tests() -> None:
     """So that a new form is not left out of anything here."""
@@ -153,31 +81,6 @@ def test_commands_are_frozen() -> None:
     for command in FORMS.values():
         assert dataclasses.is_dataclass(command)
         assert type(command).__dataclass_params__.frozen  # type: ignore[attr-defined]
-
-
-def test_a_group_stands_for_all_of_its_tracepoints() -> None:
-    journal = tuple(name for name in TRACEPOINTS if name.startswith("journal."))
-    assert parse("pause journal") == c.Pause(journal)
-    assert parse("pause without journal pos.advance") == c.Pause(without=(*journal, "pos.advance"))
-
-
-def test_lines_are_joined_and_keep_their_numbers() -> None:
-    lines = ["# a comment", "", "sql n1 SELECT 1,", "  2,", "    3", "", "run"]
-    assert list(join_lines(lines)) == [(2, "sql n1 SELECT 1,\n2,\n  3"), (6, "run")]
-
-
-def test_a_line_that_continues_nothing_is_wrong() -> None:
-    with pytest.raises(LessonError, match="continues no command"):
-        list(join_lines(["  2,"]))
-
-
-@given(st.text(), st.sampled_from([*c.VERBS, "expect n1", "expect n1 sql", "ask a\n- b\n+ c\n="]))
-def test_whatever_is_typed_is_a_command_or_a_lesson_error(text: str, before: str) -> None:
-    for line in (text, f"{before} {text}"):
-        try:
-            assert isinstance(parse(line), c.Command)
-        except LessonError as error:
-            assert "write: " in str(error)
 
 
 def test_the_page_documents_every_command_with_its_help() -> None:

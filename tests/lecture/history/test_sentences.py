@@ -1,0 +1,45 @@
+"""The sentences about events: they have the numbers that the event has, and leave out what it has not."""
+
+import pytest
+
+from pylitefs.lecture.history.explain import explain
+from pylitefs.lecture.history.facts import Facts
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "words"),
+    [
+        ("journal.write", {"pgno": 2, "parts": "page", "offset": 516, "length": 1024}, "copied page 2"),
+        ("journal.write", {"pgno": 2, "parts": "checksum", "offset": 1, "length": 4}, "its checksum"),
+        ("journal.write", {"offset": 0, "length": 12, "parts": "header"}, "the journal is hot"),
+        ("journal.write", {"offset": 0, "length": 28, "parts": "header", "zeroed": True}, "zeros"),
+        ("journal.write", {"offset": 0, "length": 512, "parts": "header"}, "with its header"),
+        ("journal.invalidate", {"live": True, "how": "delete"}, "unlinked: the commit point"),
+        ("journal.invalidate", {"live": False, "how": "truncate"}, "no transaction"),
+        ("page.write", {"pgno": 3, "checkpoint": True}, "checkpoint copied page 3"),
+        ("wal.frame", {"offset": 0, "length": 32, "parts": "header"}, "new salts"),
+        ("wal.frame", {"offset": 32, "length": 24, "frame": 1, "pgno": 4, "parts": "frame header"}, "page 4"),
+        ("wal.frame", {"offset": 56, "frame": 1, "pgno": 4, "parts": "page", "commit": 6}, "page count of 6"),
+        ("wal.commit", {"first": 3, "last": 5}, "frames 3 to 5"),
+        ("ltx.encode", {"pages": [1, 2, 5], "commit": 5}, "Pages 1, 2 and 5"),
+        ("ltx.encode", {"pages": [], "commit": 0}, "drops the database"),
+        ("ltx.commit", {"path": "/d/ltx/x.ltx", "size": 1500, "pages": [2]}, "x.ltx, 1,500 bytes with"),
+        ("pos.advance", {"checksum": 1 << 63, "pages": 3}, "checksum 8000000000000000, 3 pages"),
+        ("page.apply", {"pgno": 3, "offset": 2048, "length": 1024}, "page 3"),
+        ("page.apply", {"pages": [1, 3], "waited_ms": 12}, "waited 12 ms"),
+        ("catchup.decide", {"decision": "snapshot", "reason": "it is new"}, "a snapshot of a.db: it is new."),
+        ("stream.send", {"frame": "ltx", "size": 1200}, "of a.db, transaction 4, to n2 (1,200 "),
+        ("recovery.ltx", {"dropped": "/d/x.ltx"}, "x.ltx was not written to its end"),
+        ("fault.refused", {"what": "a write", "why": "a replica", "remedy": "go"}, "What to do: go."),
+        ("lock.acquire", {"lock": "EXCLUSIVE", "kind": "write"}, "took EXCLUSIVE: it alone"),
+        ("lock.acquire", {"lock": "PENDING", "kind": "read"}, "in passing"),
+        ("lock.acquire", {"lock": "READ1+READ2", "kind": "write"}, "READ2, exclusively: no reader goes by"),
+        ("lock.acquire", {"lock": "SHARED", "kind": "read", "before": "EXCLUSIVE"}, "EXCLUSIVE to SHARED"),
+        ("journal.sync", {"header": "zero"}, "nothing would be rolled back"),
+        ("journal.sync", {}, "Only now may SQLite touch"),
+        ("lock.acquire", {"lock": "READ2", "kind": "read"}, "read mark 2"),
+        ("lock.busy", {"lock": "RESERVED", "holder": "writer (pid 5)"}, "writer (pid 5) holds it"),
+    ],
+)  # fmt: skip
+def test_a_sentence_has_the_numbers(name: str, payload: dict[str, object], words: str) -> None:
+    assert words in explain(name, Facts("n1", "a.db", 4, "writer (pid 1)", "n2", payload))[0]
