@@ -270,8 +270,8 @@ class Cluster:
     """A primary `n1` and `replicas` replicas under `base_dir`, with a static lease.
 
     `settings` are merged over every node's litefs.yml, `node_settings` over those of the node named.
-    Ports are free ones from `first_port` on. `controlled` gives every node a control channel. As a
-    context manager it starts and stops them all.
+    Ports are free ones from `first_port` on. `controlled` gives every node a control channel. Nodes are
+    forked from a `nursery`, where one is given. As a context manager it starts and stops them all.
     """
 
     def __init__(
@@ -283,6 +283,7 @@ class Cluster:
         node_settings: Mapping[str, Settings] | None = None,
         first_port: int | None = None,
         controlled: bool = False,
+        nursery: Nursery | None = None,
     ) -> None:
         self.base_dir = base_dir.resolve()
         self._settings = settings or {}
@@ -291,6 +292,8 @@ class Cluster:
             ClusterNode(f"n{n}", self.base_dir / f"n{n}", port, is_primary=n == 1, controlled=controlled)
             for n, port in enumerate(free_ports(replicas + 1, first_port), start=1)
         ]
+        for node in self.nodes:
+            node.nursery = nursery
 
     @property
     def primary(self) -> ClusterNode:

@@ -66,13 +66,11 @@ def test_kept_files_are_gone_on_with(tmp_path: Path) -> None:
 
 
 def test_a_killed_demo_takes_its_nodes_along(tmp_path: Path) -> None:
-    demo = DemoProcess(tmp_path, ["--replicas", "1"])
-    demo.wait_for("TXID 0000000000000005")
-    mounts = [demo.base / name / "mnt" for name in ("n1", "n2")]
-    assert all(map(is_mounted, mounts))
-    os.kill(demo.process.pid, signal.SIGKILL)
-    demo.ctrl_c()
-    assert wait_until(lambda: not any(map(is_mounted, mounts)), 15)
+    with running_demo(tmp_path, "--replicas", "1") as demo:
+        mounts = [demo.base / name / "mnt" for name in ("n1", "n2")]
+        assert all(map(is_mounted, mounts))
+        os.kill(demo.process.pid, signal.SIGKILL)
+    assert wait_until(lambda: not any(map(is_mounted, mounts)), 30)
 
 
 def test_ctrl_c_while_it_starts_leaves_nothing(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from pylitefs.cluster.cluster import Cluster, is_mounted
+from pylitefs.cluster.nursery import Nursery
 from tests.cluster.clients import Clients
 from tests.conftest import ClusterFactory
 
@@ -21,9 +22,10 @@ def clients(cluster_factory: ClusterFactory) -> Iterator[Clients]:
 
 
 @pytest.fixture(scope="module")
-def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery | None) -> Iterator[Cluster]:
     """One cluster for a module's tests, each with a database of its own; its nodes can be held at gates."""
-    with Cluster(tmp_path_factory.mktemp("shared"), replicas=2, controlled=True) as cluster:
+    base = tmp_path_factory.mktemp("shared")
+    with Cluster(base, replicas=2, controlled=True, nursery=nursery) as cluster:
         yield cluster
     assert not any(is_mounted(node.mount) for node in cluster)
 

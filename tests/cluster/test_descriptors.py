@@ -20,6 +20,11 @@ pytestmark = pytest.mark.fuse
 LIMIT = 128
 
 
+@pytest.fixture(scope="module")
+def nursery() -> None:
+    """Limits are inherited from who starts a node."""
+
+
 def children(pid: int) -> set[int]:
     """The child processes of all threads of a process."""
     found: set[int] = set()

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from pylitefs.cluster.cluster import Cluster, is_mounted, node_facts, wait_until
+from pylitefs.cluster.nursery import Nursery
 from pylitefs.replication.frames import Decoder, LtxBegin, LtxChunk, LtxEnd
 from pylitefs.sqlite.locks import SHARED_FIRST, SHARED_SIZE
 from tests.cluster.clients import ROOT, Client, Clients
@@ -29,12 +30,12 @@ NOBODY = 65534
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
+def cluster(nursery: Nursery | None) -> Iterator[Cluster]:
     """Also for ordinary users, who may not enter pytest's own folders."""
     settings = {"data": {"compress": False}, "fuse": {"allow-other": True}}
     with TemporaryDirectory(prefix="pylitefs-held-") as base:
         os.chmod(base, 0o755)
-        with Cluster(Path(base), replicas=2, controlled=True, settings=settings) as made:
+        with Cluster(Path(base), 2, controlled=True, settings=settings, nursery=nursery) as made:
             yield made
         assert not any(is_mounted(node.mount) for node in made)
 

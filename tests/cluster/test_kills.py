@@ -114,7 +114,7 @@ def test_kills_under_load(
 @pytest.mark.parametrize(
     ("mode", "times"),
     [
-        *((mode, 8) for mode in ("delete", "wal")),
+        *((mode, 4) for mode in ("delete", "wal")),
         *(pytest.param(m, 60, marks=pytest.mark.full) for m in ("delete", "truncate", "persist", "wal")),
     ],
 )

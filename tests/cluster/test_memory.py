@@ -20,6 +20,11 @@ SETTLED_S = 3.0
 """So long the memory of exports has to stay as it is, to count as what they take."""
 
 
+@pytest.fixture(scope="module")
+def nursery() -> None:
+    """A forked node shares memory."""
+
+
 def memory(node: ClusterNode, key: str = "VmRSS") -> float:
     """MiB that the node's process has now, or (VmHWM) had at most since `forget_peak`."""
     for line in Path(f"/proc/{node.pid}/status").read_text().splitlines():

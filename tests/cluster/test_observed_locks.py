@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pylitefs.cluster.cluster import Cluster, ClusterNode, is_mounted
+from pylitefs.cluster.nursery import Nursery
 from tests.cluster.checks import eventually, wait_level
 from tests.cluster.clients import Client, Clients
 
@@ -17,9 +18,9 @@ pytestmark = pytest.mark.fuse
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def shared(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery | None) -> Iterator[Cluster]:
     """A primary and a replica for the whole module."""
-    cluster = Cluster(tmp_path_factory.mktemp("observed"), replicas=1, controlled=True)
+    cluster = Cluster(tmp_path_factory.mktemp("observed"), replicas=1, controlled=True, nursery=nursery)
     for node in cluster:
         node.arguments = ("--observed-locks",)
     with cluster:

@@ -14,6 +14,7 @@ import pytest
 
 from pylitefs.cli import main
 from pylitefs.cluster.cluster import Cluster, ClusterNode, node_facts, wait_until
+from pylitefs.cluster.nursery import Nursery
 from tests.crash.harness import ROW, Writer, ask, assert_equal_everywhere
 
 pytestmark = [
@@ -26,10 +27,10 @@ READ_ONLY = ("disk I/O error", "unable to open database file", "attempt to write
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Cluster]:
+def small_disk(tmp_path: Path, nursery: Nursery | None) -> Iterator[Cluster]:
     """A primary whose data directory is a disk of its own, and a replica."""
     settings = {"lease": {"reconnect-delay": "100ms"}}
-    cluster = Cluster(tmp_path, replicas=1, controlled=True, settings=settings)
+    cluster = Cluster(tmp_path, replicas=1, controlled=True, settings=settings, nursery=nursery)
     data = cluster.primary.data
     data.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", data], check=True)

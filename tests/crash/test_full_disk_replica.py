@@ -12,6 +12,7 @@ import pytest
 
 from pylitefs.cli import main
 from pylitefs.cluster.cluster import Cluster, ClusterNode, node_facts, wait_until
+from pylitefs.cluster.nursery import Nursery
 from pylitefs.ltx.position import Pos
 from tests.crash.harness import HANG_S, ROW, Writer, ask, assert_equal_everywhere
 from tests.crash.test_full_disk import SIZE, fill
@@ -31,10 +32,10 @@ STOP_S = 12.0
 
 
 @pytest.fixture
-def full_replica(tmp_path: Path) -> Iterator[Cluster]:
+def full_replica(tmp_path: Path, nursery: Nursery | None) -> Iterator[Cluster]:
     """A primary, and a replica whose data directory is a disk of its own."""
     settings = {"lease": {"reconnect-delay": "100ms"}}
-    cluster = Cluster(tmp_path, replicas=1, controlled=True, settings=settings)
+    cluster = Cluster(tmp_path, replicas=1, controlled=True, settings=settings, nursery=nursery)
     data = cluster.replicas[0].data
     data.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", data], check=True)

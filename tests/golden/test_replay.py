@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from pylitefs.cluster.cluster import Cluster, is_mounted, wait_until
+from pylitefs.cluster.nursery import Nursery
 from pylitefs.ltx.decoder import verify_file
 from pylitefs.ltx.header import Header, Trailer
 from tests.golden.recordings import FLAVOURS, RecordedDatabase, recorded_databases
@@ -25,10 +26,12 @@ FIELDS = ("page_size", "commit", "min_txid", "max_txid", "wal_offset", "wal_size
 
 
 @pytest.fixture(scope="module", params=FLAVOURS)
-def replayed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def replayed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, nursery: Nursery | None
+) -> Iterator[Cluster]:
     """A primary and a replica that compress LTX files as the recording's nodes did."""
     settings = {"data": {"compress": request.param == "lz4"}}
-    cluster = Cluster(tmp_path_factory.mktemp(request.param), replicas=1, settings=settings)
+    cluster = Cluster(tmp_path_factory.mktemp(request.param), replicas=1, settings=settings, nursery=nursery)
     with cluster:
         yield cluster
     assert not any(is_mounted(node.mount) for node in cluster)

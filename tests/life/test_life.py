@@ -28,23 +28,10 @@ SEEDS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    """Nodes are started a dozen times in a life, and loading their modules is most of the work."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONFAULTHANDLER", "1")
-        nursery = Nursery()
-    yield nursery
-    nursery.close()
-
-
 @pytest.fixture
-def life(tmp_path: Path, nursery: Nursery, seed: int) -> Iterator[Life]:
+def life(tmp_path: Path, nursery: Nursery | None, seed: int) -> Iterator[Life]:
     """A primary and one replica, or two; whatever happens, no client, node or mount stays."""
-    cluster = Cluster(tmp_path, replicas=1 + seed % 2, controlled=True, settings=SETTINGS)
-    for node in cluster:
-        node.nursery = nursery
-    with cluster:
+    with Cluster(tmp_path, 1 + seed % 2, controlled=True, settings=SETTINGS, nursery=nursery) as cluster:
         life = Life(cluster, seed)
         try:
             yield life

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pylitefs.cluster.cluster import Cluster, is_mounted
+from pylitefs.cluster.nursery import Nursery
 from tests.sqlite_use.pair import Pair, trouble
 
 OBSERVED_TOO = ("test_threads", "test_unjournaled")
@@ -22,10 +23,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="module")
-def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def pair(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, nursery: Nursery | None
+) -> Iterator[Pair]:
     """Two nodes for the whole module, whose logs at the end hold no trouble that nobody expected."""
     base: Path = tmp_path_factory.mktemp(request.module.__name__.rpartition(".")[2])
-    cluster = Cluster(base, replicas=1)
+    cluster = Cluster(base, replicas=1, nursery=nursery)
     for node in cluster:
         node.arguments = ("--observed-locks",) if request.param == "observed" else ()
     with cluster:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pylitefs.cluster.cluster import Cluster, is_mounted, wait_until
+from pylitefs.cluster.nursery import Nursery
 from pylitefs.control.channel import RemoteGate
 from tests.sqlite_use.pair import Client, Pair, connect, shell, trouble
 
@@ -25,9 +26,10 @@ found_out_by = pytest.mark.parametrize(
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def pair(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery | None) -> Iterator[Pair]:
     """Two nodes whose tracepoints can be held."""
-    with Cluster(tmp_path_factory.mktemp("attached"), replicas=1, controlled=True) as cluster:
+    base = tmp_path_factory.mktemp("attached")
+    with Cluster(base, replicas=1, controlled=True, nursery=nursery) as cluster:
         yield Pair(cluster)
         found = [line for node in cluster for line in trouble(node)]
     assert not any(is_mounted(node.mount) for node in cluster)

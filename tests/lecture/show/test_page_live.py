@@ -200,7 +200,11 @@ def replayed(browser: Browser, shown: Shown, folder: Path) -> None:
         expect(page.locator("#told")).to_contain_text("SIGKILL")
 
 
-@pytest.mark.parametrize("shown", LESSONS, ids=lambda shown: shown.name)
+@pytest.mark.parametrize(
+    "shown",
+    [LESSONS[0], *(pytest.param(one, marks=pytest.mark.full) for one in LESSONS[1:])],
+    ids=lambda shown: shown.name,
+)
 def test_a_lesson(browser: Browser, tmp_path: Path, shown: Shown) -> None:
     """From the command line to the page, and from its recording to a file, with keys alone where keys do."""
     with lecture(shown.name, tmp_path) as url, open_page(browser, url) as page:
@@ -216,6 +220,7 @@ def test_a_lesson(browser: Browser, tmp_path: Path, shown: Shown) -> None:
     replayed(browser, shown, tmp_path)
 
 
+@pytest.mark.full
 def test_again_takes_a_few_seconds(browser: Browser, tmp_path: Path) -> None:
     """New nodes, and everything up to a step done again, in less than 5 s; then the lesson goes on."""
     with lecture("ltx-file", tmp_path) as url, open_page(browser, url) as page:

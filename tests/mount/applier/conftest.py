@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[3]
 
 OBSERVED_TOO = ("test_locks", "test_readers", "test_stayers")
 """What runs with observed locks each time; the rest, which is about bytes and processes, does with --full."""
+NO_CONTROL = ("test_readers", "test_stayers")
+"""What takes long, and runs on a plain directory, the control, with --full alone."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -31,7 +33,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         marks = [pytest.mark.fuse, *([] if module in OBSERVED_TOO else [pytest.mark.full])]
         fuse = pytest.param("fuse", marks=pytest.mark.fuse)
         observed = pytest.param("observed", marks=marks)
-        metafunc.parametrize("place", ["directory", fuse, observed], indirect=True)
+        directory = pytest.param("directory", marks=[pytest.mark.full] if module in NO_CONTROL else [])
+        metafunc.parametrize("place", [directory, fuse, observed], indirect=True)
 
 
 class Place:
