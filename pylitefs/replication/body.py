@@ -4,11 +4,14 @@ The rule: the LTX file is always read to its end, also where the store stops ear
 it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from pylitefs.errors import LtxError, ReplicationError
 from pylitefs.ltx.header import HEADER_SIZE, Header
-from pylitefs.replication.frames import Frame, LtxChunk, LtxEnd
+from pylitefs.replication.frames import Frame, LtxBegin, LtxChunk, LtxEnd
+
+TOLD = 128 * 1024
+"""Bytes of an LTX file that `stream.receive` carries, at most about."""
 
 
 class Body:
@@ -41,3 +44,30 @@ class Body:
             return Header.unpack(self._head).max_txid
         except LtxError:
             return 0
+
+
+def told(name: str, frames: Iterator[Frame], tell: Callable[[int, str, bytes], None]) -> Iterator[Frame]:
+    """The frames of an LTX file, after `tell(txid, kind, bytes)` was called with all of a short one, or with
+    the beginning of a long one."""
+    first: list[LtxChunk | LtxEnd] = []
+    size = 0
+    for frame in frames:
+        if not isinstance(frame, LtxChunk | LtxEnd):
+            yield from first
+            yield frame
+            return
+        first.append(frame)
+        size += len(frame.data) if isinstance(frame, LtxChunk) else 0
+        if isinstance(frame, LtxEnd) or size >= TOLD:
+            break
+    data = b"".join((LtxBegin(name).pack(), *(frame.pack() for frame in first)))
+    body = b"".join(frame.data for frame in first if isinstance(frame, LtxChunk))
+    try:
+        header = Header.unpack(body[:HEADER_SIZE])
+    except LtxError:
+        pass  # The store says so, with the file's name.
+    else:
+        tell(header.max_txid, "ltx:snapshot" if header.is_snapshot else "ltx", data)
+    yield from first
+    for frame in frames:  # Not `yield from`: that would end the stream's frames together with this.
+        yield frame

@@ -3,9 +3,10 @@
     connect --> POST /stream with our positions --> frames --> store.receive_ltx (blocks: verify, store,
     apply) --> the next frame ... --> whatever ends the connection --> wait --> connect
 
-The rules: one transaction at a time, in the order in which they come; every end of a connection has a
-reason, which is logged once; and what cannot be mended by asking the primary again (an LTX file that
-does not fit although the primary was told our position) stops the replica loudly, through `on_fatal`.
+The rules: one transaction at a time, in the order in which they come, but a database whose readers hold it
+up does not hold up the others (held_up.py); every end of a connection has a reason, which is logged once;
+and what cannot be mended by asking the primary again (an LTX file that does not fit although the primary was
+told our position) stops the replica loudly, through `on_fatal`.
 """
 
 import logging
@@ -23,8 +24,8 @@ from pylitefs.errors import (
     ReplicationError,
 )
 from pylitefs.lease.static import PrimaryInfo
-from pylitefs.ltx.header import HEADER_SIZE, Header, format_txid
-from pylitefs.replication.body import Body
+from pylitefs.ltx.header import format_txid
+from pylitefs.replication.body import Body, told
 from pylitefs.replication.frames import (
     Decoder,
     DropDb,
@@ -33,12 +34,12 @@ from pylitefs.replication.frames import (
     Handoff,
     Heartbeat,
     LtxBegin,
-    LtxChunk,
-    LtxEnd,
     Ready,
     encode_positions,
 )
+from pylitefs.replication.held_up import PATIENCE_S, HeldUp
 from pylitefs.replication.http2 import Answer, CannotConnectError, LostConnectionError, Post
+from pylitefs.store.incoming import HeldUpError, Received
 from pylitefs.store.store import Store
 
 SILENCE_S = 5.0
@@ -57,9 +58,6 @@ SKEW_BEATS = 3
 """Heartbeats of a connection after which the clocks are compared: the first may have waited in a queue."""
 SKEW_S = 2.0
 """A difference of the clocks that is worth a line in the log."""
-
-TOLD = 128 * 1024
-"""Bytes of an LTX file that `stream.receive` carries, at most about."""
 
 log = logging.getLogger("pylitefs")
 
@@ -106,6 +104,7 @@ class Replica:
         self._logged = ""
         self._skipped: set[str] = set()
         self._peer = ""
+        self._held_up = HeldUp(store, self._received, self._held_up_in_trouble)
         self._thread = threading.Thread(target=self._run, name="replica", daemon=True)
 
     def start(self) -> None:
@@ -124,8 +123,9 @@ class Replica:
                 _hang_up(connected)
         if self._thread is threading.current_thread() or not self._thread.is_alive():
             return True
+        end = time.monotonic() + timeout
         self._thread.join(timeout if connected is not None else 0.1)
-        return not self._thread.is_alive()
+        return not self._thread.is_alive() and self._held_up.stop(max(0.0, end - time.monotonic()))
 
     def _watch(self) -> None:
         """Hang up when no byte comes, or bytes that make up no frame.
@@ -201,6 +201,7 @@ class Replica:
             self._set_connected(None)
 
     def _stream(self, primary: PrimaryInfo) -> str:
+        self._held_up.asking_anew()
         with Post(
             f"{primary.advertise_url}/stream",
             encode_positions(self._store.positions()),
@@ -282,7 +283,7 @@ class Replica:
         match frame:
             case Heartbeat(timestamp_ms):
                 if timestamp_ms > 0:
-                    status.heartbeat(timestamp_ms)
+                    status.heartbeat(timestamp_ms, level=not self._held_up.any)
                     self._beats += 1
                     if self._beats == SKEW_BEATS:
                         self._tell_skew()
@@ -301,16 +302,23 @@ class Replica:
                 pass  # a high-water mark: without a backup it is 0 and keeps nothing
 
     def _receive(self, name: str, frames: Iterator[Frame]) -> None:
-        body = Body(self._told(name, frames) if self._store.tracer.active else frames)
+        if self._store.tracer.active:
+            frames = told(name, frames, lambda txid, frame, data: self._trace(name, txid, frame, data))
+        body = Body(frames)
         if name in self._store.set_aside:
             body.drain()
             if name not in self._skipped:
                 self._skipped.add(name)
                 log.error("%s is set aside on this node: its transactions are skipped, others followed", name)
             return
+        if self._held_up.take(name, body):
+            return
         try:
-            received = self._store.receive_ltx(name, iter(body))
+            received = self._store.receive_ltx(name, iter(body), PATIENCE_S)
             body.drain()
+        except HeldUpError as held_up:
+            body.drain()
+            self._held_up.begin(name, held_up.finish)
         except PositionMismatchError as error:
             self._failed(name, body, error, MISMATCHES)
         except LtxError as error:
@@ -319,10 +327,34 @@ class Replica:
             raise _FatalError from error
         else:
             self._failure = None
-            status = self._store.status
-            self.latencies[name] = max(status.primary_now_ms() - received.header.timestamp_ms, 0) / 1000
-            if status.ready:
-                status.heard_ms = max(status.heard_ms or 0, received.header.timestamp_ms)
+            self._received(name, received)
+
+    def _received(self, name: str, received: Received) -> None:
+        status = self._store.status
+        self.latencies[name] = max(status.primary_now_ms() - received.header.timestamp_ms, 0) / 1000
+        if status.ready and not self._held_up.any:
+            status.heard_ms = max(status.heard_ms or 0, received.header.timestamp_ms)
+
+    def _held_up_in_trouble(self, name: str, error: Exception | None) -> None:
+        """In a held-up database's thread: what it lacks is asked for again, and fails then if it must."""
+        if self._stopped.is_set():
+            return
+        if isinstance(error, RecoveryError):
+            self._on_fatal(error)
+            return
+        if error is None:
+            log.info("%s: its reader is gone, and what there was no room for is asked for again", name)
+        elif isinstance(error, PylitefsError | OSError):
+            if isinstance(error, OSError):
+                self._store.disk.note(error)
+            log.warning("%s was held up and cannot go on: %s; the primary is asked again", name, error)
+        else:
+            log.error("%s was held up and stops: an error of pylitefs itself", name, exc_info=error)
+            self._on_fatal(error)
+            return
+        with self._lock:
+            if self._socket is not None:
+                _hang_up(self._socket)
 
     def _failed(self, name: str, body: "Body", error: PylitefsError, limit: int) -> None:
         """An LTX file was refused: disconnect and ask again, but not for ever for the same one."""
@@ -334,32 +366,6 @@ class Replica:
         if times >= limit:
             raise _FatalError from error
         raise ReplicationError(f"LTX file {format_txid(txid)} of {name} is refused: {error}") from error
-
-    def _told(self, name: str, frames: Iterator[Frame]) -> Iterator[Frame]:
-        """The frames of an LTX file, after `stream.receive` was emitted with all of a short one, or with the
-        beginning of a long one."""
-        first: list[LtxChunk | LtxEnd] = []
-        size = 0
-        for frame in frames:
-            if not isinstance(frame, LtxChunk | LtxEnd):
-                yield from first
-                yield frame
-                return
-            first.append(frame)
-            size += len(frame.data) if isinstance(frame, LtxChunk) else 0
-            if isinstance(frame, LtxEnd) or size >= TOLD:
-                break
-        data = b"".join((LtxBegin(name).pack(), *(frame.pack() for frame in first)))
-        body = b"".join(frame.data for frame in first if isinstance(frame, LtxChunk))
-        try:
-            header = Header.unpack(body[:HEADER_SIZE])
-        except LtxError:
-            pass  # The store says so, with the file's name.
-        else:
-            self._trace(name, header.max_txid, "ltx:snapshot" if header.is_snapshot else "ltx", data)
-        yield from first
-        for frame in frames:  # Not `yield from`: that would end the stream's frames together with this.
-            yield frame
 
     def _trace(self, database: str, txid: int, frame: str, data: bytes) -> None:
         tracer = self._store.tracer

@@ -29,10 +29,13 @@ class WriteLock(Protocol):
 class Applier(Protocol):
     """Takes SQLite's locks on the mount, from outside, and writes as SQLite does. All calls block."""
 
-    def apply(self, database: str, ltx_path: Path, *, verified: bool = False) -> None:
+    def apply(
+        self, database: str, ltx_path: Path, *, verified: bool = False, timeout: float | None = None
+    ) -> None:
         """Lock, write the LTX file's pages, cut to its commit (0: unlink all), publish, unlock.
 
-        `verified` says that the file was read to its end before, so a large one need not be again.
+        `verified` says that the file was read to its end before, so a large one need not be again. BusyError
+        if the locks cannot be had within `timeout` seconds; nothing is written then.
         """
 
     def release(self, database: str) -> None:
@@ -60,7 +63,9 @@ class DirectApplier:
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
 
-    def apply(self, database: str, ltx_path: Path, *, verified: bool = False) -> None:
+    def apply(
+        self, database: str, ltx_path: Path, *, verified: bool = False, timeout: float | None = None
+    ) -> None:
         directory = database_dir(self.data_dir, database)
         for kind in (FileKind.JOURNAL, FileKind.WAL, FileKind.SHM):
             (directory / kind.value).unlink(missing_ok=True)

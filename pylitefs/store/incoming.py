@@ -6,13 +6,13 @@ position moves. A file that does not fit changes nothing.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pylitefs.errors import LtxChecksumError, PositionMismatchError
+from pylitefs.errors import BusyError, LtxChecksumError, PositionMismatchError, PylitefsError
 from pylitefs.ltx.decoder import Decoder
 from pylitefs.ltx.header import Header, Trailer
 from pylitefs.ltx.position import Pos
@@ -112,21 +112,53 @@ def _write_new(path: Path, content: bytes) -> None:
             raise
 
 
-def receive(database: Database, applier: Applier, chunks: Iterable[bytes]) -> Received:
+class HeldUpError(PylitefsError):
+    """A transaction is stored, and someone keeps it from being applied; `finish()` waits until it can be."""
+
+    def __init__(self, name: str, why: str, finish: Callable[[], Received]) -> None:
+        super().__init__(f"{name} is held up: {why}")
+        self.finish = finish
+
+
+def receive(
+    database: Database, applier: Applier, chunks: Iterable[bytes], patience: float | None = None
+) -> Received:
     """Take in one LTX file for a replica's database; blocks while readers hold the apply up.
 
     Raises LtxError for a file that is not whole, PositionMismatchError for one that does not continue
-    this database's position, LtxChecksumError for one whose result would not be what it promises.
+    this database's position, LtxChecksumError for one whose result would not be what it promises. With
+    `patience`: HeldUpError if it cannot be applied within so many seconds.
     """
     database.visitors.expect_apply()
     try:
-        return _receive(database, applier, chunks)
+        arrived = _store(database.state, chunks)
+        if isinstance(arrived, Received):
+            return arrived
+        try:
+            return _apply(database, applier, arrived, patience)
+        except BusyError as error:
+            if patience is None:
+                raise
+            raise HeldUpError(
+                database.name, str(error), lambda: _apply(database, applier, arrived, None)
+            ) from error
     finally:
         database.visitors.end_apply()
 
 
-def _receive(database: Database, applier: Applier, chunks: Iterable[bytes]) -> Received:
-    state = database.state
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A transaction that was doubted to its end and is durable; `sums` is what its pages go into."""
+
+    header: Header
+    trailer: Trailer
+    size: int
+    path: Path
+    changes: Changes
+    sums: PageChecksums
+
+
+def _store(state: DatabaseState, chunks: Iterable[bytes]) -> _Stored | Received:
     spool = _Spool(state, chunks)
     with closing(spool):
         decoder = Decoder(spool.read)
@@ -153,23 +185,29 @@ def _receive(database: Database, applier: Applier, chunks: Iterable[bytes]) -> R
             tracer.emit("ltx.store", state.name, header.max_txid, **payload)
     if header.is_snapshot:
         _remove_all_but(state, header)
-    pos = Pos(header.max_txid, trailer.post_apply_checksum)
-    with state.apply_lock.held_for(Patience("an apply", TURN_S)):
+    return _Stored(header, trailer, spool.size, path, changes, sums)
+
+
+def _apply(database: Database, applier: Applier, stored: _Stored, patience: float | None) -> Received:
+    state, header = database.state, stored.header
+    pos = Pos(header.max_txid, stored.trailer.post_apply_checksum)
+    with state.apply_lock.held_for(Patience("an apply", TURN_S if patience is None else patience)):
         # SQLite's readers may make this wait, so the state's lock is not held.
         database.visitors.begin_apply()
         state.applying = header.max_txid
         try:
-            applier.apply(state.name, path, verified=True)
+            applier.apply(state.name, stored.path, verified=True, timeout=patience)
         finally:
             state.applying = 0
         with state.lock:
-            sums.update(changes, header.commit)
-            state.sums = sums
+            stored.sums.update(stored.changes, header.commit)
+            state.sums = stored.sums
             database.wal_watch.tracker.reset(header.commit)
             database.rollback_watch.forget()
             state.count("commit")
             state.advance(header, pos)
-    return Received(header, trailer, spool.size, "snapshot" if header.is_snapshot else "applied", pos)
+    outcome: Outcome = "snapshot" if header.is_snapshot else "applied"
+    return Received(header, stored.trailer, stored.size, outcome, pos)
 
 
 def _check(state: DatabaseState, header: Header, trailer: Trailer, changes: Changes) -> PageChecksums:

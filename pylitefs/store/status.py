@@ -52,14 +52,17 @@ class Status:
         """Whether clients may open a WAL for reading alone."""
         return not self.is_primary and not self.wal_stays_writable
 
-    def heartbeat(self, primary_ms: int, now: float | None = None) -> None:
-        """The primary said that up to `primary_ms`, on its clock, this node has everything."""
+    def heartbeat(self, primary_ms: int, now: float | None = None, *, level: bool = True) -> None:
+        """The primary said that it has sent everything up to `primary_ms`, on its clock; with `level` this
+        node has applied all of it, too."""
         now = monotonic_ms() if now is None else now
         stepped = self.heard_ms is not None and primary_ms < self.heard_ms - STEPPED_MS
         sample = now - primary_ms
         if self.ahead_ms is not None and not stepped:
             sample = min(sample, self.ahead_ms + DRIFT * (now - self.sampled_ms))
-        self.ahead_ms, self.sampled_ms, self.heard_ms = sample, now, primary_ms
+        self.ahead_ms, self.sampled_ms = sample, now
+        if level or stepped:
+            self.heard_ms = primary_ms
 
     def primary_now_ms(self) -> float:
         """What the primary's clock shows now, as far as is known; else what ours does."""

@@ -321,9 +321,9 @@ class Store:
         directory.mkdir(exist_ok=True)
         return directory / f"{secrets.token_hex(8)}{suffix}.tmp"
 
-    def receive_ltx(self, name: str, chunks: Iterable[bytes]) -> Received:
+    def receive_ltx(self, name: str, chunks: Iterable[bytes], patience: float | None = None) -> Received:
         """Take in a transaction from the primary; see `incoming.receive`."""
-        return receive(self.create(name), self.applier, chunks)
+        return receive(self.create(name), self.applier, chunks, patience)
 
     def snapshot(self, name: str, out: Path, patience: Patience | None = None) -> SnapshotInfo:
         """Write a snapshot LTX file of the newest position to `out`; see snapshot.py."""

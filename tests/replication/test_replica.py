@@ -8,13 +8,14 @@ import pytest
 
 from pylitefs.errors import BusyError
 from pylitefs.lease.static import PrimaryInfo
+from pylitefs.replication.body import TOLD
 from pylitefs.replication.frames import (
     End,
     Handoff,
     Heartbeat,
     decode_positions,
 )
-from pylitefs.replication.replica import TOLD, Replica
+from pylitefs.replication.replica import Replica
 from pylitefs.store.status import LAG_NEVER_SYNCED
 from pylitefs.store.store import Store
 from tests.replication.following import READY, following
@@ -175,7 +176,7 @@ def test_stopping_says_when_a_transaction_is_still_applied(
     Writer(primary).commit({1: 1})
     entered, go = threading.Event(), threading.Event()
 
-    def waits(name: str, chunks: Iterator[bytes]) -> None:
+    def waits(name: str, chunks: Iterator[bytes], patience: float) -> None:
         entered.set()
         go.wait(10)
         raise BusyError("stopped")

@@ -230,10 +230,10 @@ def test_an_error_that_may_pass_is_tried_again(
     Writer(primary).commit({1: 1})
     receive, failures = replica.receive_ltx, iter([BusyError("pid 1 holds SHARED"), OSError(28, "No space")])
 
-    def fails(name: str, chunks: Iterator[bytes]) -> object:
+    def fails(name: str, chunks: Iterator[bytes], patience: float) -> object:
         for error in failures:
             raise error
-        return receive(name, chunks)
+        return receive(name, chunks, patience)
 
     monkeypatch.setattr(replica, "receive_ltx", fails)
     with serving(primary) as info, following(replica, info) as node:
@@ -247,7 +247,7 @@ def test_our_own_bug_stops_the_replica_loudly(
     """Rather than a thread that died without a word."""
     Writer(primary).commit({1: 1})
 
-    def bug(name: str, chunks: Iterator[bytes]) -> None:
+    def bug(name: str, chunks: Iterator[bytes], patience: float) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(replica, "receive_ltx", bug)

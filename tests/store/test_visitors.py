@@ -101,7 +101,9 @@ class HeldApplier(DirectApplier):
         super().__init__(data_dir)
         self.begun, self.go_on = threading.Event(), threading.Event()
 
-    def apply(self, database: str, ltx_path: Path, *, verified: bool = False) -> None:
+    def apply(
+        self, database: str, ltx_path: Path, *, verified: bool = False, timeout: float | None = None
+    ) -> None:
         self.begun.set()
         assert self.go_on.wait(60)
         super().apply(database, ltx_path, verified=verified)

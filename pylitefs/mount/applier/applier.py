@@ -226,12 +226,19 @@ class Applier:
         child.give_back(channel)
 
     def apply(
-        self, database: str, ltx_path: Path, *, remove_wal: bool = False, verified: bool = False
+        self,
+        database: str,
+        ltx_path: Path,
+        *,
+        remove_wal: bool = False,
+        verified: bool = False,
+        timeout: float | None = None,
     ) -> None:
         """Write one LTX file to a database that this node follows.
 
         Waits for SQLite's readers as long as they read: a replica may not break a read transaction. The wait
-        ends with the last of them, or with the node; after a second a log line names them.
+        ends with the last of them, or with the node; after a second a log line names them. With a `timeout`
+        it is BusyError after so many seconds, with nothing written.
 
         Commit 0 drops the database. A WAL with content (of a node that was the primary) is copied into the
         database first, or with `remove_wal` dropped. A file too large for memory is read to its end before
@@ -244,6 +251,7 @@ class Applier:
             "remove_wal": remove_wal,
             "verified": verified,
             "may_be_held": self._tracer.active,
+            "timeout": timeout,
         }
         with self._lock:
             self._applying[database] = self._applying.get(database, 0) + 1

@@ -166,7 +166,7 @@ class Calls:
             while True:
                 files.open(create=True)
                 with Exclusive(files, replica=True) as locks:
-                    self._wait_exclusive(channel, locks, None)
+                    self._wait_exclusive(channel, locks, seconds_of(message, "timeout"))
                     if tx.is_whole or not files.has_hot_journal():
                         return self._write(channel, locks, tx, message, time.monotonic() - started)
                 # A writer was killed when this node was the primary: what it had changed is undone first.
