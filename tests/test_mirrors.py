@@ -10,23 +10,14 @@ NONE = {"__main__.py": "it only calls cli/main.py"}
 """Modules without a test, and why."""
 
 ELSEWHERE = {
-    "cli/compare.py": "compare/test_planted.py",
-    "cli/handout.py": "cli/test_lecture.py",
     "cli/lecture_live.py": "cli/test_lecture.py",
-    "cli/lecture_page.py": "cli/test_lecture.py",
-    "cli/ltx_output.py": "cli/test_ltx.py",
-    "cli/nursery.py": "cluster/test_nursery.py",
-    "cli/replay.py": "cli/test_lecture.py",
-    "lecture/language/grammar_expect.py": "lecture/language/test_commands.py",
     "lecture/live/expect.py": "lecture/live/test_director.py",
     "lecture/live/faults.py": "lecture/live/test_director.py",
     "lecture/live/nodes.py": "lecture/live/test_director.py",
     "lecture/live/scene.py": "lecture/live/test_director.py",
     "lecture/live/settling.py": "lecture/live/test_stillness.py",
     "lecture/live/shells.py": "lecture/live/test_clients.py",
-    "lecture/live/sql_client.py": "lecture/live/test_clients.py",
     "lecture/live/stepping.py": "lecture/live/test_director.py",
-    "lecture/show/terminal_view.py": "lecture/show/test_terminal.py",
 }
 """Modules that another module's test holds, as a part of what it does. The list only gets shorter: a module
 that is new, or is worked on, gets a test of its own."""

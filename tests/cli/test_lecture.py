@@ -1,30 +1,25 @@
-"""`pylitefs lecture`, `replay` and `handout`, as they are typed."""
+"""`pylitefs lecture`, as it is typed."""
 
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
-import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import click
-import httpx
 import pytest
 
 from pylitefs.cli import lecture as lecture_command
 from pylitefs.cli import lecture_page
 from pylitefs.cli.main import run
 from pylitefs.cluster.cluster import ClusterError, is_mounted, wait_until
-from pylitefs.errors import ConfigError, MountError
+from pylitefs.errors import MountError
 from pylitefs.lecture import recording
 from pylitefs.lecture.language import lesson as lessons
-from pylitefs.lecture.recording import Writer
 from pylitefs.mount import requirements
-from tests.lecture.sample_run import HEAD, JOURNAL, entries
+from tests.cli.typed import asked, lines_at, started, url_of
 
 LESSON = """\
 # A short one
@@ -52,63 +47,6 @@ def write_lesson(folder: Path, count: int = 1) -> Path:
     path = folder / "short.md"
     path.write_text(LESSON.format(count=count))
     return path
-
-
-@pytest.fixture
-def recorded(tmp_path: Path) -> Path:
-    path = tmp_path / "run.jsonl"
-    with Writer(path, HEAD) as writer:
-        for entry in entries():
-            writer.emit(entry, [JOURNAL] if entry.dumps else [])
-    return path
-
-
-@pytest.fixture
-def with_packaged(tmp_path: Path, recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if `commit` had a recording, and no other lesson."""
-    folder = tmp_path / "packaged"
-    folder.mkdir()
-    (folder / f"commit{recording.SUFFIX}").write_bytes(recorded.read_bytes())
-    monkeypatch.setattr(recording, "_packaged_folder", lambda: folder)
-
-
-@contextmanager
-def started(tmp_path: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """`pylitefs` with these arguments, its folders under `tmp_path`; ended if the test did not."""
-    (tmp_path / "temp").mkdir(exist_ok=True)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pylitefs", *arguments],
-        stdout=subprocess.PIPE,
-        stdin=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TMPDIR": str(tmp_path / "temp"), "PYTHONUNBUFFERED": "1"},
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-        assert process.stdout and process.stdin
-        process.stdin.close()
-        process.wait(30)
-        process.stdout.close()
-
-
-def url_of(process: subprocess.Popen[str]) -> str:
-    assert process.stdout
-    for line in process.stdout:
-        if line.startswith("http://"):
-            return line.strip()
-    raise AssertionError("no URL was printed")
-
-
-def asked(url: str, what: dict[str, object]) -> httpx.Response:
-    return httpx.post(url.replace("/?", "/do?"), json=what, timeout=60)
-
-
-def lines_at(url: str) -> list[dict[str, object]]:
-    found = httpx.get(url.replace("/?", "/recording?"), timeout=10).text.splitlines()
-    return [json.loads(line) for line in found]
 
 
 def test_the_list_names_every_lesson(capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,15 +82,6 @@ def test_the_page_is_for_this_machine_alone(command: list[str], capsys: pytest.C
     assert run([*command, "--host", "0.0.0.0"]) == 2
     assert "ssh -L" in capsys.readouterr().err
     assert run([*command, "--host", "example.org"]) == 2
-
-
-def test_a_container_listens_where_a_published_port_leads(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert lecture_page.checked_bind("localhost", 0) == ("127.0.0.1", 0)
-    assert lecture_page.checked_bind("::1", 8000) == ("::1", 8000)
-    monkeypatch.setenv(lecture_page.IN_CONTAINER, "1")
-    assert lecture_page.checked_bind("0.0.0.0", 8000) == ("0.0.0.0", 8000)
-    with pytest.raises(ConfigError):
-        lecture_page.checked_bind("nonsense", 0)
 
 
 def test_the_dockerfile_starts_the_lecture_with_options_that_there_are() -> None:
@@ -219,76 +148,6 @@ def test_another_system_is_told_that_nodes_need_linux(monkeypatch: pytest.Monkey
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(MountError, match="this is darwin"):
         lecture_command.check_platform()
-
-
-def test_a_browser_opens_only_where_there_is_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(sys, "platform", "linux")
-    assert not lecture_page.has_browser()
-    monkeypatch.setenv("DISPLAY", ":0")
-    assert lecture_page.has_browser()
-
-
-def test_replay_writes_one_html_file(
-    recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(["replay", str(recorded), "--html", str(tmp_path / "run.html")]) == 0
-    assert 'id="recording"' in (tmp_path / "run.html").read_text()
-    assert "run.html: " in capsys.readouterr().out
-    assert run(["replay", str(recorded), "--html", str(tmp_path / "missing" / "run.html")]) == 1
-    assert "--html" in capsys.readouterr().err
-
-
-def test_replay_of_what_is_none_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "x").write_text("Hello\n")
-    assert run(["replay", str(tmp_path / "x")]) == 1
-    assert "line 1: not JSON" in capsys.readouterr().err
-    assert run(["replay", "nothing-like-it"]) == 1
-    assert "neither a recording's file nor one of" in capsys.readouterr().err
-
-
-def test_replay_of_a_cut_recording_says_so(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    recorded.write_bytes(recorded.read_bytes()[:-30])
-    assert run(["replay", str(recorded), "--html", f"{recorded}.html"]) == 0
-    assert "it plays up to there" in capsys.readouterr().err
-
-
-def test_replay_in_the_terminal_reads_a_pipe(recorded: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "pylitefs", "replay", str(recorded), "--terminal"],
-        input="\n\nd\nq\n",
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "SQLite writes the journal's header." in done.stdout
-    assert "d9d505f9" in done.stdout
-    assert "\x1b" not in done.stdout, "a pipe gets no colours"
-
-
-def test_replay_serves_the_page_until_ctrl_c(recorded: Path, tmp_path: Path) -> None:
-    with started(tmp_path, "replay", str(recorded), "--no-browser") as process:
-        url = url_of(process)
-        assert "<title>" in httpx.get(url).text
-        assert len(lines_at(url)) == 1 + 1 + len(entries())
-        assert asked(url, {"next": True}).status_code == 409, "a recording has no nodes"
-        assert httpx.get(url.partition("?")[0]).status_code == 403, "the token is needed"
-        process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
-
-
-def test_handout_packs_recordings(recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["handout", str(tmp_path / "out.zip"), str(recorded)]) == 0
-    assert "made-up.html" in capsys.readouterr().out
-    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
-        assert len(archive.namelist()) == 3
-
-
-@pytest.mark.usefixtures("with_packaged")
-def test_handout_without_names_packs_the_packaged(tmp_path: Path) -> None:
-    assert run(["handout", str(tmp_path / "out.zip")]) == 0
 
 
 # On real nodes.

@@ -8,7 +8,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pylitefs.cli.ltx import ltx
-from pylitefs.cli.ltx_output import page_ranges
 from pylitefs.ltx.database import database_checksum
 from tests.ltx.samples import ChainBuilder, make_file, make_page
 
@@ -117,8 +116,3 @@ def test_what_is_no_database_is_one_line(tmp_path: Path, bad: Path) -> None:
         result = run(*arguments)
         assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1), result.output
     assert not (tmp_path / "o.ltx").exists()
-
-
-def test_page_numbers_are_shown_as_ranges() -> None:
-    assert page_ranges([]) == ""
-    assert page_ranges([1, 2, 3, 7, 9, 10]) == "1-3, 7, 9-10"

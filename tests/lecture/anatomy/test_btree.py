@@ -82,3 +82,13 @@ def test_too_many_cells_are_not_shown_one_by_one() -> None:
     assert_covers(parts, page)
     names = [part.name for part in parts]
     assert names.count("cell pointer") == 400 and {"cell pointers", "cells"} <= set(names)
+
+
+def test_a_cell_that_lies_in_another_is_not_shown_over_it() -> None:
+    """Two pointers to one place, and one into the middle of it: as no b-tree has them."""
+    cell = b"\x05\x01\x02\x15abcd"
+    head = b"\x0d\0\0\0\3\1\xf8\0" + b"".join(at.to_bytes(2, "big") for at in (504, 504, 506))
+    page = head.ljust(504, b"\0") + cell
+    parts = btree_parts(page, 0, 0)
+    assert_covers(parts, page)
+    assert len([part for part in parts if part.name.startswith("cell ") and part.kind == "content"]) == 1

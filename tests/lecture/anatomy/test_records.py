@@ -54,3 +54,9 @@ def test_what_is_long_is_cut() -> None:
     assert records("char(10, 7)") == ["'··'"]
     assert record_text(bytes([9, *[8] * 8])) == "0, 0, 0, 0, 0, 0, …"
     assert record_text(b"\x02\x04\x01") == "…", "a value that the page cuts short"
+
+
+def test_a_cell_that_is_longer_than_its_page_is_none() -> None:
+    page = (b"\x10\x01" + b"x" * 10).rjust(512, b"\0")
+    assert read_cell(page, 500, LEAF_TABLE, 512) is None
+    assert read_cell(b"\x0a" + page[1:], 0, LEAF_TABLE, 512) is not None

@@ -13,7 +13,6 @@ import pytest
 
 from pylitefs.errors import LessonError
 from pylitefs.lecture.live.clients import Shell, result_text
-from pylitefs.lecture.live.sql_client import statements
 
 ENDLESS = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT max(n) FROM c"
 
@@ -35,23 +34,6 @@ def run(shell: Shell, sql: str, **more: object) -> str:
     shell.begin(sql, **more)
     assert shell.wait(10) is not None
     return shell.result
-
-
-@pytest.mark.parametrize(
-    ("script", "wanted"),
-    [
-        ("SELECT 1", ["SELECT 1;"]),
-        ("SELECT 1; SELECT 2;", ["SELECT 1;", "SELECT 2;"]),
-        ("SELECT ';'; SELECT 2", ["SELECT ';';", "SELECT 2;"]),
-        (
-            "CREATE TRIGGER x AFTER INSERT ON t BEGIN DELETE FROM t; END; SELECT 1",
-            ["CREATE TRIGGER x AFTER INSERT ON t BEGIN DELETE FROM t; END;", "SELECT 1;"],
-        ),
-        (" ; ;", []),
-    ],
-)
-def test_a_script_is_taken_statement_by_statement(script: str, wanted: list[str]) -> None:
-    assert statements(script) == wanted
 
 
 def test_a_shell_gives_the_last_statement_s_rows(shell: Shell) -> None:
@@ -139,23 +121,6 @@ def test_a_shell_of_a_killed_lecture_ends(database: Path, eventually: Callable[.
     lecture.wait()
     lecture.stdout.close()
     eventually(lambda: not Path(f"/proc/{pid}").exists(), "the shell has ended")
-
-
-def test_sqlite_takes_root_for_somebody_else_and_changes_no_owner(tmp_path: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root's SQLite calls fchown")
-    program = (
-        "import os, sqlite3, sys\nfrom pylitefs.lecture.live.sql_client import be_nobody_to_sqlite\n"
-        "assert be_nobody_to_sqlite()\n"
-        "os.chown(sys.argv[1], 65534, 65534)\n"
-        "connection = sqlite3.connect(sys.argv[1])\n"
-        "connection.execute('PRAGMA journal_mode=wal')\nconnection.execute('CREATE TABLE t(a)')\n"
-        "print(os.stat(sys.argv[1] + '-wal').st_uid)\n"
-    )
-    path = tmp_path / "a.db"
-    path.touch()
-    found = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True)
-    assert found.stdout == "0\n", found.stderr
 
 
 def test_results_read_as_lessons_write_them() -> None:

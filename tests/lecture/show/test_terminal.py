@@ -1,15 +1,13 @@
 """The terminal: the lesson read as text, from a recording and from a session, with lines typed into it."""
 
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from pylitefs.errors import LessonError
-from pylitefs.lecture.model import Entry
-from pylitefs.lecture.show import terminal_view as view
 from pylitefs.lecture.show.terminal import Story, TerminalLecture
 from tests.lecture.sample_run import HEAD, JOURNAL, entries, recording
 
@@ -196,41 +194,9 @@ def test_it_shows_in_any_width(width: int) -> None:
     assert max(map(len, played("", "", "d", width=width).splitlines())) <= width
 
 
-def table(change: Callable[[dict[str, object]], None]) -> str:
-    state: dict[str, object] = {}
-    for entry in entries()[:2]:
-        state.update(entry.set)
-    change(state)
-    out = io.StringIO()
-    Console(file=out, width=160).print(view.nodes_table(state, live=True))
-    return out.getvalue()
-
-
-def test_the_nodes_show_what_is_held_how_long_a_cut_link_and_the_lag() -> None:
-    def change(state: dict[str, object]) -> None:
-        state["node/n2/link"] = {"state": "cut", "delay_ms": 0, "to": "n1"}
-        state["db/n2/data.db/txid"] = 1
-
-    text = table(change)
-    assert "journal.write by writer for" in text
-    [n2] = [line for line in text.splitlines() if line.startswith("n2")]
-    assert "replica, link cut" in n2
-    assert n2.rstrip().endswith(" 2"), "two transactions behind"
-    assert "link 200 ms late" in table(lambda state: state.update({"node/n2/link": {"delay_ms": 200}}))
-
-
 def test_markup_in_a_text_is_text() -> None:
     """SQL and file names hold brackets; rich must not read them as its own."""
     story = Story(replace(recording(), entries=(replace(entries()[0], text="a[bold]b[/]c [/x]"),)))
     out = io.StringIO()
     TerminalLecture(HEAD, story, console=Console(file=out, width=140), read=Typed([""])).run()
     assert "a[bold]b[/]c [/x]" in out.getvalue()
-
-
-def test_only_the_last_events_are_shown() -> None:
-    out = io.StringIO()
-    many = [Entry(n, n, "event", "page.write", "n1", text=f"write {n}") for n in range(20)]
-    Console(file=out, width=140).print(view.events(many))
-    assert "… 8 before" in out.getvalue()
-    assert "write 7\n" not in out.getvalue().replace(" \n", "\n")
-    assert "write 19" in out.getvalue()

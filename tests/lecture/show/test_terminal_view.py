@@ -1,0 +1,100 @@
+"""What the terminal shows, as text: values in, lines out."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from rich.console import Console, RenderableType
+
+from pylitefs.lecture.model import Entry, Term
+from pylitefs.lecture.show import terminal_view as view
+from tests.lecture.sample_run import ANSWERED, JOURNAL, QUESTION, entries
+
+
+def shown(one: RenderableType) -> list[str]:
+    """The lines that are printed, without the blanks at their ends."""
+    out = io.StringIO()
+    Console(file=out, width=160).print(one)
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+def table(change: Callable[[dict[str, object]], None]) -> str:
+    state: dict[str, object] = {}
+    for entry in entries()[:2]:
+        state.update(entry.set)
+    change(state)
+    out = io.StringIO()
+    Console(file=out, width=160).print(view.nodes_table(state, live=True))
+    return out.getvalue()
+
+
+def test_the_nodes_show_what_is_held_how_long_a_cut_link_and_the_lag() -> None:
+    def change(state: dict[str, object]) -> None:
+        state["node/n2/link"] = {"state": "cut", "delay_ms": 0, "to": "n1"}
+        state["db/n2/data.db/txid"] = 1
+
+    text = table(change)
+    assert "journal.write by writer for" in text
+    [n2] = [line for line in text.splitlines() if line.startswith("n2")]
+    assert "replica, link cut" in n2
+    assert n2.rstrip().endswith(" 2"), "two transactions behind"
+    assert "link 200 ms late" in table(lambda state: state.update({"node/n2/link": {"delay_ms": 200}}))
+
+
+def test_only_the_last_events_are_shown() -> None:
+    out = io.StringIO()
+    many = [Entry(n, n, "event", "page.write", "n1", text=f"write {n}") for n in range(20)]
+    Console(file=out, width=140).print(view.events(many))
+    assert "… 8 before" in out.getvalue()
+    assert "write 7\n" not in out.getvalue().replace(" \n", "\n")
+    assert "write 19" in out.getvalue()
+
+
+def test_a_question_has_its_numbered_choices_and_no_answer_before_it_is_given() -> None:
+    assert shown(view.question(QUESTION)) == ["What is next?", "  1  nothing", "  2  the LTX file"]
+    assert shown(view.question(ANSWERED))[2:] == ["  2  the LTX file  ← right", "The capture makes it."]
+
+
+def test_an_xor_is_one_number_below_the_other() -> None:
+    terms = [Term("before", 5), Term("page 1, new", 6), Term("after", 3)]
+    assert shown(view.xor(terms)) == [
+        "    0000000000000005  before",
+        "  ⊕ 0000000000000006  page 1, new",
+        "  = 0000000000000003  after",
+    ]
+
+
+def test_a_dump_is_shown_field_by_field_with_a_mark_at_what_changed() -> None:
+    lines = shown(view.dump(replace(JOURNAL, note="A note.")))
+    assert lines[0].strip() == "n1: data.db-journal" and lines[-1] == "A note."
+    [magic] = [line for line in lines if "magic" in line]
+    [count] = [line for line in lines if "nRec" in line]
+    assert magic.split()[:3] == ["0", "d9d505f9", "20a163d7"] and count.startswith("*")
+
+
+def test_a_dump_without_parts_is_shown_in_rows_of_16_bytes() -> None:
+    lines = shown(view.dump(replace(JOURNAL, parts=(), base=100)))
+    rows = [line.split()[-5:] for line in lines if "0000" in line]
+    assert [row[0] for row in rows] == ["100", "116"]
+    assert [row[1] for row in rows] == ["d9d505f9", "00000000"]
+
+
+def test_a_long_field_is_cut() -> None:
+    (part,) = [replace(JOURNAL.parts[0], length=32)]
+    assert any("… 32 bytes" in line for line in shown(view.dump(replace(JOURNAL, parts=(part,)))))
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_how_long_something_is_held_is_told_only_while_it_is(live: bool) -> None:
+    """A recording's clock is another day's."""
+    state = {"nodes": ["n1"], "node/n1/held": [{"name": "ltx.commit", "who": "", "wall_ms": 1}]}
+    text = " ".join(shown(view.nodes_table(state, live=live)))
+    assert "ltx.commit" in text and (" for " in text) == live
+
+
+def test_each_line_of_the_events_says_when_where_and_what() -> None:
+    lines = shown(view.events(entries()[:2]))
+    assert lines[0].split() == ["0.000", "s", "cluster", "Two", "nodes."]
+    assert lines[1].split()[1:4] == ["s", "n1", "journal.write"]
+    assert lines[1].endswith("[d: 1]")
