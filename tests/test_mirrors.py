@@ -26,8 +26,8 @@ ELSEWHERE = {
         "a step lets a node's thread go on and waits for all that follows",
     ),
 }
-"""Modules that another module's test holds, as a part of what it does: that test, and why it is there. The list
-only gets shorter: a module that is new, or is worked on, gets a test of its own."""
+"""Modules that another module's test holds, as a part of what it does: that test, and why it is there. The
+list only gets shorter: a module that is new, or is worked on, gets a test of its own."""
 
 
 def mirror(path: str) -> str:

@@ -95,7 +95,7 @@ def test_headless_runs_all_and_its_code_says_whether_one_failed(
         return int(lesson.name in failing)
 
     monkeypatch.setattr(lecture_live, "run_headless", run)
-    monkeypatch.setattr(lecture_live.requirements, "check", lambda: None)
+    monkeypatch.setattr("pylitefs.cli.lecture_live.requirements.check", lambda: None)
     chosen: Sequence[Lesson] = [lessons.read(name, TEXT, name) for name in ("one", "two", "three")]
     record = tmp_path / "records"
     assert headless(chosen, tmp_path, record, all_lessons=True) == bool(failing)
