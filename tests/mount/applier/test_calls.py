@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,16 @@ class Caller:
 
     def pause(self, seconds: float) -> None:
         raise BusyError(self._holders())
+
+
+def opened(directory: Path) -> list[str]:
+    """Names of the files there that this process has open, once for each descriptor."""
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # The listing's own.
+            path = Path(os.readlink(f"/proc/self/fd/{fd}"))
+            found += [path.name] if path.parent == directory else []
+    return sorted(found)
 
 
 @pytest.fixture
@@ -141,13 +152,7 @@ def test_the_databases_used_longest_ago_are_closed(
     path = make_rows(Source(tmp_path / "source", mode="wal"))
 
     def still_open() -> list[str]:
-        targets = []
-        for fd in os.listdir("/proc/self/fd"):
-            try:
-                targets.append(os.readlink(f"/proc/self/fd/{fd}"))
-            except FileNotFoundError:
-                pass  # The listing's own.
-        return sorted(Path(one).name for one in targets if str(mount) in one and one.endswith(".db"))
+        return [name for name in opened(mount) if name.endswith(".db")]
 
     for name in ("a.db", "b.db", "a.db", "c.db"):
         apply(calls, path, name)
@@ -303,10 +308,10 @@ def test_who_cannot_have_its_lock_holds_nothing(
     join(other)
     file, what = (other.shm, CKPT) if mode == "wal" else (other.db, SHARED)
     assert file.try_lock(what, exclusive=True)
-    before = os.listdir("/proc/self/fd")
+    before = opened(mount)
     with pytest.raises(BusyError):
         calls.dispatch(Caller(), {"op": op, "db": "a.db", "timeout": 0})
-    assert os.listdir("/proc/self/fd") == before
+    assert opened(mount) == before
     file.unlock(what)
     file, what = (other.shm, WAL_LOCKS) if mode == "wal" else (other.db, DATABASE_LOCKS)
     assert file.try_lock(what, exclusive=True)
