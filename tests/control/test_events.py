@@ -155,6 +155,7 @@ def test_a_node_that_ends_waits_for_no_room(
 ) -> None:
     outbox, _ = pair
     monkeypatch.setattr(control_events, "ROOM", 0)
+    monkeypatch.setattr(control_events, "STALL_S", 60)
     filler = "x" * 2_000_000
     outbox.put({"x": filler}, len(filler))
     waiting = in_thread(outbox.wait_for_room)
@@ -168,6 +169,7 @@ def test_the_lecture_s_end_ends_the_outbox(
 ) -> None:
     outbox, lecture = pair
     monkeypatch.setattr(control_events, "ROOM", 0)
+    monkeypatch.setattr(control_events, "STALL_S", 60)
     lecture.close()
     for _ in range(3):
         outbox.put({"x": "x"})
