@@ -30,6 +30,9 @@ class PassthroughDatabase:
     def path(self, kind: FileKind) -> Path:
         return self._paths[kind]
 
+    def stat(self, kind: FileKind) -> os.stat_result:
+        return os.stat(self.path(kind))
+
     def create_file(self, kind: FileKind, flags: int, applier: bool = False) -> int:
         self.dir.mkdir(parents=True, exist_ok=True)
         return os.open(self.path(kind), os.O_RDWR | os.O_CREAT | (flags & os.O_EXCL), 0o666)
