@@ -1,10 +1,10 @@
 """Import: another database's bytes become this database's next transaction.
 
-The rule: the source is checked to be a whole database before anything is locked; then, under all of
-SQLite's write locks, the LTX file comes first and the pages after it, so that a crash in between is
-finished by recovery. The position moves last, when the pages are there. An import that cannot write its
-first page has not happened; one that was stopped in the middle is tried again until it is done, and nobody
-gets at the database meanwhile.
+The rule: the source is checked to be a whole database, which SQLite can read, before anything is locked;
+then, under all of SQLite's write locks, the LTX file comes first and the pages after it, so that a crash in
+between is finished by recovery. The position moves last, when the pages are there. An import that cannot
+write its first page has not happened; one that was stopped in the middle is tried again until it is done, and
+nobody gets at the database meanwhile.
 
 Bytes 24-27 and 40-43 of page 1 (change counter and schema cookie) are zeroed, as LiteFS does, so that open
 connections read everything anew. But zero may be what they know: after an earlier import, or after as many
@@ -23,6 +23,7 @@ from typing import Protocol
 from pylitefs.errors import ApplierError, BusyError, PylitefsError, SqliteFormatError, UntouchedError
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
+from pylitefs.store import content
 from pylitefs.store.applying import Applier
 from pylitefs.store.capture import Captured, PageRuns, all_pgnos, capture, publish, runs_in_file
 from pylitefs.store.copies import RELEASE_S
@@ -98,6 +99,7 @@ def import_file(database: Database, applier: Applier, path: Path, stopping: Stop
     first page cannot be written. With some of them written it waits for room and goes on.
     """
     page_size, count = check_whole(path, database.name)
+    content.check(path, database.name, stopping)
     state = database.state
     state.ltx.directory.mkdir(parents=True, exist_ok=True)
     size = page_size * count
