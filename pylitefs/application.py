@@ -7,6 +7,7 @@ Reference: https://fly.io/docs/litefs/config/#exec
 """
 
 import logging
+import os
 import shlex
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Sequence
 
 from pylitefs.config import ExecCommand
+from pylitefs.config.token import VARIABLE
 from pylitefs.errors import ConfigError, PylitefsError
 from pylitefs.limits import give_back
 
@@ -47,8 +49,10 @@ def words(text: str) -> list[str]:
 class Application:
     """Runs the commands. `run()` in one thread; `signal()` and `end()` from any."""
 
-    def __init__(self, commands: Sequence[ExecCommand], *, candidate: bool) -> None:
+    def __init__(self, commands: Sequence[ExecCommand], *, candidate: bool, token: str = "") -> None:
+        """`token` is the API's: a `pylitefs import` among the commands has to show it."""
         self._commands = commands
+        self._environment = {**os.environ, VARIABLE: token} if token else None
         self._candidate = candidate
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -76,7 +80,11 @@ class Application:
             log.info("exec: %s", text)
             try:
                 # One call into C between fork and exec, which needs no lock of another thread's.
-                self._process = subprocess.Popen(words(text), preexec_fn=give_back())  # noqa: PLW1509
+                self._process = subprocess.Popen(
+                    words(text),
+                    preexec_fn=give_back(),  # noqa: PLW1509
+                    env=self._environment,
+                )
             except OSError as error:
                 raise ApplicationError(f"exec: {text!r} cannot be run: {error.strerror}") from None
         code = self._process.wait()

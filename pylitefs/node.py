@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pylitefs.config import Config
+from pylitefs.config.token import VARIABLE
 from pylitefs.control import node_end
 from pylitefs.http.app import Api
 from pylitefs.http.proxy import Proxy
@@ -50,6 +51,7 @@ class Node:
         """`observed_locks`: the mount is told of every lock, for the `lock.*` tracepoints.
         `proxy_forward`: what the proxy does with a write on a replica, see `Proxy`."""
         self.config = config
+        self.token = config.http.shown_token
         self.locks = LockTable() if observed_locks else None
         lease = config.lease
         self.lease = StaticLease(lease.candidate, lease.shown_hostname, lease.advertise_url)
@@ -146,9 +148,19 @@ class Node:
             self.store,
             self.lease,
             latencies=lambda: self.replica.latencies if self.replica else {},
+            token=self.token,
+            open_stream=self.config.http.open_stream,
         )
         self.server = HttpServer(self.api, self.config.http.host_port)
         self.server.start()
+        if not self.server.is_loopback and not self.token:
+            log.warning(
+                "http.addr %s: whoever reaches it can read and replace every database; set http.token (%s) "
+                "in all nodes, or write 127.0.0.1:%d where no other machine has a node",
+                self.config.http.addr,
+                VARIABLE,
+                self.server.port,
+            )
 
     def _start_replica(self) -> None:
         self.replica = Replica(
@@ -156,6 +168,7 @@ class Node:
             self.lease.primary,
             databases=self.config.lease.databases,
             reconnect_delay=self.config.lease.reconnect_delay,
+            token=self.token,
             on_fatal=self._fail,
             on_change=self.api.primary_changed if self.api else lambda: None,
         )

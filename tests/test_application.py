@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pylitefs.application import Application
 from pylitefs.cluster.cluster import free_ports, is_mounted, unmount
+from pylitefs.config import ExecCommand
 
 pytestmark = pytest.mark.fuse
 
@@ -158,3 +160,12 @@ def test_nothing_runs_before_a_replica_is_ready(node: Mounted, eventually: Calla
     node.process.send_signal(signal.SIGTERM)
     code, out, _ = node.end()
     assert (code, out) == (0, "")
+
+
+def test_the_commands_have_the_api_s_token(tmp_path: Path) -> None:
+    """So a `pylitefs import` among them is let in, also where only the config file has the token."""
+    out = tmp_path / "token"
+    text = f"sh -c 'printf %s $PYLITEFS_HTTP_TOKEN > {out}'"
+    application = Application([ExecCommand(cmd=text)], candidate=True, token="of-the-config-file")
+    assert application.run() == 0
+    assert out.read_text() == "of-the-config-file"

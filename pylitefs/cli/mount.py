@@ -136,7 +136,7 @@ def _serve(config: Config, make_node: Callable[[], "Node"], *, until_eof: bool) 
             log.error("%s; staying up, as exit-on-error is false", error)
             ending.get()
             return 1
-        application = Application(config.exec, candidate=config.lease.candidate)
+        application = Application(config.exec, candidate=config.lease.candidate, token=config.http.token)
         node.before_end = application.end
         run = _Run(node, application, ending)
         # A signal handler may interrupt anything, so the stopping itself is a thread's work.

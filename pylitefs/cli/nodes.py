@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from pylitefs.cluster.cluster import node_facts
@@ -64,12 +65,12 @@ class NodeReport:
         return f" (clock {abs(seconds):,.0f} s {'ahead' if seconds > 0 else 'behind'})"
 
 
-def ask(name: str, url: str) -> NodeReport:
-    """Ask one node."""
+def ask(name: str, url: str, token: str = "") -> NodeReport:
+    """Ask one node; `token` where it is not the environment's."""
     try:
-        facts = node_facts(url)
-        info = client.info(url)
-        databases = client.databases(url)
+        facts = node_facts(url, token=token)
+        info = client.info(url, token=token)
+        databases = client.databases(url, token=token)
     except RemoteError as error:
         return NodeReport(name, url, error=str(error))
     lag, ahead = facts.get("lagMs"), facts.get("clockAheadMs")
@@ -87,10 +88,10 @@ def ask(name: str, url: str) -> NodeReport:
     )
 
 
-def ask_all(nodes: Mapping[str, str]) -> list[NodeReport]:
+def ask_all(nodes: Mapping[str, str], token: str = "") -> list[NodeReport]:
     """Ask every node of `nodes` (name → URL), at once."""
     with ThreadPoolExecutor(max_workers=max(len(nodes), 1)) as pool:
-        return list(pool.map(ask, nodes.keys(), nodes.values()))
+        return list(pool.map(partial(ask, token=token), nodes.keys(), nodes.values()))
 
 
 def nodes_of_cluster(directory: Path) -> dict[str, str]:
@@ -105,8 +106,8 @@ def nodes_of_cluster(directory: Path) -> dict[str, str]:
         raise PylitefsError(f"{path} cannot be read: {error}") from None
 
 
-def nodes_of_config(path: Path) -> dict[str, str]:
-    """The node that runs with this config, and the primary that it names."""
+def nodes_of_config(path: Path) -> tuple[dict[str, str], str]:
+    """The node that runs with this config, and the primary that it names; and the token of both."""
     config = load_config(path).config
     host, port = config.http.host_port
     own = f"http://{'127.0.0.1' if host in {'', '0.0.0.0', '::'} else host}:{port}"
@@ -116,4 +117,4 @@ def nodes_of_config(path: Path) -> dict[str, str]:
         if not lease.advertise_url:
             raise ConfigError(f"{path}: lease.advertise-url: required with candidate: false")
         nodes[lease.shown_hostname or "primary"] = lease.advertise_url.rstrip("/")
-    return nodes
+    return nodes, config.http.token

@@ -38,15 +38,15 @@ def status(urls: tuple[str, ...], config_path: Path | None, directory: Path | No
     Without an option: the nodes of the running demo, or else the node of ./litefs.yml, ~/litefs.yml or
     /etc/litefs.yml and its primary. The exit code is 1 if a node did not answer.
     """
-    nodes = _choose(urls, config_path, directory)
+    nodes, token = _choose(urls, config_path, directory)
     console = Console()
     if not console.is_terminal:
         console.width = WIDTH_IN_FILES
     if watch:
         with contextlib.suppress(KeyboardInterrupt):
-            _watch(console, lambda: table(ask_all(nodes)))
+            _watch(console, lambda: table(ask_all(nodes, token)))
         return 0
-    reports = ask_all(nodes)
+    reports = ask_all(nodes, token)
     console.print(table(reports))
     for report in reports:
         if report.error or report.disk:
@@ -56,13 +56,16 @@ def status(urls: tuple[str, ...], config_path: Path | None, directory: Path | No
     return int(any(report.error for report in reports))
 
 
-def _choose(urls: Sequence[str], config_path: Path | None, directory: Path | None) -> Mapping[str, str]:
+def _choose(
+    urls: Sequence[str], config_path: Path | None, directory: Path | None
+) -> tuple[Mapping[str, str], str]:
+    """Name → URL, and the token that a config file has for them."""
     if urls:
-        return {url.removeprefix("http://"): url.rstrip("/") for url in urls}
+        return {url.removeprefix("http://"): url.rstrip("/") for url in urls}, ""
     if config_path:
         return nodes_of_config(config_path)
     if directory or (default_dir() / "cluster.json").exists():
-        return nodes_of_cluster(directory or default_dir())
+        return nodes_of_cluster(directory or default_dir()), ""
     try:
         return nodes_of_config(find_config())
     except ConfigError as error:

@@ -89,13 +89,19 @@ def unmount(path: Path) -> None:
         detach(path)
 
 
-def node_facts(url: str, seconds: float = 5.0) -> dict[str, Any]:
+def node_facts(url: str, seconds: float = 5.0, *, token: str = "") -> dict[str, Any]:
     """A node's `/debug/vars`: `ready`, `lagMs`, `databases` and more. Raises RemoteError; never hangs."""
     try:
         # Without TLS, reading the certificates of the world would be most of the work.
         secure = url.startswith("https:")
-        answer = httpx.get(f"{url}/debug/vars", timeout=seconds, trust_env=False, verify=secure)
-        facts = answer.raise_for_status().json()
+        answer = httpx.get(
+            f"{url}/debug/vars",
+            timeout=seconds,
+            trust_env=False,
+            verify=secure,
+            headers=client.shown_token(token),
+        )
+        facts = client.checked(answer, url).json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise RemoteError(f"{url}: {error or type(error).__name__}") from None
     return facts if isinstance(facts, dict) else {}

@@ -11,10 +11,17 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from pylitefs.config.token import check_token, token_of_environment
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+LONGEST_S = 290 * 365.25 * 86400
+"""Go's durations end at 292 years, and so do the kernel's timeouts here."""
 _DURATION = re.compile(r"(?:(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))")
+
+
+HIGHEST_PORT = 65535
 
 
 def parse_duration(text: object) -> float:
@@ -26,7 +33,10 @@ def parse_duration(text: object) -> float:
         return 0.0
     if not parts or "".join(part[0] for part in parts) != text:
         raise ValueError("not a duration: write a number with a unit, such as 500ms, 10s, 10m or 1h30m")
-    return sum(float(part[1]) * _UNITS[part[2]] for part in parts)
+    seconds = sum(float(part[1]) * _UNITS[part[2]] for part in parts)
+    if seconds > LONGEST_S:
+        raise ValueError("longer than 290 years, the longest duration: write a shorter one, such as 8760h")
+    return seconds
 
 
 def _directory(text: object) -> Path:
@@ -36,14 +46,17 @@ def _directory(text: object) -> Path:
 
 
 def _listen_address(text: str) -> str:
-    if not re.fullmatch(r".*:\d{1,5}", text):
+    if not re.fullmatch(r"\S*:[0-9]{1,5}", text):
         raise ValueError("not an address to listen on: write :20202 or HOST:PORT")
+    if int(text.rpartition(":")[2]) > HIGHEST_PORT:
+        raise ValueError(f"the highest port is {HIGHEST_PORT}: write :20202 or HOST:PORT")
     return text
 
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 Directory = Annotated[Path, BeforeValidator(_directory)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
+Token = Annotated[str, AfterValidator(check_token), Field(repr=False)]
 
 
 class Section(BaseModel):
@@ -75,6 +88,15 @@ class FuseConfig(Section):
 class HttpConfig(Section):
     addr: ListenAddress = ":20202"
     snapshot_timeout: Duration = 10.0
+    token: Token = ""
+    """Ours: who asks has to show it."""
+    open_stream: bool = False
+    """Ours: a replica need not show it."""
+
+    @property
+    def shown_token(self) -> str:
+        """`token`, or else the environment's; "" for none. Raises ConfigError."""
+        return self.token or token_of_environment()
 
     @property
     def host_port(self) -> tuple[str, int]:

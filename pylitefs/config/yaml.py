@@ -58,6 +58,8 @@ class Reader:
         """The config in `text`. Raises ConfigError for anything LiteFS would not take."""
         try:
             root = yaml.compose(text, Loader=yaml.SafeLoader)
+        except RecursionError:
+            raise ConfigError(f"{self.path}: nested too deeply: no key is more than 3 levels deep") from None
         except yaml.MarkedYAMLError as error:
             raise self._error(self._line(error.problem_mark), f"not YAML: {error.problem}") from None
         except yaml.YAMLError as error:
@@ -110,14 +112,20 @@ class Reader:
             return self._mapping(node, section, place)
         if get_origin(annotation) is not tuple:
             if isinstance(node, yaml.ScalarNode):
-                return str(node.value)
+                return self._text(node, place)
             raise self.error(place, "must be a single value")
         if place == ("exec",) and isinstance(node, yaml.ScalarNode):
-            return [{"cmd": str(node.value)}]
+            return [{"cmd": self._text(node, place)}]
         if not isinstance(node, yaml.SequenceNode):
             raise self.error(place, "must be a list")
         item = ExecCommand if place == ("exec",) else get_args(annotation)[0]
         return [self._value(one, item, (*place, index)) for index, one in enumerate(node.value)]
+
+    def _text(self, node: yaml.ScalarNode, place: Place) -> str:
+        text = str(node.value)
+        if "\0" in text:
+            raise self.error(place, "holds a NUL, which no path, address or name can hold: take it out")
+        return text
 
     def _invalid(self, error: ValidationError) -> ConfigError:
         first = error.errors()[0]

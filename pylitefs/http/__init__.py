@@ -1,6 +1,7 @@
 """The HTTP floor: a node's API, the client for it, and the proxy in front of the application.
 
     app.py (which request gets which answer) --> push.py, debug.py, metrics.py, events.py
+    door.py (who may ask app.py); floods.py, back_pressure.py (clients that send or read badly)
     proxy.py --> proxy_rules.py (what is done, pure) --> proxy_relay.py (bytes there and back)
 
 The rule: nothing is decided here about databases. A request is checked, one call of the store or of

@@ -3,7 +3,7 @@
 The rules: every answer but those of `/metrics` and `/debug/*` says which node gave it (`Litefs-Id`,
 `Litefs-Cluster-Id`); an error is `text/plain`, the message and a newline, with LiteFS's own status and
 words; a database name is checked before it is used; and nothing that may wait (for SQLite's locks, for
-the disk) runs in the event loop. `HttpServer` (server.py) listens and calls `Api.app`.
+the disk) runs in the event loop. `Door` (door.py) says who may ask. `HttpServer` (server.py) calls `Api.app`.
 """
 
 import asyncio
@@ -33,6 +33,7 @@ from pylitefs.errors import (
     SqliteFormatError,
 )
 from pylitefs.http import debug, push
+from pylitefs.http.door import WHY, Door
 from pylitefs.http.events import EventHub
 from pylitefs.http.metrics import CONTENT_TYPE, Metrics
 from pylitefs.http.push import PushResponse, RequestFile, Write, file_response, until_disconnect
@@ -62,7 +63,8 @@ _STATUS: Mapping[type[PylitefsError], int] = {
 
 
 class Api:
-    """The requests of one node. `latencies` are the replica's, in seconds by database."""
+    """The requests of one node. `latencies` are the replica's, in seconds by database; `token` and
+    `open_stream` are the `Door`'s."""
 
     def __init__(
         self,
@@ -70,6 +72,8 @@ class Api:
         lease: StaticLease,
         *,
         latencies: Callable[[], Mapping[str, float]] = dict,
+        token: str = "",
+        open_stream: bool = False,
     ) -> None:
         self._store = store
         self._lease = lease
@@ -84,7 +88,8 @@ class Api:
             subscribers=lambda: len(self._streams) + self._events.readers,
             latencies=latencies,
         )
-        self.app: ASGIApp = _Envelope(self._application(), store)
+        door = Door(self._application(), token=token, open_stream=open_stream)
+        self.app: ASGIApp = _Envelope(door, store)
 
     def primary_changed(self) -> None:
         """The store's status changed: `/events` says so. In any thread."""
@@ -340,11 +345,12 @@ async def _http_error(_request: Request, error: Exception) -> Response:
 async def _pylitefs_error(request: Request, error: Exception) -> Response:
     status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 500)
     text = LEASE_EXPIRED if isinstance(error, ReadOnlyReplicaError) else str(error)
-    log.warning("%s %s: %s", request.method, request.url.path, error)
+    request.scope[WHY] = str(error)
     return _error(status, text)
 
 
-async def _client_gone(_request: Request, _error: Exception) -> Response:
+async def _client_gone(request: Request, _error: Exception) -> Response:
+    request.scope[WHY] = "the client is gone"
     return Response(status_code=499)
 
 

@@ -1,17 +1,19 @@
 """Asking a node over HTTP, for the command line: plain functions that block.
 
 The rule: whatever goes wrong is a RemoteError whose text names the node and what to look at. Databases
-are streamed in blocks, so their size does not matter.
+are streamed in blocks, so their size does not matter. Each request shows the token of PYLITEFS_HTTP_TOKEN, or
+the one that is given as `token`.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
 import httpx
 
+from pylitefs.config.token import authorization, token_of_environment
 from pylitefs.errors import RemoteError
 from pylitefs.ltx.position import Pos
 
@@ -47,10 +49,15 @@ class DatabaseFacts:
     lag_seconds: float = 0.0
 
 
-def info(url: str = DEFAULT_URL) -> NodeInfo:
+def shown_token(token: str = "") -> Mapping[str, str]:
+    """The header with `token`, or else with the environment's. Raises ConfigError."""
+    return authorization(token or token_of_environment())
+
+
+def info(url: str = DEFAULT_URL, *, token: str = "") -> NodeInfo:
     """Who the node at `url` is."""
-    with _client(url) as client:
-        response = _checked(client.get("/info"), url)
+    with _client(url, token) as client:
+        response = checked(client.get("/info"), url)
         facts = _json_object(response.text, url)
     primary = facts.get("primary")
     cluster_id = facts.get("clusterID")
@@ -67,7 +74,7 @@ def info(url: str = DEFAULT_URL) -> NodeInfo:
 def export(url: str, name: str, out: BinaryIO, progress: Progress = lambda done, size: None) -> int:
     """Write the database `name` of the node to `out`; its size in bytes."""
     with _client(url) as client, client.stream("GET", "/export", params={"name": name}) as response:
-        _checked(response, url)
+        checked(response, url)
         size = int(response.headers["content-length"]) if "content-length" in response.headers else None
         done = 0
         for block in response.iter_raw(BLOCK):
@@ -106,24 +113,26 @@ def import_(
         raise RemoteError(f"{url} is {of}: give -url of the primary")
     with _client(url) as client:
         response = client.post("/import", params={"name": name}, content=body(), headers=headers)
-        _checked(response, url)
+        checked(response, url)
 
 
 def events(url: str = DEFAULT_URL) -> Iterator[dict[str, object]]:
     """The node's events, beginning with `init`, until it disconnects."""
     with _client(url) as client, client.stream("GET", "/events") as response:
-        _checked(response, url)
+        checked(response, url)
         for line in response.iter_lines():
             yield _json_object(line, url)
 
 
-def databases(url: str = DEFAULT_URL) -> dict[str, DatabaseFacts]:
+def databases(url: str = DEFAULT_URL, *, token: str = "") -> dict[str, DatabaseFacts]:
     """Each database of the node and where it is, from `/debug/vars`; of real LiteFS from `/metrics`."""
-    with _client(url) as client:
+    with _client(url, token) as client:
         response = client.get("/debug/vars")
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            raise _error(response, url)
         found = _json_object(response.text, url).get("databases") if response.is_success else None
         if not isinstance(found, dict):
-            return _databases_of_metrics(_checked(client.get("/metrics"), url).text)
+            return _databases_of_metrics(checked(client.get("/metrics"), url).text)
     return {
         name: DatabaseFacts(
             pos=Pos.parse(facts["pos"]),
@@ -149,12 +158,14 @@ def _databases_of_metrics(text: str) -> dict[str, DatabaseFacts]:
 
 
 @contextmanager
-def _client(url: str) -> Iterator[httpx.Client]:
+def _client(url: str, token: str = "") -> Iterator[httpx.Client]:
     # Without TLS, reading the certificates of the world would be most of the work.
     secure = url.startswith("https:")
-    timeout = httpx.Timeout(None, connect=5.0)
+    headers, timeout = shown_token(token), httpx.Timeout(None, connect=5.0)
     try:
-        with httpx.Client(base_url=url, trust_env=False, verify=secure, timeout=timeout) as client:
+        with httpx.Client(
+            base_url=url, trust_env=False, verify=secure, timeout=timeout, headers=headers
+        ) as client:
             yield client
     except httpx.ConnectError as error:
         raise RemoteError(f"cannot reach {url}: {error}; is a node running there?") from None
@@ -164,13 +175,18 @@ def _client(url: str) -> Iterator[httpx.Client]:
         raise RemoteError(f"lost the connection to {url}: {error or type(error).__name__}") from None
 
 
-def _checked(response: httpx.Response, url: str) -> httpx.Response:
+def checked(response: httpx.Response, url: str) -> httpx.Response:
+    """The answer, if it is none of an error. Raises RemoteError with what the node says."""
     if response.is_success:
         return response
+    raise _error(response, url)
+
+
+def _error(response: httpx.Response, url: str) -> RemoteError:
     text = response.read().decode("utf-8", "replace").strip()
     if response.status_code == httpx.codes.SERVICE_UNAVAILABLE and text == "lease expired":
         text = "it is not the primary; give -url of the node that is"
-    raise RemoteError(f"{url}: {text or response.reason_phrase} ({response.status_code})")
+    return RemoteError(f"{url}: {text or response.reason_phrase} ({response.status_code})")
 
 
 def _json_object(text: str, url: str) -> dict[str, object]:

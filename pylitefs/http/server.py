@@ -6,6 +6,8 @@ does not read is cut off. And it leaves the mount its descriptors: connections a
 """
 
 import asyncio
+import errno
+import ipaddress
 import logging
 import os
 import socket
@@ -21,7 +23,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pylitefs import limits
 from pylitefs.errors import ConfigError
-from pylitefs.http import back_pressure
+from pylitefs.http import back_pressure, floods
+from pylitefs.http.door import LOOPBACK
 
 GRACE_S = 1.0
 BACKLOG = 128
@@ -67,7 +70,10 @@ class Listener(socket.socket):
             # Linux hands it down to connections. (asyncio sets it only where a protocol's number is given.)
             # Without it a stream's second small frame waits 40 ms for the acknowledgement of the first.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            listener.bind((host, port))
+            try:
+                listener.bind((host, port))
+            except (ValueError, OverflowError, TypeError) as error:  # A host with NUL is a TypeError.
+                raise OSError(errno.EINVAL, f"no address to listen on: {error}") from None
             listener.listen(BACKLOG)
             listener.setblocking(False)
         except BaseException:
@@ -193,6 +199,8 @@ class HttpServer:
         self._stop_async: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
         self.port = bind[1]
+        self.is_loopback = False
+        """Whether only this machine reaches it, once it listens."""
 
     def listen(self) -> None:
         """Take the port. Raises ConfigError if that cannot be done."""
@@ -207,12 +215,14 @@ class HttpServer:
                 "is another node running here? Choose another port, or stop it"
             ) from None
         self.port = self._listener.getsockname()[1]
+        self.is_loopback = ipaddress.ip_address(self._listener.getsockname()[0]).is_loopback
 
     async def serve(self) -> None:
         """Answer requests until `shutdown`."""
         self.listen()
         assert self._listener is not None
         back_pressure.install()
+        floods.install()
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(_unless_cancelled)
         self._stop_async = stop = asyncio.Event()
@@ -238,6 +248,7 @@ class HttpServer:
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The application, which may break a request's connection by `scope["pylitefs.cut"]()`."""
+        scope[LOOPBACK] = self.is_loopback
         listener, peer = self._listener, scope.get("client")
         if listener is not None and peer is not None:
             scope["pylitefs.cut"] = lambda: listener.cut(tuple(peer))

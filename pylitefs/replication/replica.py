@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
 
+from pylitefs.config.token import authorization
 from pylitefs.errors import (
     LtxError,
     PositionMismatchError,
@@ -70,7 +71,7 @@ class Replica:
     """Follows the primary that `primary()` names, until `stop`.
 
     `databases` are the only ones to replicate (empty: all). `on_fatal` is called in the replica's thread
-    when it gives up; `on_change` after it connected or disconnected.
+    when it gives up; `on_change` after it connected or disconnected. `token` is shown to the primary.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Replica:
         on_fatal: Callable[[Exception], None],
         on_change: Callable[[], None] = lambda: None,
         silence: float = SILENCE_S,
+        token: str = "",
     ) -> None:
         self.latencies: dict[str, float] = {}
         """Seconds from a transaction's timestamp to its end here, by database, of the newest one."""
@@ -93,6 +95,7 @@ class Replica:
         self._on_fatal = on_fatal
         self._on_change = on_change
         self._silence = silence
+        self._token = token
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
@@ -206,7 +209,7 @@ class Replica:
             f"{primary.advertise_url}/stream",
             encode_positions(self._store.positions()),
             params={"filter": ",".join(self._databases)} if self._databases else {},
-            headers={"Litefs-Id": self._store.node_id_text},
+            headers={"Litefs-Id": self._store.node_id_text, **authorization(self._token)},
             connect_timeout=CONNECT_S,
             on_socket=self._keep_socket,
         ) as answer:

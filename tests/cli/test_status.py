@@ -13,10 +13,12 @@ from rich.console import Console
 from pylitefs.cli.main import run
 from pylitefs.cli.nodes import NodeReport
 from pylitefs.cli.status import table
+from pylitefs.config.token import VARIABLE
 from pylitefs.http.client import DatabaseFacts
 from pylitefs.ltx.position import Pos
 from tests.cli.test_transfer import execute
 from tests.conftest import ClusterFactory
+from tests.replication.stores import opened, serving
 
 Output = pytest.CaptureFixture[str]
 
@@ -65,6 +67,23 @@ def test_status_watches_until_ctrl_c(cluster_factory: ClusterFactory, terminal: 
     watching.send_signal(signal.SIGINT)
     assert watching.wait(10) == 0
     os.close(reader)
+
+
+def test_status_shows_the_token_of_the_config_file(tmp_path: Path, capsys: Output) -> None:
+    """Of the node whose config it is."""
+    with (
+        opened(tmp_path / "data", primary=True) as store,
+        serving(store, token="of-this-config-file") as node,
+    ):
+        config = tmp_path / "litefs.yml"
+        address = node.advertise_url.removeprefix("http://")
+        config.write_text(
+            f"http: {{addr: '{address}', token: of-this-config-file}}\nlease: {{type: static}}\n"
+        )
+        assert run(["status", "-config", str(config)]) == 0
+        assert "primary" in capsys.readouterr().out
+        assert run(["status", "-url", node.advertise_url]) == 1
+        assert f"set {VARIABLE}" in capsys.readouterr().err
 
 
 def test_status_marks_what_is_behind() -> None:

@@ -64,7 +64,7 @@ def ask_for_export(node: ClusterNode, name: str) -> socket.socket:
     address = urlsplit(node.url)
     assert address.hostname and address.port
     client = socket.create_connection((address.hostname, address.port))
-    client.sendall(f"GET /export?name={name} HTTP/1.1\r\nHost: n\r\n\r\n".encode())
+    client.sendall(f"GET /export?name={name} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     return client
 
 

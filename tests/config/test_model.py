@@ -1,11 +1,14 @@
 """The keys of `litefs.yml`: their types and defaults, and what Go takes as a duration."""
 
+import threading
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from pylitefs.config.model import Config, HttpConfig, LeaseConfig, parse_duration
+from pylitefs.config.model import LONGEST_S, Config, HttpConfig, LeaseConfig, parse_duration
+from pylitefs.config.token import VARIABLE, token_of_environment
+from pylitefs.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -45,6 +48,10 @@ def test_an_address_is_a_host_and_a_port(addr: str, host_port: tuple[str, int]) 
     [
         ("http", {"addr": "20202"}, "write :20202 or HOST:PORT"),
         ("http", {"addr": ":202020"}, "write :20202 or HOST:PORT"),
+        ("http", {"addr": ":65536"}, "the highest port is 65535"),
+        ("http", {"addr": "a b:1"}, "write :20202 or HOST:PORT"),
+        ("http", {"token": "with spaces, and long"}, "not a token"),
+        ("data", {"retention": "9" * 5000 + "h"}, "the longest duration"),
         ("data", {"dir": ""}, "required: name a directory"),
         ("data", {"retention": "10"}, "not a duration"),
         ("lease", {"type": "raft"}, "'static'"),
@@ -70,6 +77,26 @@ def test_the_hostname_that_is_shown_is_the_url_s_where_none_is_written() -> None
     assert LeaseConfig(advertise_url="http://n1:20202").shown_hostname == "n1"
     assert LeaseConfig(advertise_url="http://n1:20202", hostname="other").shown_hostname == "other"
     assert LeaseConfig().shown_hostname == ""
+
+
+def test_the_longest_duration_can_be_waited_for() -> None:
+    """It ends within what Python's waits can take."""
+    assert threading.TIMEOUT_MAX > LONGEST_S == pytest.approx(parse_duration("2542140h"))
+
+
+def test_a_token_is_the_file_s_or_the_environment_s_and_is_never_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither in the config as Python shows it, nor in what is said of a wrong one."""
+    monkeypatch.setenv(VARIABLE, "of-the-environment")
+    assert HttpConfig().shown_token == "of-the-environment"
+    config = Config(http=HttpConfig(token="of-the-config-file"))
+    assert config.http.shown_token == "of-the-config-file"
+    assert "of-the-config" not in repr(config)
+    monkeypatch.setenv(VARIABLE, "short")
+    with pytest.raises(ConfigError, match=f"{VARIABLE}: not a token") as error:
+        token_of_environment()
+    assert "short" not in str(error.value)
 
 
 def test_a_config_is_never_changed_but_copied() -> None:

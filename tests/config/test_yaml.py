@@ -100,6 +100,15 @@ def test_what_is_not_written_is_the_default(text: str) -> None:
             "lease:\n  type: statik",
             r"'statik' is not valid: .*did you mean static\?",
         ),
+        ('fuse:\n  dir: "/a\\0b"', r":2: fuse\.dir: holds a NUL"),
+        ('exec: "app \\0"', r":1: exec: holds a NUL"),
+        ('http:\n  addr: ":99999"', r":2: http\.addr: the highest port is 65535"),
+        ("a: " + "[" * 20_000, r"litefs\.yml: nested too deeply"),
+        ("http:\n  token: secret", r":2: http\.token: not a token: write 16 or more characters"),
+        (
+            "data:\n  retention-monitor-interval: 99999999999h",
+            r":2: data\.retention-monitor-interval: longer than",
+        ),
         ("data:\n  retention: 10", r":2: data\.retention: not a duration: write a number with a unit"),
     ],
 )

@@ -59,7 +59,7 @@ def test_an_import_whose_client_falls_silent_is_given_up(
     monkeypatch.setattr(push, "SILENCE_S", 0.2)
     host, port = client.base_url.host, client.base_url.port
     with socket.create_connection((host, port or 80), timeout=10) as connection:
-        head = "POST /import?name=a.db HTTP/1.1\r\nHost: n\r\nContent-Length: 4096\r\n\r\n"
+        head = "POST /import?name=a.db HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4096\r\n\r\n"
         connection.sendall(head.encode() + b"SQLite")
         answer = connection.recv(4096)
     assert answer.startswith(b"HTTP/1.1 400 ")

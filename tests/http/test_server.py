@@ -57,6 +57,15 @@ def test_an_empty_host_is_every_interface(store: Store) -> None:
     assert server.stop()
 
 
+@pytest.mark.parametrize("address", [("127.0.0.1", 99999), ("a\0b", 1), ("a" * 70, 1), ("no..host", 1)])
+def test_what_is_no_address_is_an_error_of_the_config(store: Store, address: tuple[str, int]) -> None:
+    """Whatever Python's sockets raise for it, here and in the proxy."""
+    with pytest.raises(ConfigError, match=r"cannot listen on http\.addr"):
+        HttpServer(Api(store, LEASE), address).listen()
+    with pytest.raises(OSError, match=r"no address|not known|resolution"):
+        Listener.bound(*address)
+
+
 def test_a_port_that_is_taken_is_an_error_of_the_config(store: Store, server: HttpServer) -> None:
     """Said before anything else starts."""
     with pytest.raises(ConfigError, match=rf"http.addr 127.0.0.1:{server.port}: Address already in use"):

@@ -35,10 +35,17 @@ def opened(directory: Path, *, primary: bool = False, cluster: str | None = CLUS
 
 
 @contextmanager
-def serving(store: Store, hostname: str = "primary-host") -> Iterator[PrimaryInfo]:
-    """The store's API on a port of the loopback interface."""
+def serving(
+    store: Store,
+    hostname: str = "primary-host",
+    *,
+    host: str = "127.0.0.1",
+    token: str = "",
+    open_stream: bool = False,
+) -> Iterator[PrimaryInfo]:
+    """The store's API on a port of the loopback interface, or of `host`'s."""
     lease = StaticLease(store.status.candidate, hostname, "http://127.0.0.1:0")
-    server = HttpServer(Api(store, lease), ("127.0.0.1", 0))
+    server = HttpServer(Api(store, lease, token=token, open_stream=open_stream), (host, 0))
     server.start()
     try:
         yield PrimaryInfo(hostname, f"http://127.0.0.1:{server.port}")

@@ -1,0 +1,114 @@
+"""HTTP/2 clients whose frames only cost time: a PING is answered, and there can be 100,000 in a second.
+
+The rule: no connection keeps the others waiting. What it sends is taken in small slices, and between two of
+them the event loop serves the others. Frames that carry no request and no data are counted: a connection has
+BURST of them, and RATE more each second; one that sends more floods, and is cut off. WINDOW_UPDATE is not
+counted: a replica sends two for each piece that it takes.
+"""
+
+import asyncio
+import logging
+import time
+
+import hypercorn.protocol
+import hypercorn.protocol.h2
+from h2.errors import ErrorCodes
+from h2.events import (
+    DataReceived,
+    Event,
+    PingAckReceived,
+    PingReceived,
+    PriorityUpdated,
+    RemoteSettingsChanged,
+    SettingsAcknowledged,
+    StreamReset,
+    UnknownFrameReceived,
+)
+from hypercorn.events import Closed, RawData
+from hypercorn.events import Event as WireEvent
+from hypercorn.protocol.h2 import H2Protocol
+
+BURST = 1000
+RATE = 100
+SLICE = 4096
+"""Bytes that are taken at once: at most 455 frames, a few milliseconds."""
+_COUNTED = (
+    PingAckReceived,
+    PingReceived,
+    PriorityUpdated,
+    RemoteSettingsChanged,
+    SettingsAcknowledged,
+    StreamReset,
+    UnknownFrameReceived,
+)
+
+log = logging.getLogger("pylitefs")
+
+
+class Allowance:
+    """How many such frames a connection may still send, at a time in seconds."""
+
+    def __init__(self, now: float) -> None:
+        self._left = float(BURST)
+        self._since = now
+
+    def take(self, count: int, now: float) -> bool:
+        """Whether `count` more are allowed."""
+        self._left = min(float(BURST), self._left + (now - self._since) * RATE) - count
+        self._since = now
+        return self._left >= 0
+
+
+class CalmProtocol(H2Protocol):
+    """hypercorn's HTTP/2 connection, which bears no floods."""
+
+    _allowance: Allowance | None = None
+    _is_cut = False
+
+    async def handle(self, event: WireEvent) -> None:
+        """Bytes that came, a slice at a time; or the connection's end."""
+        if not isinstance(event, RawData):
+            await super().handle(event)
+            return
+        for start in range(0, len(event.data), SLICE):
+            if self._is_cut or self.closed:
+                return
+            if start:
+                await asyncio.sleep(0)
+            await super().handle(RawData(event.data[start : start + SLICE]))
+
+    async def _handle_events(self, events: list[Event]) -> None:
+        count = sum(isinstance(event, _COUNTED) or _is_empty(event) for event in events)
+        if count and not self._is_allowed(count):
+            await self._cut()
+            return
+        await super()._handle_events(events)
+
+    def _is_allowed(self, count: int) -> bool:
+        now = time.monotonic()
+        if self._allowance is None:
+            self._allowance = Allowance(now)
+        return self._allowance.take(count, now)
+
+    async def _cut(self) -> None:
+        self._is_cut = True
+        log.warning(
+            "%s floods its HTTP/2 connection (over %d frames without content, and %d a second): cut off",
+            "{}:{}".format(*self.client) if self.client else "a client",
+            BURST,
+            RATE,
+        )
+        self.connection.clear_outbound_data_buffer()
+        self.connection.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
+        await self._flush()
+        await self.handle(Closed())
+        await self.send(Closed())
+
+
+def _is_empty(event: Event) -> bool:
+    return isinstance(event, DataReceived) and not event.data and event.stream_ended is None
+
+
+def install() -> None:
+    """Have hypercorn use it, from now on."""
+    hypercorn.protocol.H2Protocol = CalmProtocol  # type: ignore[attr-defined]
