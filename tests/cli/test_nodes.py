@@ -110,7 +110,7 @@ def test_a_config_names_its_own_node_and_the_primary_that_it_follows(
 ) -> None:
     path = tmp_path / "litefs.yml"
     path.write_text(CONFIG.format(tmp_path, addr, lease))
-    assert nodes_of_config(path) == expected
+    assert nodes_of_config(path) == (expected, "")
 
 
 def test_a_replica_without_a_primary_s_address_is_a_wrong_config(tmp_path: Path) -> None:
