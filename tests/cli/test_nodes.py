@@ -20,15 +20,15 @@ def facts(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What a replica answers in `/debug/vars`; a node at http://down answers nothing."""
     found: dict[str, Any] = {"lagMs": 12, "clockAheadMs": -5000, "disk": None, "setAside": {"b.db": "why"}}
 
-    def node_facts(url: str) -> dict[str, Any]:
+    def node_facts(url: str, token: str = "") -> dict[str, Any]:
         if url == "http://down":
             raise RemoteError("http://down: refused")
         return found
 
     info = NodeInfo("id", None, is_primary=False, candidate=False, path="", primary_hostname="n1")
     monkeypatch.setattr(nodes, "node_facts", node_facts)
-    monkeypatch.setattr("pylitefs.cli.nodes.client.info", lambda url: info)
-    monkeypatch.setattr("pylitefs.cli.nodes.client.databases", lambda url: DATABASES)
+    monkeypatch.setattr("pylitefs.cli.nodes.client.info", lambda url, token="": info)
+    monkeypatch.setattr("pylitefs.cli.nodes.client.databases", lambda url, token="": DATABASES)
     return found
 
 
