@@ -7,10 +7,11 @@
 
 say() { printf '%s\n' "$*" >&2; }
 
+# -P: what lies in the folder one stands in is no module of ours.
 find_python() {
     local candidate
     for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
-        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        if "$candidate" -P -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             python=$candidate
             return
         fi
@@ -27,7 +28,7 @@ has_library() {
 # Sets `missing` to the packages that are, by looking for what they bring.
 find_missing_packages() {
     missing=()
-    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    if ! "$python" -P -c 'import ensurepip, venv' 2>/dev/null; then
         # The package is named after the version only where that is not the release's own Python.
         [ "$(basename "$python")" = python3 ] && missing+=(python3-venv) || missing+=("$(basename "$python")-venv")
     fi
@@ -79,17 +80,17 @@ install_packages() {
 make_venv() {
     local extra=$1 venv=$root/.venv stamp want
     stamp=$venv/.made-for-$extra
-    want="$root $("$python" -c 'import sys; print(sys.version)') $(sha256sum <"$root/pyproject.toml")"
+    want="$root $("$python" -P -c 'import sys; print(sys.version)') $(sha256sum <"$root/pyproject.toml")"
     if [ -x "$venv/bin/pylitefs" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$want" ]; then
         return
     fi
     say "Installing pylitefs into $venv …"
-    if ! grep -qsF "$venv" "$venv/bin/pip" || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
-        "$python" -m venv --clear "$venv"
+    if ! grep -qsF "$venv" "$venv/bin/pip" || ! "$venv/bin/python" -P -m pip --version >/dev/null 2>&1; then
+        "$python" -P -m venv --clear "$venv"
     fi
     local target=$root
     [ "$extra" = demo ] || target="$root[$extra]"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$target"
+    "$venv/bin/python" -P -m pip install --quiet --disable-pip-version-check --editable "$target"
     printf '%s\n' "$want" >"$stamp"
     # The tests' packages include the demo's and the application's, and those the demo's.
     [ "$extra" = test ] && printf '%s\n' "$want" >"$venv/.made-for-app"

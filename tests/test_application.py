@@ -49,7 +49,7 @@ class Mounted:
         }
         path = self.directory / "litefs.yml"
         path.write_text(yaml.safe_dump(config))
-        command = [sys.executable, "-m", "pylitefs", "mount", "-config", str(path), *arguments]
+        command = python_module("pylitefs", "mount", "-config", str(path), *arguments)
         self.processes.append(
             subprocess.Popen(
                 command,

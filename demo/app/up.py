@@ -78,7 +78,7 @@ class Demo:
     @staticmethod
     def _application(mount: Path, name: str, port: int) -> str:
         environment = f"env DATABASE={mount / DATABASE} NODE={name} PYTHONPATH={HERE} PYTHONUNBUFFERED=1"
-        return f"{environment} {sys.executable} -m hypercorn --bind 127.0.0.1:{port} app:app"
+        return f"{environment} {sys.executable} -P -m hypercorn --bind 127.0.0.1:{port} app:app"
 
     def start(self, lag_s: float) -> None:
         """Start everything; the page answers when this returns."""

@@ -16,7 +16,6 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from typing import Any
 import httpx
 import yaml
 
+from pylitefs.child_python import python_module
 from pylitefs.cluster.nursery import ForkedProcess, Nursery
 from pylitefs.control.channel import CONTROL_FD, Control
 from pylitefs.errors import PylitefsError, RemoteError
@@ -158,7 +158,7 @@ class ClusterNode:
 
     def command(self) -> list[str]:
         """What is run: a node that ends with its standard input."""
-        return [sys.executable, "-m", "pylitefs", *self._mount_arguments()]
+        return python_module("pylitefs", *self._mount_arguments())
 
     def _mount_arguments(self, more: Sequence[str] = ()) -> list[str]:
         return ["mount", "-config", str(self.config), "--until-eof", *self.arguments, *more]

@@ -12,12 +12,12 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from pylitefs.child_python import python_module
 from pylitefs.errors import PylitefsError
 
 _LARGEST = 1 << 16
@@ -76,7 +76,7 @@ class Nursery:
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pylitefs.cli.nursery", str(theirs.fileno())],
+                python_module("pylitefs.cli.nursery", str(theirs.fileno())),
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 process_group=0,

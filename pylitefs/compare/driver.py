@@ -9,11 +9,11 @@ import itertools
 import json
 import queue
 import subprocess
-import sys
 import threading
 import zlib
 from typing import Any
 
+from pylitefs.child_python import python_module
 from pylitefs.errors import PylitefsError
 
 ANSWER_SECONDS = 60.0
@@ -27,7 +27,7 @@ class Driver:
     def __init__(self, seed_text: str) -> None:
         seed = zlib.crc32(seed_text.encode()) & 0x7FFFFFFF or 1
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "pylitefs.compare.client", str(seed)],
+            python_module("pylitefs.compare.client", str(seed)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

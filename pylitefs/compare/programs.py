@@ -7,11 +7,11 @@ pylitefs that was named on purpose; a `litefs` on the PATH that is only a link t
 import os
 import re
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from pylitefs import __version__
+from pylitefs.child_python import python_module
 from pylitefs.errors import PylitefsError
 
 RELEASES = "https://github.com/superfly/litefs/releases/tag/v0.5.14"
@@ -36,13 +36,13 @@ class Program:
         """What runs a node until standard input ends, also where its parent is killed."""
         if self.is_pylitefs:
             return [*self.command, "mount", "-config", str(config), "--until-eof"]
-        guard = (sys.executable, "-m", "pylitefs.compare.guard", str(mount))
+        guard = python_module("pylitefs.compare.guard", str(mount))
         return [*guard, *self.command, "mount", "-config", str(config)]
 
 
 def ours() -> Program:
     """This very pylitefs."""
-    return Program("pylitefs", (sys.executable, "-m", "pylitefs"), __version__, is_pylitefs=True)
+    return Program("pylitefs", tuple(python_module("pylitefs")), __version__, is_pylitefs=True)
 
 
 def find(path: Path | None) -> Program:

@@ -8,13 +8,13 @@ import hashlib
 import json
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 
+from pylitefs.child_python import python_module
 from pylitefs.compare.driver import Connections, Driver
 from pylitefs.compare.events import Ear
 from pylitefs.compare.ltx_facts import LtxFacts, read_facts
@@ -250,7 +250,7 @@ def _pylitefs(*arguments: str) -> str:
     """Run a command of pylitefs; what it complained of, empty if it did not."""
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "pylitefs", *arguments],
+            python_module("pylitefs", *arguments),
             capture_output=True,
             text=True,
             timeout=6 * PATIENCE,

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
+from pylitefs.child_python import python_module
 from pylitefs.cli import lecture as lecture_command
 from pylitefs.cli import lecture_page
 from pylitefs.cli.main import run
@@ -179,7 +180,7 @@ def test_headless_tells_each_steps_outcome_and_records(
 def test_headless_exits_1_where_an_expect_fails(tmp_path: Path) -> None:
     path = write_lesson(tmp_path, count=7)
     done = subprocess.run(
-        [sys.executable, "-m", "pylitefs", "lecture", str(path), "--headless"],
+        python_module("pylitefs", "lecture", str(path), "--headless"),
         capture_output=True,
         text=True,
         timeout=90,

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import pytest
 
+from pylitefs.child_python import python_module
 from pylitefs.cli.main import run
 from pylitefs.config import Config
 from pylitefs.errors import MountError
@@ -174,7 +175,7 @@ def test_a_wrong_config_is_one_line_and_exit_2(tmp_path: Path) -> None:
     """In a real process: no traceback, and nothing is mounted."""
     path = tmp_path / "litefs.yml"
     path.write_text("lease:\n  type: static\n  candidat: true\n")
-    command = [sys.executable, "-m", "pylitefs", "mount", "-config", str(path)]
+    command = python_module("pylitefs", "mount", "-config", str(path))
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == (

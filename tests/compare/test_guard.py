@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from pylitefs.child_python import python_module
+
 PROGRAM = """
 import signal, sys
 signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(7))
@@ -18,7 +20,7 @@ signal.pause()
 
 def guarded(tmp_path: Path, code: str) -> "subprocess.Popen[str]":
     command = [
-        *(sys.executable, "-m", "pylitefs.compare.guard", str(tmp_path / "mnt")),
+        *python_module("pylitefs.compare.guard", str(tmp_path / "mnt")),
         sys.executable,
         "-c",
         code,

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from pylitefs.child_python import python_module
 from tests.sqlite_use.pair import Client, Pair, connect, content, fill, refusals_of, shell
 
 pytestmark = pytest.mark.fuse
@@ -207,7 +208,7 @@ def test_an_upload_that_breaks_off_changes_nothing(pair: Pair, tmp_path: Path) -
 
 def test_the_command_imports_and_exports(pair: Pair, tmp_path: Path) -> None:
     """`pylitefs import` and `pylitefs export`; what is no whole database is refused with the reason."""
-    pylitefs = [sys.executable, "-m", "pylitefs"]
+    pylitefs = python_module("pylitefs")
     new, out = source(tmp_path / "new.db"), tmp_path / "out.db"
     where = ["--name", "command.db", "--url", pair.primary.url]
     pair.make("command.db", "PRAGMA journal_mode=wal", rows=20)

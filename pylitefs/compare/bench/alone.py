@@ -27,6 +27,7 @@ from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 
+from pylitefs.child_python import python
 from pylitefs.cluster.cluster import Cluster
 from pylitefs.compare.bench.client_measures import Measures
 from pylitefs.compare.bench.contestant import large_file
@@ -82,7 +83,7 @@ def _processor_time() -> float:
 
 def start(base: Path, megabytes: int) -> Iterator[Figure]:
     """A node's start before it does anything."""
-    command = [sys.executable, "-c", "import pylitefs.cli.mount, pylitefs.node"]
+    command = python("-c", "import pylitefs.cli.mount, pylitefs.node")
     took = best(partial(subprocess.run, command, check=True))
     yield Figure("start: Python and every module of a node", took, "s")
 

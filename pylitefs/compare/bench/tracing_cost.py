@@ -27,6 +27,8 @@ from pathlib import Path
 from time import perf_counter, process_time
 from types import SimpleNamespace
 
+from pylitefs.child_python import python_module
+
 MODES = ("delete", "truncate", "persist", "wal")
 LIMIT = 0.02
 """The share of a commit's time that tracing may take."""
@@ -131,7 +133,7 @@ class _Node:
 def _node(base: Path, kind: str) -> Iterator[_Node]:
     base.mkdir(parents=True)
     process = subprocess.Popen(
-        [sys.executable, "-m", "pylitefs.compare.bench.tracing_cost", "node", str(base), kind],
+        python_module("pylitefs.compare.bench.tracing_cost", "node", str(base), kind),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         # What was compiled before is not what the stripped one imports.

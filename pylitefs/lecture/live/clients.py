@@ -7,12 +7,12 @@ The rule: nobody waits for a shell. A statement is begun, and whether it has com
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pylitefs.child_python import python_module
 from pylitefs.errors import LessonError
 
 Answer = dict[str, Any]
@@ -34,7 +34,7 @@ class Shell:
         self._buffer = b""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PYLITEFS_")}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "pylitefs.lecture.live.sql_client", str(database)],
+            python_module("pylitefs.lecture.live.sql_client", str(database)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             process_group=0,

@@ -10,7 +10,6 @@ import logging
 import os
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import pylitefs
 from pylitefs import errors
+from pylitefs.child_python import python_module
 from pylitefs.errors import ApplierError, PylitefsError
 from pylitefs.mount.applier.locks import UNKNOWN_HOLDER
 from pylitefs.mount.applier.messages import MAX_MESSAGE, Message
@@ -118,8 +118,7 @@ class Child:
         self.tids: frozenset[int] = frozenset()
         with theirs:
             self.process = subprocess.Popen(
-                # -P: not from the current directory, which may be anywhere; PYTHONPATH says where.
-                [sys.executable, "-P", "-m", "pylitefs.mount.applier.process", str(theirs.fileno())],
+                python_module("pylitefs.mount.applier.process", str(theirs.fileno())),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 cwd="/",

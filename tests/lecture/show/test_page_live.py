@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +16,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from pylitefs.child_python import python_module
 from pylitefs.cluster.cluster import is_mounted
 from tests.lecture.browsing import chromium, open_page, pause_as_people_do, place, step, wait_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.fuse, pytest.mark.timeout(240)]
 
-PYLITEFS = (sys.executable, "-m", "pylitefs")
+PYLITEFS = tuple(python_module("pylitefs"))
 MOST_STEPS = 60
 AGAIN_S = 5.0
 
