@@ -59,6 +59,7 @@ def _check_database(findings: Findings, sides: Sides, name: str, shift: int, div
         same("integrity", where, (integrity(side, role, name) for side in sides))
         same("position's time", where, (_position_time(side, role, name) for side in sides))
         same("data directory", where, (_folder(side.node(role), name) for side in sides))
+        same("data directory's mode", where, (_folder_mode(side.node(role), name) for side in sides))
         _check_listing(findings, sides, name, role)
         _check_events(findings, sides, (name, shift, diverged), role)
     same("LTX files on the replica", name, (_replica_files(side, name) for side in sides))
@@ -85,16 +86,22 @@ def bytes_of(node: ProgramNode, name: str) -> bytes | None:
 
 
 def _folder(node: ProgramNode, name: str) -> list[str]:
-    """Names, modes and sizes in a database's directory; of `ltx` only the mode. Empty side files are none."""
+    """Names and sizes in a database's directory; of `ltx` only the name. Empty side files are none."""
     folder = node.databases_dir / name
     found = []
     for path in sorted(folder.iterdir()) if folder.exists() else ():
         facts = path.stat()
         if stat.S_ISDIR(facts.st_mode):
-            found.append(f"{path.name}/ {stat.filemode(facts.st_mode)}")
+            found.append(f"{path.name}/")
         elif facts.st_size:
             found.append(f"{path.name} {facts.st_size}")
     return found
+
+
+def _folder_mode(node: ProgramNode, name: str) -> str:
+    """Who may look into a database's directory in the data directory."""
+    folder = node.databases_dir / name
+    return stat.filemode(folder.stat().st_mode) if folder.exists() else "none"
 
 
 def _settled(sides: Sides, look: Callable[[Side], str]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Protocol
 from pylitefs.ltx.decoder import open_ltx
 from pylitefs.store.files import pwrite_all
 from pylitefs.store.names import FileKind, database_dir
+from pylitefs.store.privacy import FILE_MODE
 
 LOCK_S = 20.0
 """SQLite's locks are waited for so long where nothing else is said."""
@@ -75,7 +76,7 @@ class DirectApplier:
             if header.commit == 0:
                 target.unlink(missing_ok=True)
                 return
-            fd = os.open(target, os.O_RDWR | os.O_CREAT, 0o666)
+            fd = os.open(target, os.O_RDWR | os.O_CREAT, FILE_MODE)
             try:
                 for pgno, page in decoder.pages():
                     pwrite_all(fd, page, (pgno - 1) * header.page_size)

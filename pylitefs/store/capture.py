@@ -27,6 +27,7 @@ from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.disk_state import refusal
 from pylitefs.store.files import write_all
 from pylitefs.store.names import FileKind
+from pylitefs.store.privacy import FILE_MODE
 from pylitefs.store.state import DatabaseState
 from pylitefs.store.status import now_ms
 from pylitefs.store.write_events import pages_payload
@@ -116,7 +117,7 @@ class _LtxFile:
 
     def _flush(self) -> None:
         if self._fd < 0:
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
         write_all(self._fd, b"".join(self._parts))
         self._parts.clear()
         self._size = 0

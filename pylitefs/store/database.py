@@ -28,6 +28,7 @@ from pylitefs.store.disk_state import refusal
 from pylitefs.store.files import file_size, open_data, pwrite_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.open_files import OpenFiles
+from pylitefs.store.privacy import FILE_MODE, make_directory
 from pylitefs.store.rollback import RollbackWatch
 from pylitefs.store.state import DatabaseState
 from pylitefs.store.visitors import Visitors
@@ -141,8 +142,8 @@ class Database:
             self._refuse(errno.EACCES, f"creating {self.name}{kind.suffix}", _READ_ONLY, _USE_PRIMARY)
         # Readers make a WAL and its index; a database or a journal is a writer's.
         with nullcontext() if kind in (FileKind.WAL, FileKind.SHM) else self.state.lock, self._files.lock:
-            self.state.ltx.directory.mkdir(parents=True, exist_ok=True)
-            fd = os.open(self.path(kind), os.O_RDWR | os.O_CREAT | (flags & os.O_EXCL), 0o666)
+            make_directory(self.state.ltx.directory)
+            fd = os.open(self.path(kind), os.O_RDWR | os.O_CREAT | (flags & os.O_EXCL), FILE_MODE)
             if kind is FileKind.DATABASE:
                 self.state.forget_fd(kind)
             self._opened(kind, fd, flags, applier, created=True)

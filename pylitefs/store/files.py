@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pylitefs.errors import DataDirectoryError
+from pylitefs.store.privacy import close_to_others, make_directory, private
 
 
 def sync_directory(directory: Path) -> None:
@@ -22,7 +23,7 @@ def sync_directory(directory: Path) -> None:
 def write_durably(path: Path, content: bytes) -> None:
     """Replace a small file as a whole: written beside it as `*.tmp`, synced, renamed, directory synced."""
     temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:
+    with open(temporary, "wb", opener=private) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
@@ -92,7 +93,7 @@ class DirectoryLock:
     def acquire(self) -> None:
         """Raises DataDirectoryError naming the process that holds the directory."""
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
+            make_directory(self.directory)
             fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
             raise DataDirectoryError(
@@ -108,6 +109,7 @@ class DirectoryLock:
                 f"the data directory {self.directory} is in use by {holder}: "
                 "stop that node, or give this one a data.dir of its own"
             ) from None
+        close_to_others(self.directory, fd)
         self._fd = fd
 
     def release(self) -> None:

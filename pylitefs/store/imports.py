@@ -30,6 +30,7 @@ from pylitefs.store.copies import RELEASE_S
 from pylitefs.store.database import Database
 from pylitefs.store.files import check_room, file_size
 from pylitefs.store.names import FileKind
+from pylitefs.store.privacy import make_directory, private
 from pylitefs.store.turns import Patience
 
 Runs = Iterator[tuple[list[int], memoryview]]
@@ -64,7 +65,7 @@ def _never(seconds: float) -> bool:
 def spool(source: Source, out: Path, size: int | None = None, progress: Progress | None = None) -> None:
     """Copy a stream to a file in constant memory; SqliteFormatError if it is not `size` bytes long."""
     done = 0
-    with open(out, "wb") as file:
+    with open(out, "wb", opener=private) as file:
         while chunk := source.read(_CHUNK):
             file.write(chunk)
             done += len(chunk)
@@ -101,7 +102,7 @@ def import_file(database: Database, applier: Applier, path: Path, stopping: Stop
     page_size, count = check_whole(path, database.name)
     content.check(path, database.name, stopping)
     state = database.state
-    state.ltx.directory.mkdir(parents=True, exist_ok=True)
+    make_directory(state.ltx.directory)
     size = page_size * count
     # Once for the LTX file, and what the database grows by.
     check_room(state.directory, size + _growth(database, size), f"importing {database.name}")

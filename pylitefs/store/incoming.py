@@ -20,6 +20,7 @@ from pylitefs.store.applying import Applier
 from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.database import Database
 from pylitefs.store.files import check_room, sync_directory, write_all
+from pylitefs.store.privacy import FILE_MODE, make_directory, private
 from pylitefs.store.state import DatabaseState
 from pylitefs.store.turns import Patience
 from pylitefs.store.write_events import pages_payload
@@ -72,8 +73,8 @@ class _Spool:
         self.size += len(chunk)
         self._parts.append(chunk)
         if self._fd < 0 and self.size > _IN_MEMORY:
-            self._state.ltx.directory.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+            make_directory(self._state.ltx.directory)
+            self._fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
         if self._fd >= 0:
             write_all(self._fd, b"".join(self._parts))
             self._parts.clear()
@@ -82,12 +83,12 @@ class _Spool:
         """Make what was read durable under its final name; its bytes if they were few."""
         if self._fd < 0:
             content = b"".join(self._parts)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_directory(path.parent)
             if not path.exists():
                 _write_new(path, content)
                 return content
             # It came before, and may be half applied: not for a moment is it to be torn.
-            self._fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+            self._fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
             write_all(self._fd, content)
         os.fsync(self._fd)
         os.rename(self._temporary, path)
@@ -103,7 +104,7 @@ class _Spool:
 
 def _write_new(path: Path, content: bytes) -> None:
     """A new file, durable. As in capture.py: its sync makes its name durable as well."""
-    with open(path, "xb", buffering=0) as target:
+    with open(path, "xb", buffering=0, opener=private) as target:
         try:
             write_all(target.fileno(), content)
             os.fdatasync(target.fileno())

@@ -32,6 +32,7 @@ from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.files import file_size
 from pylitefs.store.marker import MARKER, Left, read_marker
 from pylitefs.store.names import FileKind
+from pylitefs.store.privacy import make_directory
 from pylitefs.store.recovery_left import (
     capture_free_pages,
     capture_left,
@@ -157,7 +158,7 @@ def _adopt(state: DatabaseState) -> None:
             "%s has no LTX file: it will be replaced by the primary's, if the primary has one", state.name
         )
         return
-    state.ltx.directory.mkdir(parents=True, exist_ok=True)
+    make_directory(state.ltx.directory)
     pos = commit_whole_file(state, header.page_size, header.pages(size))
     log.warning("%s had no LTX file: its %d bytes become transaction %s", state.name, size, pos)
 

@@ -25,6 +25,7 @@ from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.files import file_size, sync_directory
 from pylitefs.store.marker import Left
 from pylitefs.store.names import FileKind
+from pylitefs.store.privacy import private
 from pylitefs.store.recovery_replay import Replay
 from pylitefs.store.state import DatabaseState
 from pylitefs.store.status import now_ms
@@ -166,7 +167,7 @@ def _write_aside(state: DatabaseState, replay: Replay, pgnos: list[int], commit:
     usable = set(all_pgnos(commit, last.page_size))
     changes: dict[int, int] = {}
     temporary = state.directory / "dropped.tmp"
-    with open(state.path(FileKind.DATABASE), "rb") as source, open(temporary, "wb") as target:
+    with open(state.path(FileKind.DATABASE), "rb") as source, open(temporary, "wb", opener=private) as target:
         encoder = Encoder(target.write, header)
         wanted = [pgno for pgno in pgnos if pgno in usable]
         for pgno, page in pages_in_file(source.fileno(), wanted, last.page_size):

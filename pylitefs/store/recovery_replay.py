@@ -16,6 +16,7 @@ from pylitefs.ltx.header import Header
 from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.files import file_size, pwrite_all, sync_directory
 from pylitefs.store.names import FileKind
+from pylitefs.store.privacy import FILE_MODE
 from pylitefs.store.state import DatabaseState
 
 log = logging.getLogger("pylitefs")
@@ -89,7 +90,7 @@ def write_replay(state: DatabaseState, replay: Replay) -> None:
     last, wrong = replay.last, replay.wrong()
     if not wrong and file_size(state.path(FileKind.DATABASE)) >= last.commit * last.page_size:
         return
-    fd = os.open(state.path(FileKind.DATABASE), os.O_RDWR | os.O_CREAT, 0o666)
+    fd = os.open(state.path(FileKind.DATABASE), os.O_RDWR | os.O_CREAT, FILE_MODE)
     try:
         for pgno, page in replay.pages(wrong):
             pwrite_all(fd, page, (pgno - 1) * last.page_size)

@@ -24,6 +24,7 @@ from pylitefs.sqlite.wal import (
 from pylitefs.store.files import file_size, pwrite_all, sync_directory
 from pylitefs.store.marker import Left, note
 from pylitefs.store.names import FileKind, is_super_journal
+from pylitefs.store.privacy import FILE_MODE
 from pylitefs.store.state import DatabaseState
 from pylitefs.store.write_events import pages_payload
 
@@ -96,7 +97,7 @@ def _is_same_directory(one: Path, other: Path) -> bool:
 
 def _play_back(state: DatabaseState, journal: Journal) -> None:
     pgnos: list[int] = []
-    fd = os.open(state.path(FileKind.DATABASE), os.O_RDWR | os.O_CREAT, 0o666)
+    fd = os.open(state.path(FileKind.DATABASE), os.O_RDWR | os.O_CREAT, FILE_MODE)
     try:
         for pgno, page in journal.records:
             pwrite_all(fd, page, (pgno - 1) * journal.page_size)
@@ -189,7 +190,7 @@ def _checkpoint(state: DatabaseState, read_at: ReadAt, header: WalHeader, limit:
     whole = committed(scan(read_at, limit, header), header)
     if not whole.last_index:
         return 0
-    fd = os.open(state.path(FileKind.DATABASE), os.O_RDWR | os.O_CREAT, 0o666)
+    fd = os.open(state.path(FileKind.DATABASE), os.O_RDWR | os.O_CREAT, FILE_MODE)
     try:
         for pgno, index in sorted(whole.frames.items()):
             pwrite_all(fd, _page(read_at, index, header), (pgno - 1) * header.page_size)

@@ -14,6 +14,7 @@ import os
 
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, READ_VERSION_OFFSET
 from pylitefs.store.names import FileKind
+from pylitefs.store.privacy import FILE_MODE
 from pylitefs.store.state import DatabaseState
 
 WAL_VERSION = 2
@@ -33,7 +34,7 @@ def stat(state: DatabaseState) -> os.stat_result:
     except FileNotFoundError:
         if not state.node.status.wal_is_shut or not _is_in_wal_mode(state):
             raise
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
     return os.stat(path)
 
 

@@ -26,6 +26,7 @@ from pylitefs.store.capture import commit_transaction, commit_whole_file, pages_
 from pylitefs.store.disk_state import refusal
 from pylitefs.store.marker import MARKER
 from pylitefs.store.names import FileKind
+from pylitefs.store.privacy import private
 from pylitefs.store.state import DatabaseState
 
 NOT_A_DATABASE = "an encrypted database, or another file, cannot be replicated: keep it elsewhere"
@@ -68,7 +69,8 @@ class RollbackWatch:
                 self._dirty.update(range(first, last + 1))
         if self.journal_live or self.unjournaled:
             return False
-        (self.state.directory / MARKER).write_text(f"{self.state.pos.txid:016x}\n")
+        with open(self.state.directory / MARKER, "w", opener=private) as file:
+            file.write(f"{self.state.pos.txid:016x}\n")
         self.unjournaled = True
         return True
 

@@ -29,6 +29,7 @@ from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.database import Database
 from pylitefs.store.files import pwrite_all
 from pylitefs.store.names import FileKind
+from pylitefs.store.privacy import FILE_MODE, private
 from pylitefs.store.status import now_ms
 from pylitefs.store.turns import Patience
 
@@ -101,7 +102,7 @@ def _encode(database: Database, copy: _Copy, source: Path, out: Path) -> Snapsho
         node_id=state.node.node_id,
     )
     sums = Changes()
-    with open(source, "rb") as file, open(out, "wb") as target:
+    with open(source, "rb") as file, open(out, "wb", opener=private) as target:
         encoder = Encoder(target.write, header)
         pgnos = all_pgnos(copy.page_count, copy.page_size)
         for run, data in runs_in_file(file.fileno(), pgnos, copy.page_size):
@@ -126,7 +127,7 @@ def _copy(database: Database, applier: Applier, out: Path, patience: Patience) -
         if not database.exists:
             with database.state.lock:
                 if not database.exists:
-                    out.touch()
+                    out.touch(FILE_MODE)
                     return _facts(database)
             continue
         if copy := _copy_as_reader(database, applier, out, patience):
@@ -224,7 +225,7 @@ class _Source:
 def _copy_pages(source: _Source, copy: _Copy, out: Path) -> None:
     """The database file's pages, and over them the newest frame (by page number) where the WAL has one."""
     size = copy.page_count * copy.page_size
-    with open(out, "wb") as target:
+    with open(out, "wb", opener=private) as target:
         _copy_bytes(source.database_fd, target.fileno(), size)
         target.truncate(size)
         for pgno, offset in source.pages.items():

@@ -66,7 +66,8 @@ def test_equal_systems_have_no_difference_and_everything_is_looked_at(sides: Sid
     assert findings.differences == []
     assert set(findings.equal) == {
         *("nodes run", "/info", "/events begins", "special file", "mode", "size", "database bytes"),
-        *("/export", "integrity", "position's time", "data directory", "listing", "/events"),
+        *("/export", "integrity", "position's time", "data directory", "data directory's mode"),
+        *("listing", "/events"),
         *("LTX files on the replica", "node id in LTX files"),
     }
 
@@ -98,6 +99,7 @@ def another_ltx(side: Side) -> None:
             "data directory",
             "a.db on",
         ),
+        (lambda side: (side.replica.databases_dir / "a.db").chmod(0o711), "data directory's mode", "a.db on"),
         (lambda side: (side.primary.mount / "a.db-wal").touch(), "listing", "a.db-wal on the primary"),
         (lambda side: (side.replica.mount / "a.db").chmod(0o444), "mode", "a.db on the replica"),
         (lambda side: side.replica.mount.chmod(0o700), "mode", "the directory on the replica"),
