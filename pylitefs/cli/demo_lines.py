@@ -3,17 +3,20 @@
 The rule: everything on a line is the node's own word (its event) or read off the LTX file it wrote.
 """
 
+import shlex
 import shutil
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from pylitefs.child_python import python_module
 from pylitefs.cli.arrivals import Arrivals, Transaction
 from pylitefs.cli.feed import NodeEvent
 from pylitefs.cluster.cluster import Cluster, ClusterNode
 from pylitefs.errors import LtxError
 from pylitefs.ltx.decoder import open_ltx
+from pylitefs.shown import shown, shown_lines
 
 
 def count(number: int, what: str) -> str:
@@ -44,7 +47,7 @@ def program() -> str:
     found = shutil.which("pylitefs")
     if found and Path(found).resolve() == beside.resolve():
         return "pylitefs"
-    return str(beside) if beside.exists() else f"{sys.executable} -m pylitefs"
+    return str(beside) if beside.exists() else shlex.join(python_module("pylitefs"))
 
 
 def role(node: ClusterNode) -> str:
@@ -74,7 +77,11 @@ class Teller:
 
     def _line(self, transaction: Transaction) -> str:
         pages, size = ltx_facts(self._primary.data, transaction)
-        columns = [f"{transaction.database:<10} TXID {transaction.txid:016x}", f"{pages:>10}", f"{size:>21}"]
+        columns = [
+            f"{shown(transaction.database):<10} TXID {transaction.txid:016x}",
+            f"{pages:>10}",
+            f"{size:>21}",
+        ]
         for replica in self._arrivals.replicas:
             delay = transaction.delay_ms(replica)
             columns.append(f"{replica} {'not yet' if delay is None else f'+{delay:.1f} ms':>10}")
@@ -87,7 +94,8 @@ class Teller:
             elif node.name not in self._ended:
                 self._ended.add(node.name)
                 code = node.process.returncode if node.process else None
-                yield f"{node.name} has ended with exit code {code}; the end of its log:\n{node.log_tail()}"
+                log = shown_lines(node.log_tail())
+                yield f"{node.name} has ended with exit code {code}; the end of its log:\n{log}"
 
 
 def ltx_facts(data_dir: Path, transaction: Transaction) -> tuple[str, str]:

@@ -1,7 +1,8 @@
 """Where log lines go and what they look like.
 
 The rule: the rest of the program says `logging.getLogger("pylitefs")` and nothing more; `log.format`,
-`log.timestamp` and `log.debug` are decided here. Colours only for a person at a terminal.
+`log.timestamp` and `log.debug` are decided here. Colours only for a person at a terminal,
+which no line of the log steers.
 """
 
 import json
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from pylitefs.config import LogConfig
+from pylitefs.shown import shown, shown_lines
 
 
 def _when(record: logging.LogRecord) -> str:
@@ -28,7 +30,9 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         time = f"time={_when(record)} " if self._timestamp else ""
-        return f"{time}level={record.levelname} msg={json.dumps(_message(self, record), ensure_ascii=False)}"
+        return shown(
+            f"{time}level={record.levelname} msg={json.dumps(_message(self, record), ensure_ascii=False)}"
+        )
 
 
 class JsonFormatter(logging.Formatter):
@@ -36,12 +40,19 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line = {"time": _when(record), "level": record.levelname, "msg": _message(self, record)}
-        return json.dumps(line, ensure_ascii=False)
+        return shown(json.dumps(line, ensure_ascii=False))
 
 
 def _message(formatter: logging.Formatter, record: logging.LogRecord) -> str:
     text = record.getMessage()
     return f"{text}\n{formatter.formatException(record.exc_info)}" if record.exc_info else text
+
+
+class TerminalFormatter(logging.Formatter):
+    """For rich, which adds the rest of a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return shown_lines(_message(self, record))
 
 
 def set_up(config: LogConfig) -> None:
@@ -52,6 +63,7 @@ def set_up(config: LogConfig) -> None:
         handler.setFormatter(JsonFormatter())
     elif sys.stderr.isatty():
         handler = RichHandler(console=Console(stderr=True), show_time=config.timestamp, show_path=False)
+        handler.setFormatter(TerminalFormatter())
     else:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(TextFormatter(config.timestamp))

@@ -13,6 +13,7 @@ from types import MappingProxyType
 import click
 
 from pylitefs.errors import ConfigError, PylitefsError
+from pylitefs.shown import shown_lines
 
 EXIT_ERROR = 1
 EXIT_CONFIG = 2
@@ -82,7 +83,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(text: str, code: int) -> int:
-    click.echo(f"pylitefs: {text}", err=True)
+    click.echo(f"pylitefs: {shown_lines(text)}", err=True)
     return code
 
 

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from pylitefs.errors import PylitefsError, SqliteFormatError
 from pylitefs.http import client
+from pylitefs.shown import shown
 
 _NAME = click.option("--name", "-name", required=True, metavar="DB", help="The database's name in the mount.")
 _URL = click.option("--url", "-url", default=client.DEFAULT_URL, show_default=True, help="The node's API.")
@@ -39,7 +40,7 @@ def export_command(name: str, url: str, path: Path) -> None:
         raise PylitefsError(f"{path}: {error.strerror}") from None
     finally:
         temporary.unlink(missing_ok=True)
-    click.echo(f"{name}: {size:,} bytes written to {path}")
+    click.echo(shown(f"{name}: {size:,} bytes written to {path}"))
 
 
 @click.command("import", short_help="Make a SQLite file a database of the cluster.")
@@ -59,7 +60,7 @@ def import_command(name: str, url: str, path: Path) -> None:
             client.import_(url, name, source, progress, size=size)
     except OSError as error:
         raise PylitefsError(f"{path}: {error.strerror}") from None
-    click.echo(f"{name}: {size:,} bytes read from {path}")
+    click.echo(shown(f"{name}: {size:,} bytes read from {path}"))
 
 
 def _check(path: Path, start: bytes) -> None:
@@ -79,9 +80,14 @@ def _check(path: Path, start: bytes) -> None:
 def _progress(what: str) -> Iterator[client.Progress]:
     """A bar for a person at a terminal, nothing otherwise."""
     console = Console(stderr=True)
-    columns = TextColumn(what), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+    )
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(shown(what), total=None)
 
         def update(done: int, size: int | None) -> None:
             bar.update(task, completed=done, total=size)

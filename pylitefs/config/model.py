@@ -15,6 +15,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from pylitefs.config.token import check_token, token_of_environment
 
+from pylitefs.shown import has_control
+
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 LONGEST_S = 290 * 365.25 * 86400
 """Go's durations end at 292 years, and so do the kernel's timeouts here."""
@@ -53,10 +55,17 @@ def _listen_address(text: str) -> str:
     return text
 
 
+def _plain(text: str) -> str:
+    if has_control(text):
+        raise ValueError(f"{text!r} has a control character: no name has one")
+    return text
+
+
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 Directory = Annotated[Path, BeforeValidator(_directory)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 Token = Annotated[str, AfterValidator(check_token), Field(repr=False)]
+Name = Annotated[str, AfterValidator(_plain)]
 
 
 class Section(BaseModel):
@@ -108,7 +117,7 @@ class HttpConfig(Section):
 class ProxyConfig(Section):
     addr: str = ""
     target: str = ""
-    db: str = ""
+    db: Name = ""
     debug: bool = False
     max_lag: Duration = 10.0
     passthrough: tuple[str, ...] = ()
@@ -129,13 +138,13 @@ class ConsulConfig(Section):
 
 class LeaseConfig(Section):
     type: Literal["", "static", "consul"] = ""
-    hostname: str = ""
+    hostname: Name = ""
     advertise_url: str = ""
     candidate: bool = True
     promote: bool = False
     reconnect_delay: Duration = 1.0
     demote_delay: Duration = 10.0
-    databases: tuple[str, ...] = ()
+    databases: tuple[Name, ...] = ()
     consul: ConsulConfig = ConsulConfig()
 
     @property

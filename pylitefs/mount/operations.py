@@ -14,6 +14,7 @@ import errno
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from pylitefs.errors import InvalidNameError, SetAsideError
@@ -36,7 +37,9 @@ from pylitefs.mount.special_files import (
     primary_content,
     split_special,
 )
+from pylitefs.shown import has_control
 from pylitefs.store.names import FileKind, is_super_journal, split_name
+from pylitefs.store.privacy import FILE_MODE
 
 if TYPE_CHECKING:
     from pylitefs.store.database import Database
@@ -124,7 +127,7 @@ class MountOperations:
         if (special := split_special(name)) is not None:
             return self._attributes.of_special(self._find_special(special))
         if is_super_journal(name) is not None:
-            return self._attributes.of_file(os.stat(self.store.super_journal_path(name)))
+            return self._attributes.of_file(os.stat(self._super_journal(name)))
         database, kind = self._find(name)
         return self._attributes.of_file(database.stat(kind), kind)
 
@@ -212,9 +215,11 @@ class MountOperations:
         flags = (fi.flags & _KEPT_FLAGS) | os.O_CREAT | (fi.flags & os.O_EXCL)
         if split_special(name) is not None:
             self._refuse(name, "create", "the name is the mount's own", "use another name", errno.EPERM)
+        if has_control(name):
+            self._refuse(name, "create", "a control character in the name", "use another name", errno.EINVAL)
         if is_super_journal(name) is not None:
             self._require_primary(name, "create of a super-journal")
-            fd = os.open(self.store.super_journal_path(name), flags | os.O_CLOEXEC, 0o666)
+            fd = os.open(self._super_journal(name), flags | os.O_CLOEXEC, FILE_MODE)
             self._add(fi, SuperJournalHandle(fd))
             return
         database, kind = self._find_or_make(name)
@@ -233,7 +238,7 @@ class MountOperations:
             self._open_special(special, fi)
             return
         if is_super_journal(name) is not None:
-            fd = os.open(self.store.super_journal_path(name), flags | os.O_CLOEXEC)
+            fd = os.open(self._super_journal(name), flags | os.O_CLOEXEC)
             self._add(fi, SuperJournalHandle(fd))
             return
         database, kind = self._find(name)
@@ -298,7 +303,7 @@ class MountOperations:
         if (special := split_special(name)) is not None:
             SpecialHandle(self._find_special(special)).truncate(length)
         elif is_super_journal(name) is not None:
-            os.truncate(self.store.super_journal_path(name), length)
+            os.truncate(self._super_journal(name), length)
         else:
             database, kind = self._find(name)
             database.truncate(kind, length, self._by_applier())
@@ -328,13 +333,20 @@ class MountOperations:
         try:
             database_name, kind = split_name(name)
         except InvalidNameError as error:
-            raise refused(errno.ENAMETOOLONG) from error
+            # The kernel asks for a file before it makes one: `create` then says why there is none.
+            raise refused(errno.ENOENT if has_control(name) else errno.ENAMETOOLONG) from error
         database = self.store.get(database_name)
         if database is None:
             self._check_served(database_name)
         if database is None:
             raise refused(errno.ENOENT)
         return database, kind
+
+    def _super_journal(self, name: str) -> Path:
+        try:
+            return self.store.super_journal_path(name)
+        except InvalidNameError:
+            raise refused(errno.ENOENT) from None
 
     def _find_or_make(self, name: str) -> "tuple[Database, FileKind]":
         try:

@@ -24,7 +24,7 @@ from enum import IntEnum
 
 from pylitefs.errors import InvalidNameError, ReplicationError
 from pylitefs.ltx.position import Pos
-from pylitefs.store.names import check_name
+from pylitefs.store.names import check_path
 
 MAX_CHUNK = 0xFFFF
 """Bytes in the longest chunk of an LTX body: its length is a u16."""
@@ -304,6 +304,6 @@ def _name_bytes(name: str) -> bytes:
 
 def _name(text: bytes) -> str:
     try:
-        return check_name(text.decode("utf-8", "surrogateescape"))
+        return check_path(text.decode("utf-8", "surrogateescape"))
     except InvalidNameError as error:
         raise ReplicationError(f"the peer sent a database name that is none: {error}") from None

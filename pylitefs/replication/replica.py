@@ -18,6 +18,7 @@ from http import HTTPStatus
 
 from pylitefs.config.token import authorization
 from pylitefs.errors import (
+    InvalidNameError,
     LtxError,
     PositionMismatchError,
     PylitefsError,
@@ -41,6 +42,7 @@ from pylitefs.replication.frames import (
 from pylitefs.replication.held_up import PATIENCE_S, HeldUp
 from pylitefs.replication.http2 import Answer, CannotConnectError, LostConnectionError, Post
 from pylitefs.store.incoming import HeldUpError, Received
+from pylitefs.store.names import check_name
 from pylitefs.store.store import Store
 
 SILENCE_S = 5.0
@@ -308,11 +310,11 @@ class Replica:
         if self._store.tracer.active:
             frames = told(name, frames, lambda txid, frame, data: self._trace(name, txid, frame, data))
         body = Body(frames)
-        if name in self._store.set_aside:
+        if why := self._why_skipped(name):
             body.drain()
             if name not in self._skipped:
                 self._skipped.add(name)
-                log.error("%s is set aside on this node: its transactions are skipped, others followed", name)
+                log.error("%s: its transactions are skipped, others followed", why)
             return
         if self._held_up.take(name, body):
             return
@@ -358,6 +360,16 @@ class Replica:
         with self._lock:
             if self._socket is not None:
                 _hang_up(self._socket)
+
+    def _why_skipped(self, name: str) -> str:
+        """Why this node has no such database, whatever the primary sends; "" if it may have it."""
+        if name in self._store.set_aside:
+            return f"{name} is set aside on this node"
+        try:
+            check_name(name)
+        except InvalidNameError as error:
+            return f"the primary has a database that this node refuses: {error}"
+        return ""
 
     def _failed(self, name: str, body: "Body", error: PylitefsError, limit: int) -> None:
         """An LTX file was refused: disconnect and ask again, but not for ever for the same one."""

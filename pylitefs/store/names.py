@@ -4,6 +4,7 @@ The mount is flat. SQLite makes `DB`, `DB-journal`, `DB-wal` and `DB-shm`, and f
 several attached databases a super-journal `DB-mjXXXXXXXXX`; the data directory keeps each database's
 files in `dbs/DB/`. The rule: a name from the mount or the network is checked here before it becomes a
 path, so that none ever leaves the data directory, or means one file here and another in the mount.
+Nor does one steer the terminal of who lists it.
 """
 
 import enum
@@ -11,6 +12,7 @@ import re
 from pathlib import Path
 
 from pylitefs.errors import InvalidNameError
+from pylitefs.shown import has_control
 
 MAX_NAME = 240
 """Longest database name in bytes: 255, the limit of ext4, less the longest suffix."""
@@ -43,7 +45,18 @@ _SUPER_JOURNAL = re.compile(r"(?P<db>.+)-mj(?P<tail>[0-9A-F]{9})", re.DOTALL)
 
 
 def check_name(name: str) -> str:
-    """The name itself, if it can be a database's; InvalidNameError if it could be a path or is too long."""
+    """The name itself, if it can be a database's; InvalidNameError if it could be a path, is too long, or
+    would steer a terminal."""
+    check_path(name)
+    if has_control(name):
+        raise InvalidNameError(
+            f"{name!r} cannot be a database name: it has a control character; use another name"
+        )
+    return name
+
+
+def check_path(name: str) -> str:
+    """The name itself, if it stays in its directory. Another node's may be one that this node has not."""
     if not name or name in (".", "..") or "/" in name or "\0" in name:
         raise InvalidNameError(f"{name!r} cannot be a database name: use a plain file name without '/'")
     if len(name.encode("utf-8", "surrogateescape")) > MAX_NAME:

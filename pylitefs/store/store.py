@@ -21,6 +21,7 @@ from pylitefs.errors import (
     ApplierError,
     DatabaseNotFoundError,
     DataDirectoryError,
+    InvalidNameError,
     LtxError,
     PylitefsError,
     ReadOnlyReplicaError,
@@ -38,6 +39,7 @@ from pylitefs.store.files import DirectoryLock
 from pylitefs.store.imports import Progress, Source, import_file, spool
 from pylitefs.store.incoming import Received, receive
 from pylitefs.store.names import check_database_name, database_dir
+from pylitefs.store.privacy import make_directory
 from pylitefs.store.recovery import recover
 from pylitefs.store.retention import reap
 from pylitefs.store.rollback import NOT_A_DATABASE, capture_between_writers
@@ -104,7 +106,7 @@ class Store:
         """
         self._directory_lock.acquire()
         try:
-            (self.data_dir / "dbs").mkdir(exist_ok=True)
+            make_directory(self.data_dir / "dbs")
             self._drop_temporaries()
             self.cluster_id = cluster_id.read(self.data_dir)
             for entry in sorted(os.scandir(self.data_dir / "dbs"), key=lambda entry: entry.name):
@@ -134,7 +136,11 @@ class Store:
             path.unlink()
 
     def _recover(self, name: str, mount_dir: Path | None) -> None:
-        database = self._make(name)
+        try:
+            database = self._make(name)
+        except InvalidNameError as error:
+            self._set_aside(name, f"{error}: rename its directory in {self.data_dir / 'dbs'}")
+            return
         try:
             recover(database.state, mount_dir)
         except (RecoveryError, LtxError, SqliteFormatError) as error:
@@ -318,7 +324,7 @@ class Store:
     def temp_path(self, suffix: str) -> Path:
         """A new path for a temporary file inside the data directory; whoever asks removes it."""
         directory = self.data_dir / "tmp"
-        directory.mkdir(exist_ok=True)
+        make_directory(directory)
         return directory / f"{secrets.token_hex(8)}{suffix}.tmp"
 
     def receive_ltx(self, name: str, chunks: Iterable[bytes], patience: float | None = None) -> Received:

@@ -286,3 +286,11 @@ def test_the_search_path_is_here_then_home(tmp_path: Path, monkeypatch: pytest.M
     assert find_config() == home / "litefs.yml"
     (here / "litefs.yml").touch()
     assert find_config().resolve() == here / "litefs.yml"
+
+
+def test_a_name_with_a_control_character_is_refused(tmp_path: Path) -> None:
+    """No node has such a database, so following it alone would be following nothing."""
+    head = "lease:\n  type: static\n"
+    said = error(tmp_path, head + '  databases: ["a\\ndb"]\n')
+    assert "lease.databases" in said and "control character" in said
+    assert "control character" in error(tmp_path, head + '  hostname: "\\x1b[31m"\n')

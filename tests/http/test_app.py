@@ -180,6 +180,7 @@ def test_streams_that_are_refused(primary: Store, replica: Store) -> None:
             (stream(url, node_id=primary.node_id_text.lower()), 400, "cannot connect to self"),
             (stream(url, content=b"abc"), 400, "position map: it ends early, after 3 bytes"),
             (stream(url, query="?filter=../a"), 400, "'../a' cannot be a database name"),
+            (stream(url, query="?filter=a%1Bb"), 400, r"'a\x1bb' cannot be a database name: it has"),
             (stream(url, content=bytes(17 << 20)), 413, "a position map is no longer than"),
         ]
     for response, status, text in cases:
@@ -287,3 +288,13 @@ def test_what_was_imported_is_what_lies_in_the_data_directory(
     copy.write_bytes(database_bytes(primary, "new.db"))
     with closing(sqlite3.connect(copy)) as connection:
         assert connection.execute("SELECT count(*) FROM t").fetchone() == (10,)
+
+
+@pytest.mark.parametrize("name", ["a%0Ab", "%1B[31m", "gp.%E2%80%AEexe"])
+def test_a_name_that_steers_a_terminal_is_refused(client: httpx.Client, primary: Store, name: str) -> None:
+    """Nothing is made of it, and the answer has it escaped."""
+    for method, path in (("POST", "/import"), ("GET", "/export")):
+        answer = client.request(method, f"{path}?name={name}", content=b"x" if method == "POST" else None)
+        assert answer.status_code == 400 and "it has a control character" in answer.text
+        assert answer.text.rstrip("\n").isprintable()
+    assert primary.databases() == []

@@ -13,6 +13,9 @@ from pylitefs.replication.frames import (
     End,
     Handoff,
     Heartbeat,
+    LtxBegin,
+    LtxChunk,
+    LtxEnd,
     decode_positions,
 )
 from pylitefs.replication.replica import Replica
@@ -189,3 +192,21 @@ def test_stopping_says_when_a_transaction_is_still_applied(
         assert not node.stop(timeout=0.05)
         go.set()
         assert node.stop()
+
+
+def test_a_name_that_steers_terminals_is_skipped_and_the_others_are_followed(
+    primary: Store, replica: Store, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Real LiteFS takes such names; a line says what this replica leaves out, once."""
+    data = Writer(primary, "good.db").next_file({1: 1})
+
+    def file(name: str) -> bytes:
+        return b"".join(frame.pack() for frame in (LtxBegin(name), LtxChunk(data), LtxEnd()))
+
+    script = b"".join([file("\x1b]0;bad.db"), file("\x1b]0;bad.db"), file("good.db"), READY])
+    with playing(ScriptedPrimary([script])) as info, following(replica, info) as node:
+        eventually(lambda: replica.status.ready, "ready")
+        assert list(replica.positions()) == ["good.db"]
+        assert node.fatal == []
+    (line,) = [text for text in caplog.messages if "its transactions are skipped" in text]
+    assert "control character" in line and "\x1b" not in line

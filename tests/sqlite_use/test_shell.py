@@ -1,5 +1,6 @@
 """The sqlite3 shell as people use it: every copy, dump and vacuum, onto a mount and from one."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -169,3 +170,16 @@ def test_other_things_people_do(pair: Pair) -> None:
     assert shell(pair.copy("other-things.db"), "PRAGMA user_version") == "7"
     shell(path, "CREATE VIRTUAL TABLE f USING fts5(d);", "INSERT INTO f SELECT d FROM t;")
     pair.check("other-things.db")
+
+
+@pytest.mark.parametrize("name", ["a\nb.db", "\x1b[31m.db", "gp.\u202eexe"])
+def test_a_name_that_steers_a_terminal_makes_no_database(pair: Pair, name: str) -> None:
+    """It is refused with a line in the log, in which it is escaped."""
+    path = pair.path(name)
+    with pytest.raises(sqlite3.OperationalError, match="unable to open database file"):
+        connect(path).execute("CREATE TABLE t (x)")
+    with pytest.raises(OSError, match="Invalid argument"):
+        path.touch()
+    assert not path.exists()
+    log = pair.primary.log.read_text()
+    assert "create: a control character in the name" in log and not {"\x1b", "\u202e"} & set(log)

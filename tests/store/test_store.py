@@ -209,3 +209,17 @@ def test_the_disk_s_state_is_told_when_it_begins_and_when_it_ends(
     for _ in range(3):
         disk.works()
     assert caplog.text.count("takes transactions again") == 1 and not disk.text
+
+
+def test_a_name_from_before_that_steers_a_terminal_is_set_aside(tmp_path: Path) -> None:
+    """Its files stay as they are, and the node starts."""
+    folder = tmp_path / "data" / "dbs" / "a\x1b.db"
+    folder.mkdir(parents=True)
+    (folder / "database").write_bytes(b"precious")
+    store = Store(tmp_path / "data", tracer=Tracer("n"), status=Status(is_primary=True), monitor_interval_s=0)
+    store.open()
+    try:
+        assert "rename its directory" in store.set_aside["a\x1b.db"]
+        assert (folder / "database").read_bytes() == b"precious"
+    finally:
+        store.close()
