@@ -22,7 +22,7 @@ find_python() {
 }
 
 has_library() {
-    "$python" -c 'import ctypes.util, sys; sys.exit(not ctypes.util.find_library(sys.argv[1]))' "$1"
+    "$python" -P -c 'import ctypes.util, sys; sys.exit(not ctypes.util.find_library(sys.argv[1]))' "$1"
 }
 
 # Sets `missing` to the packages that are, by looking for what they bring.

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from pylitefs.application import Application
+from pylitefs.child_python import python_module
 from pylitefs.cluster.cluster import free_ports, is_mounted, unmount
 from pylitefs.config import ExecCommand
 

@@ -7,17 +7,18 @@ bottom; only what belongs to the machine is put in: the temporary folder, the pr
 import json
 import os
 import re
+import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pylitefs.child_python import python_module
 from pylitefs.cli.main import cli
 from pylitefs.cluster.cluster import node_facts, wait_until
 from pylitefs.config import check_mountable, load_config
-from tests.cli.demo_process import DemoProcess, running_demo
+from tests.cli.demo_process import DemoProcess, running_demo, surroundings
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -50,7 +51,8 @@ def commands(page: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoProcess]:
-    with running_demo(tmp_path_factory.mktemp("tour")) as process:
+    home = tmp_path_factory.mktemp("tour")
+    with running_demo(home, "--dir", str(home / "pylitefs-demo")) as process:
         process.wait_for("TXID 0000000000000005")
         yield process
 
@@ -65,11 +67,9 @@ def as_here(command: str, demo: DemoProcess) -> str:
     """The command, or some lines of them, with this machine's folder, program and port."""
     url = json.loads((demo.base / "cluster.json").read_text())["nodes"][0]["url"]
     # What follows its set-up is the fixture `demo`.
-    command = re.sub(r"^demo/up$", "demo/up --help", command, flags=re.MULTILINE)
+    command = re.sub(r"^demo/up( --dir ~/pylitefs-demo)?$", "demo/up --help", command, flags=re.MULTILINE)
     command = re.sub(r"pylitefs (export|import) ", rf"pylitefs \1 -url {url} ", command)
-    return command.replace("/tmp/", f"{demo.temp_dir}/").replace(
-        ".venv/bin/pylitefs", f"{sys.executable} -m pylitefs"
-    )
+    return command.replace(".venv/bin/pylitefs", shlex.join(python_module("pylitefs")))
 
 
 def bash(command: str, demo: DemoProcess) -> subprocess.CompletedProcess[str]:
@@ -79,7 +79,7 @@ def bash(command: str, demo: DemoProcess) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         timeout=120,
-        env={**os.environ, "TMPDIR": str(demo.temp_dir)},
+        env={**os.environ, **surroundings(demo.temp_dir)},
     )
 
 

@@ -1,7 +1,7 @@
 """`pylitefs demo`: a primary and replicas on this machine, a sample database, a line for every transaction.
 
 The rule: Ctrl-C (or a kill) leaves nothing mounted, nothing running and, without --keep, no files; and
-nothing is ever deleted that a demo did not make.
+nothing is ever deleted that this demo did not make. Its folder is the user's own (cluster/own_folder.py).
 """
 
 import contextlib
@@ -9,9 +9,8 @@ import fcntl
 import os
 import shutil
 import sqlite3
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 import click
@@ -19,6 +18,7 @@ import click
 from pylitefs import sample
 from pylitefs.cli.demo_lines import Teller, count, introduction
 from pylitefs.cli.feed import EventFeed
+from pylitefs.cluster import own_folder
 from pylitefs.cluster.cluster import Cluster, ClusterError, is_mounted
 from pylitefs.cluster.ending import ended_by_signals, ignore_signals
 from pylitefs.errors import PylitefsError
@@ -28,23 +28,19 @@ DATABASE = "sample.db"
 CONNECT_SECONDS = 10.0
 
 
-def default_dir() -> Path:
-    """Where the demo lives if nobody says otherwise; `pylitefs status` looks there too."""
-    return Path(tempfile.gettempdir()).resolve() / "pylitefs-demo"
-
-
 @click.command(short_help="Start a primary and replicas here and watch every transaction.")
 @click.option("--replicas", default=2, show_default=True, type=click.IntRange(0, 50), help="How many.")
-@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where; else a temporary folder.")
-@click.option("--keep", is_flag=True, help="Leave the files; the next demo there goes on with them.")
+@click.option(
+    "--dir", "directory", type=click.Path(path_type=Path), help="Where; else a new folder of your own."
+)
+@click.option("--keep", is_flag=True, help="Leave the files; a demo with --dir there goes on.")
 def demo(replicas: int, directory: Path | None, keep: bool) -> None:
     """Start a primary and its replicas on this machine, with a sample database, until Ctrl-C.
 
     Each node is a process of its own with a mount of its own. Every transaction is told in one line:
     database, TXID, pages, bytes of its LTX file, and when each replica had it, after the primary.
     """
-    base = (directory or default_dir()).resolve()
-    with _claimed(base, keep=keep), ended_by_signals():
+    with _claimed(directory, keep=keep) as base, ended_by_signals():
         cluster = Cluster(base, replicas, first_port=FIRST_PORT)
         try:
             click.echo(f"Starting a primary and {count(replicas, 'replica')} in {base} …")
@@ -64,7 +60,7 @@ def _watch(cluster: Cluster) -> None:
     teller = Teller(cluster)
     try:
         _wait_for_all(feed, cluster)
-        options = "" if cluster.base_dir == default_dir() else f" --dir {cluster.base_dir}"
+        options = "" if own_folder.demos() == [cluster.base_dir] else f" --dir {cluster.base_dir}"
         click.echo(introduction(cluster, DATABASE, options))
         _make_sample(cluster)
         while True:
@@ -99,12 +95,15 @@ def _make_sample(cluster: Cluster) -> None:
 
 
 @contextlib.contextmanager
-def _claimed(base: Path, *, keep: bool) -> Iterator[None]:
-    """Have `base` to oneself; at the end remove what demos made in it, unless it is to be kept."""
-    is_new = not base.exists()
+def _claimed(directory: Path | None, *, keep: bool) -> Iterator[Path]:
+    """A folder to oneself; at the end what this demo made in it is removed, unless it is to be kept."""
+    is_new = directory is None or not os.path.lexists(directory)
+    base = own_folder.claimed(directory) if directory else own_folder.fresh()
+    before = {base / ".lock", base / "cluster.json", *base.glob("n[0-9]*")}
+    own_folder.check_below(before)
+    before = {path for path in before if os.path.lexists(path)}
     try:
-        base.mkdir(parents=True, exist_ok=True)
-        lock = os.open(base / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        lock = os.open(base / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise PylitefsError(f"{base}: {error.strerror}; name another folder with --dir") from None
     try:
@@ -114,22 +113,26 @@ def _claimed(base: Path, *, keep: bool) -> Iterator[None]:
         raise PylitefsError(f"a demo is running in {base} already; name another folder with --dir") from None
     try:
         for folder in base.glob("n[0-9]*"):
+            own_folder.check_below(folder / name for name in ("litefs.yml", "log", "data", "mnt"))
             if not (folder / "litefs.yml").exists():
                 raise PylitefsError(f"{folder} is not a demo's; name another folder with --dir")
         try:
-            yield
+            yield base
         finally:
             if not keep:
-                _remove(base, whole=is_new or base == default_dir())
+                _remove(base, before, whole=is_new)
     finally:
         os.close(lock)
 
 
-def _remove(base: Path, *, whole: bool) -> None:
-    for folder in base.glob("n[0-9]*"):
+def _remove(base: Path, before: Set[Path], *, whole: bool) -> None:
+    """What was there before stays: another run made it."""
+    for folder in sorted(base.glob("n[0-9]*")):
         # Through a mount that is still there the deletion would drop its databases, everywhere.
         if is_mounted(folder / "mnt"):
             click.echo(f"{folder / 'mnt'} is still mounted, so {folder} stays", err=True)
+        elif folder in before:
+            click.echo(f"{folder} is from an earlier demo and stays")
         else:
             shutil.rmtree(folder)
     for file in ("cluster.json", ".lock"):

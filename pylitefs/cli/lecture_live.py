@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from pylitefs.cli.lecture_page import show
+from pylitefs.cluster import own_folder
 from pylitefs.cluster.cluster import Cluster, ClusterError, is_mounted
 from pylitefs.errors import LessonError, MountError
 from pylitefs.lecture.language.lesson import Lesson
@@ -34,8 +35,8 @@ def folder(directory: Path | None) -> Iterator[Path]:
     try:
         if directory is not None and directory.exists() and any(directory.iterdir()):
             raise LessonError(f"{directory} is not empty: name a new folder with --dir")
-        base = (directory or Path(tempfile.mkdtemp(prefix="pylitefs-lecture-"))).resolve()
-        base.mkdir(parents=True, exist_ok=True)
+        given = directory or Path(tempfile.mkdtemp(prefix="pylitefs-lecture-"))
+        base = own_folder.claimed(given)
     except OSError as error:
         raise LessonError(f"{directory}: {error.strerror}; name another folder with --dir") from None
     try:

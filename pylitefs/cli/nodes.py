@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from pylitefs.cluster import own_folder
 from pylitefs.cluster.cluster import node_facts
 from pylitefs.config import load_config
 from pylitefs.errors import ConfigError, PylitefsError, RemoteError
@@ -95,9 +96,11 @@ def ask_all(nodes: Mapping[str, str], token: str = "") -> list[NodeReport]:
 
 
 def nodes_of_cluster(directory: Path) -> dict[str, str]:
-    """Name → URL of the nodes of a running demo. Raises PylitefsError if there is none."""
+    """Name → URL of the nodes of a running demo. Raises PylitefsError if there is none, or another user's."""
     path = directory / "cluster.json"
     try:
+        own_folder.check(directory.resolve())
+        own_folder.check(path)
         nodes = json.loads(path.read_text())["nodes"]
         return {str(node["name"]): str(node["url"]) for node in nodes}
     except FileNotFoundError:

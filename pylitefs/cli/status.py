@@ -14,11 +14,13 @@ import click
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
-from pylitefs.cli.demo import default_dir
 from pylitefs.cli.nodes import NodeReport, ask_all, nodes_of_cluster, nodes_of_config
+from pylitefs.cluster import own_folder
 from pylitefs.config import find_config
 from pylitefs.errors import ConfigError, PylitefsError
+from pylitefs.shown import shown
 
 WATCH_SECONDS = 1.0
 WIDTH_IN_FILES = 240
@@ -50,9 +52,9 @@ def status(urls: tuple[str, ...], config_path: Path | None, directory: Path | No
     console.print(table(reports))
     for report in reports:
         if report.error or report.disk:
-            click.echo(f"{report.name}: {report.error or report.disk}", err=True)
+            click.echo(shown(f"{report.name}: {report.error or report.disk}"), err=True)
         for name, why in sorted(report.set_aside.items()):
-            click.echo(f"{report.name}: {name} is set aside: {why}", err=True)
+            click.echo(shown(f"{report.name}: {name} is set aside: {why}"), err=True)
     return int(any(report.error for report in reports))
 
 
@@ -64,8 +66,14 @@ def _choose(
         return {url.removeprefix("http://"): url.rstrip("/") for url in urls}, ""
     if config_path:
         return nodes_of_config(config_path)
-    if directory or (default_dir() / "cluster.json").exists():
-        return nodes_of_cluster(directory or default_dir()), ""
+    if directory:
+        return nodes_of_cluster(directory), ""
+    demos = own_folder.demos()
+    if len(demos) > 1:
+        names = ", ".join(map(str, demos))
+        raise PylitefsError(f"there is more than one demo: name it with --dir: {names}")
+    if demos:
+        return nodes_of_cluster(demos[0]), ""
     try:
         return nodes_of_config(find_config())
     except ConfigError as error:
@@ -102,11 +110,16 @@ def table(reports: Sequence[NodeReport]) -> Table:
             behind = newest[name] - facts.pos.txid
             pages = f"{facts.pages:,}" if facts.exists else "dropped"
             row = (*lead, name, pages, str(facts.pos))
-            found.add_row(*row, *([f"{behind:,}"] if behind else []))
+            found.add_row(*_as_text(*row, *([f"{behind:,}"] if behind else [])))
             lead = ("", "", "")
         for name in sorted(report.set_aside):
-            found.add_row(*lead, name, "", "set aside: not served")
+            found.add_row(*_as_text(*lead, name, "", "set aside: not served"))
             lead = ("", "", "")
         if not report.databases and not report.set_aside:
-            found.add_row(*lead, "" if report.error else "(none)")
+            found.add_row(*_as_text(*lead, "" if report.error else "(none)"))
     return found
+
+
+def _as_text(*cells: str) -> list[Text]:
+    """A name is not rich's markup, and does not steer the terminal."""
+    return [Text(shown(cell)) for cell in cells]

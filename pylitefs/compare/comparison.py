@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pylitefs.cluster import own_folder
 from pylitefs.cluster.cluster import ClusterError, is_mounted
 from pylitefs.compare.driver import Driver
 from pylitefs.compare.findings import Known
@@ -111,8 +112,7 @@ def work_directory(directory: Path | None, *, keep: bool) -> Iterator[Path]:
     if directory is not None and directory.exists() and any(directory.iterdir()):
         raise ClusterError(f"{directory} is not empty: name a new directory with --dir")
     base = directory or Path(tempfile.mkdtemp(prefix="pylitefs-compare-"))
-    base = base.resolve()
-    base.mkdir(parents=True, exist_ok=True)
+    base = own_folder.claimed(base)
     try:
         yield base
     finally:

@@ -5,13 +5,19 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pylitefs.child_python import python_module
+
 READY = "Every transaction is a line from here on"
+
+
+def surroundings(temp_dir: Path) -> dict[str, str]:
+    """Environment variables for a user whose folders are all in `temp_dir`."""
+    return {"TMPDIR": str(temp_dir), "HOME": str(temp_dir), "XDG_RUNTIME_DIR": ""}
 
 
 class DemoProcess:
@@ -19,18 +25,22 @@ class DemoProcess:
 
     def __init__(self, temp_dir: Path, arguments: Sequence[str] = ()) -> None:
         self.temp_dir = temp_dir
-        self.base = temp_dir / "pylitefs-demo"
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "pylitefs", "demo", *arguments],
+            python_module("pylitefs", "demo", *arguments),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "TMPDIR": str(temp_dir), "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, **surroundings(temp_dir), "PYTHONUNBUFFERED": "1"},
             process_group=0,
         )
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
+
+    @property
+    def base(self) -> Path:
+        """Where it says that it lives."""
+        return Path(self.wait_for(r"^Starting a primary and .* in (/.*) …$")[1])
 
     @property
     def text(self) -> str:
@@ -40,7 +50,11 @@ class DemoProcess:
         """Wait until `pattern` is in the output; the match."""
         deadline = time.monotonic() + seconds
         while not (match := re.search(pattern, self.text, re.MULTILINE)):
-            assert self.process.poll() is None and time.monotonic() < deadline, (
+            ended = self.process.poll() is not None
+            if ended:
+                self._reader.join(10)
+            found = re.search(pattern, self.text, re.MULTILINE)
+            assert found or (not ended and time.monotonic() < deadline), (
                 f"{pattern!r} does not come:\n{self.text}"
             )
             time.sleep(0.02)

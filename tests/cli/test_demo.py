@@ -4,13 +4,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from pylitefs.child_python import python_module
 from pylitefs.cluster.cluster import is_mounted, wait_until
-from tests.cli.demo_process import DemoProcess, running_demo
+from tests.cli.demo_process import DemoProcess, running_demo, surroundings
 
 pytestmark = pytest.mark.fuse
 
@@ -62,7 +62,7 @@ def test_kept_files_are_gone_on_with(tmp_path: Path) -> None:
         demo.wait_for("sample.db is from an earlier demo here and goes on")
         sqlite3(folder / "n1/mnt/sample.db", "DELETE FROM invoice_lines")
         demo.wait_for("TXID 0000000000000006.*n2")
-    assert list(folder.iterdir()) == [], "without --keep they are removed"
+    assert [path.name for path in folder.iterdir()] == ["n1"], "what this run made is removed"
 
 
 def test_a_killed_demo_takes_its_nodes_along(tmp_path: Path) -> None:
@@ -77,9 +77,10 @@ def test_ctrl_c_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
     demo = DemoProcess(tmp_path, ["--replicas", "1"])
     demo.wait_for("Starting a primary")
     assert wait_until((demo.base / "n1/log").exists, 10)
+    base = demo.base
     demo.ctrl_c()
     assert "Traceback" not in demo.text
-    assert not demo.base.exists()
+    assert not base.exists()
 
 
 def test_a_node_s_end_is_told_and_the_others_go_on(tmp_path: Path) -> None:
@@ -95,17 +96,18 @@ def test_a_node_s_end_is_told_and_the_others_go_on(tmp_path: Path) -> None:
 
 
 def run_demo(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pylitefs", "demo", *arguments]
+    command = python_module("pylitefs", "demo", *arguments)
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=30, env={**os.environ, "TMPDIR": str(tmp_path)}
+        command, capture_output=True, text=True, timeout=30, env={**os.environ, **surroundings(tmp_path)}
     )
 
 
 def test_two_demos_in_one_folder_are_one_too_many(tmp_path: Path) -> None:
-    with running_demo(tmp_path, "--replicas", "0"):
-        done = run_demo(tmp_path)
+    folder = tmp_path / "one"
+    with running_demo(tmp_path, "--replicas", "0", "--dir", str(folder)):
+        done = run_demo(tmp_path, "--dir", str(folder))
         assert done.returncode == 1
-        busy = f"a demo is running in {tmp_path}/pylitefs-demo already"
+        busy = f"a demo is running in {folder} already"
         assert done.stderr == f"pylitefs: {busy}; name another folder with --dir\n"
 
 

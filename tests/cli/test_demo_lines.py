@@ -121,7 +121,7 @@ def test_what_to_type_for_pylitefs_is_what_leads_to_this_very_one(
         path.parent.mkdir()
     monkeypatch.setattr(sys, "executable", str(beside.with_name("python")))
     monkeypatch.setenv("PATH", str(other.parent))
-    assert program() == f"{beside.with_name('python')} -m pylitefs"
+    assert program() == f"{beside.with_name('python')} -P -m pylitefs"
     for path in (beside, other):
         path.write_text("#!/bin/sh\n")
         path.chmod(0o755)

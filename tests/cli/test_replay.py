@@ -2,12 +2,12 @@
 
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
+from pylitefs.child_python import python_module
 from pylitefs.cli.main import run
 from tests.cli.typed import asked, lines_at, started, url_of
 from tests.lecture.sample_run import entries
@@ -39,7 +39,7 @@ def test_replay_of_a_cut_recording_says_so(recorded: Path, capsys: pytest.Captur
 
 def test_replay_in_the_terminal_reads_a_pipe(recorded: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pylitefs", "replay", str(recorded), "--terminal"],
+        python_module("pylitefs", "replay", str(recorded), "--terminal"),
         input="\n\nd\nq\n",
         capture_output=True,
         text=True,

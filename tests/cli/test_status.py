@@ -4,12 +4,12 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from pylitefs.child_python import python_module
 from pylitefs.cli.main import run
 from pylitefs.cli.nodes import NodeReport
 from pylitefs.cli.status import table
@@ -53,7 +53,7 @@ def test_status_shows_every_node_and_database(cluster_factory: ClusterFactory, c
 def test_status_watches_until_ctrl_c(cluster_factory: ClusterFactory, terminal: bool) -> None:
     cluster = cluster_factory(replicas=0)
     reader, writer = pty.openpty() if terminal else os.pipe()
-    command = [sys.executable, "-m", "pylitefs", "status", "--watch", "--dir", str(cluster.base_dir)]
+    command = python_module("pylitefs", "status", "--watch", "--dir", str(cluster.base_dir))
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "PYTHONUNBUFFERED": "1"}
     watching = subprocess.Popen(command, stdout=writer, env=environment, process_group=0)
     os.close(writer)
@@ -94,9 +94,9 @@ def test_status_marks_what_is_behind() -> None:
     ]
     shown = table(reports)
     assert [str(column.header) for column in shown.columns][-1] == "TXIDs behind"
-    assert list(shown.columns[-1].cells) == ["", "2", ""]
-    assert list(shown.columns[2].cells) == ["", "never synced", ""]
-    assert list(shown.columns[1].cells) == ["primary", "replica", "unreachable"]
+    assert list(map(str, shown.columns[-1].cells)) == ["", "2", ""]
+    assert list(map(str, shown.columns[2].cells)) == ["", "never synced", ""]
+    assert list(map(str, shown.columns[1].cells)) == ["primary", "replica", "unreachable"]
 
 
 def test_status_shows_a_clock_that_differs() -> None:
@@ -105,7 +105,7 @@ def test_status_shows_a_clock_that_differs() -> None:
     behind = NodeReport("n3", "u", lag_ms=120, clock_ahead_ms=-61_000)
     same = NodeReport("n4", "u", lag_ms=120, clock_ahead_ms=-20)
     shown = ["120 ms (clock 3,600 s ahead)", "120 ms (clock 61 s behind)", "120 ms"]
-    assert list(table([ahead, behind, same]).columns[2].cells) == shown
+    assert list(map(str, table([ahead, behind, same]).columns[2].cells)) == shown
 
 
 def test_status_without_anything_to_ask_says_what_to_do(
@@ -128,3 +128,16 @@ def test_a_database_that_is_set_aside_has_a_row() -> None:
         console.print(table([NodeReport("n1", "http://n1", is_primary=True, set_aside={"bad.db": "why"})]))
     (row,) = [line for line in printed.get().splitlines() if "bad.db" in line]
     assert row.startswith("n1") and "set aside: not served" in row
+
+
+def test_a_name_is_neither_markup_nor_steers_the_terminal() -> None:
+    """Another program's node may have such a name; what is told about it is one line."""
+    names = ["[red]a.db", "[/]", "\x1b[31mb.db", "gp.\u202eexe", "c\nd.db", "e\udcff.db"]
+    facts = {name: DatabaseFacts(Pos(7, 1)) for name in names}
+    console = Console(width=200, force_terminal=True, color_system=None)
+    with console.capture() as printed:
+        console.print(table([NodeReport("[bold]n1", "u", is_primary=True, databases=facts)]))
+    text = printed.get()
+    told = ["[bold]n1", "[red]a.db", "[/]", r"\u001b[31mb.db", r"gp.\u202eexe", r"c\u000ad.db", r"e\udcff.db"]
+    assert [name for name in told if name not in text] == []
+    assert "\u202e" not in text and "\x1b[31mb" not in text and len(text.splitlines()) == 1 + len(names)

@@ -4,12 +4,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+
+from pylitefs.child_python import python_module
 
 
 @contextmanager
@@ -17,7 +18,7 @@ def started(tmp_path: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """`pylitefs` with these arguments, its folders under `tmp_path`; ended if the test did not."""
     (tmp_path / "temp").mkdir(exist_ok=True)
     process = subprocess.Popen(
-        [sys.executable, "-m", "pylitefs", *arguments],
+        python_module("pylitefs", *arguments),
         stdout=subprocess.PIPE,
         stdin=subprocess.PIPE,
         text=True,

@@ -29,7 +29,7 @@ PART = (
 #: Until the sample's last transaction is told.
 START = """
 set -m
-demo/up >/tmp/demo.log 2>&1 </dev/null &
+demo/up --dir ~/pylitefs-demo >/tmp/demo.log 2>&1 </dev/null &
 echo $! >/tmp/demo.pid
 until grep -q "TXID 0000000000000005" /tmp/demo.log; do
     kill -0 $! 2>/dev/null || { cat /tmp/demo.log; exit 1; }
@@ -39,7 +39,7 @@ done
 STOP = """
 kill -INT -- -$(cat /tmp/demo.pid)
 while kill -0 $(cat /tmp/demo.pid) 2>/dev/null; do sleep 0.1; done
-! grep pylitefs /proc/mounts && [ ! -e /tmp/pylitefs-demo ]
+! grep pylitefs /proc/mounts && [ ! -e ~/pylitefs-demo ]
 """
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(2400)]
@@ -87,7 +87,7 @@ def test_the_demo_is_all_that_the_tour_needs(machine: Machine) -> None:
     machine.bash(START, 300)
     written = [line for line in commands(ROOT / "README.md") if not line.startswith(("demo/", "tests/"))]
     assert len(written) > 8
-    url = json.loads(machine.bash("cat /tmp/pylitefs-demo/cluster.json"))["nodes"][0]["url"]
+    url = json.loads(machine.bash("cat ~/pylitefs-demo/cluster.json"))["nodes"][0]["url"]
     tour = [re.sub(r"pylitefs (export|import) ", rf"pylitefs \1 -url {url} ", line) for line in written]
     machine.bash("\n".join(["set -ex", *tour]), 120)
     machine.bash(STOP)
