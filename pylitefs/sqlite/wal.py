@@ -22,10 +22,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from pylitefs.errors import SqliteFormatError
+from pylitefs.numeric import np
 from pylitefs.sqlite import Buffer, ReadAt
 from pylitefs.sqlite.header import is_page_size
 
@@ -57,7 +55,7 @@ _LITTLE_ENDIAN = np.dtype("<u4")
 
 
 @cache
-def _fibonacci(count: int) -> tuple[npt.NDArray[np.uint32], int, int, int]:
+def _fibonacci(count: int) -> tuple["np.typing.NDArray[np.uint32]", int, int, int]:
     """The weight of each of `count` words in s1 (row 0) and s2 (row 1); F(count-1), F(count), F(count+1)."""
     row = [1, 0]  # F(-1), F(0)
     for _ in range(count + 1):

@@ -15,12 +15,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 
-import numpy as np
-
 from pylitefs.ltx.checksum import EMPTY_CHECKSUM, page_checksum
 from pylitefs.ltx.encoder import Encoder
 from pylitefs.ltx.header import FLAG_LZ4, Header
 from pylitefs.ltx.position import Pos
+from pylitefs.numeric import np
 from pylitefs.sqlite import Buffer
 from pylitefs.sqlite.locks import lock_pgno
 from pylitefs.store.checksums import Changes, PageChecksums

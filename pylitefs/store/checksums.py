@@ -9,9 +9,8 @@ what its own pages cost, for XOR takes an old page out and puts the new one in.
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 
-import numpy as np
-
 from pylitefs.ltx.checksum import CHECKSUM_FLAG
+from pylitefs.numeric import np
 
 _MANY = 64
 """From so many pages on, numpy is quicker than a loop."""

@@ -76,7 +76,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("narrow")
-@pytest.mark.parametrize("mode", ["delete", "wal"])
+@pytest.mark.parametrize("mode", ["delete", pytest.param("wal", marks=pytest.mark.full)])
 def test_idle_databases_keep_no_descriptor(cluster_factory: ClusterFactory, mode: str) -> None:
     """With 128 descriptors a node serves, and follows, 150 databases, also after a replica's new start."""
     cluster = cluster_factory(1)
@@ -155,6 +155,7 @@ while True:
 """
 
 
+@pytest.mark.full
 def test_an_application_beside_1050_idle_readers_opens_its_database(
     cluster_factory: ClusterFactory, tmp_path: Path
 ) -> None:

@@ -40,14 +40,12 @@ def write_then_read(cluster: Cluster, mode: str, rounds: int) -> Counter[str]:
     )
 
 
-def test_write_on_the_primary_then_read_on_the_replica(cluster_factory: ClusterFactory) -> None:
-    """The shell has no busy timeout. Without waits about one read in ten is "database is locked"."""
-    assert write_then_read(cluster_factory(replicas=1), "delete", 30) == {"it reads": 30}
-
-
 @pytest.mark.full
 @pytest.mark.parametrize("mode", MODES)
-def test_three_hundred_times_in_every_mode(cluster_factory: ClusterFactory, mode: str) -> None:
+def test_who_writes_on_the_primary_reads_on_the_replica_three_hundred_times(
+    cluster_factory: ClusterFactory, mode: str
+) -> None:
+    """The shell has no busy timeout. Without waits about one read in ten is "database is locked"."""
     assert write_then_read(cluster_factory(replicas=1), mode, 300) == {"it reads": 300}
 
 

@@ -210,7 +210,7 @@ def over_two(mode: str) -> Workload:
     return workload
 
 
-@pytest.mark.parametrize("mode", ["delete", "persist"])
+@pytest.mark.parametrize("mode", ["persist", pytest.param("delete", marks=pytest.mark.full)])
 def test_a_transaction_over_two_databases_survives_a_crash_of_its_recovery_too(
     tmp_path: Path, mode: str
 ) -> None:
@@ -354,7 +354,7 @@ def test_retention_removes_nothing_that_a_power_failure_makes_needed(tmp_path: P
                 raise
 
 
-@pytest.mark.parametrize("mode", ["delete", "wal"])
+@pytest.mark.parametrize("mode", ["wal", pytest.param("delete", marks=pytest.mark.full)])
 def test_a_recovery_that_is_killed_itself_is_done_by_the_next(tmp_path: Path, mode: str) -> None:
     """Every moment of the recoveries from every fifth moment of a run."""
     done = run(tmp_path, writes(mode))

@@ -4,7 +4,7 @@ The rule: an image is one run of bytes without a gap, and holds the bytes writte
 brought is in no image.
 """
 
-import numpy as np
+from pylitefs.numeric import np
 
 MOST_BYTES = 1 << 20
 _GAPS = (3, 16, 64, 256, 1 << 20)

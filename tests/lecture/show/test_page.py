@@ -464,6 +464,7 @@ MEASURE = """async action => {
 """Does something as a person would, and gives the milliseconds until it is drawn."""
 
 
+@pytest.mark.full
 def test_ten_thousand_events_stay_quick(browser: Browser) -> None:
     """Each interaction is drawn within 100 ms (the middle one of five)."""
     actions = (

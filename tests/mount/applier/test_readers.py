@@ -12,6 +12,7 @@ from pylitefs.mount.applier.applier import Applier
 from .support import Reader, Source, bump, make_rows, wait_until
 
 MODES = ["delete", "wal"]
+TRANSACTIONS = 150
 StartReader = Callable[..., Reader]
 
 
@@ -26,10 +27,10 @@ def in_background(work: Callable[[], None]) -> threading.Thread:
 def test_no_reader_sees_half_a_transaction_or_an_old_one(
     applier: Applier, mount_dir: Path, tmp_path: Path, reader: StartReader, mode: str
 ) -> None:
-    """Plain, mapped and newly opened connections, under 500 transactions that change every page."""
+    """Plain, mapped and newly opened connections, under transactions that change every page."""
     source = Source(tmp_path / "source", mode=mode)
     applier.apply("a.db", make_rows(source))
-    paths = [bump(source) for _ in range(500)]
+    paths = [bump(source) for _ in range(TRANSACTIONS)]
     readers = [
         reader(mount_dir / "a.db"),
         reader(mount_dir / "a.db", mmap=1 << 26),
@@ -42,7 +43,7 @@ def test_no_reader_sees_half_a_transaction_or_an_old_one(
         report = one.stop()
         assert report["wrong"] == []
         assert report["errors"] == {}
-        assert report["last"] == 500
+        assert report["last"] == TRANSACTIONS
 
 
 @pytest.mark.parametrize("mode", MODES)
