@@ -33,8 +33,11 @@ def pytest_configure() -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """The tests with Docker share an engine and its images, and take turns."""
-    return 0 if config.getoption("--docker") else None
+    """One more than there are processors, up to four: half of a test on a mount is waiting.
+
+    The tests with Docker share an engine and its images, and take turns.
+    """
+    return 0 if config.getoption("--docker") else min(4, (os.cpu_count() or 1) + 1)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

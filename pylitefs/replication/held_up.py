@@ -5,7 +5,7 @@
     a thread a database: finish the first, then those that came meanwhile, in their order; then it ends
 
 The rules: one database's transactions are applied in the order in which they came. No memory is taken
-without a bound: past QUEUE_BYTES a database's transactions are dropped, and once the reader is gone the
+without a bound: past QUEUE_BYTES what comes is dropped, and once the reader is gone the
 primary is asked for them anew (`on_trouble`). So it is for what fails: the stream's own thread meets it then.
 """
 
@@ -24,7 +24,7 @@ from pylitefs.store.store import Store
 PATIENCE_S = 0.25
 """So long the stream waits for a database's readers before it goes on with others."""
 QUEUE_BYTES = 16 << 20
-"""What is kept of one database's transactions that wait."""
+"""What is kept of transactions that wait, of all databases together."""
 
 log = logging.getLogger("pylitefs")
 
@@ -84,12 +84,12 @@ class HeldUp:
             if one is None:
                 return False
             one.arriving = True
+            size = sum(other.size for other in self._waiting.values())
         parts: list[bytes] = []
         try:
-            size = 0
             for chunk in body:
                 size += len(chunk)
-                one.dropped = one.dropped or one.size + size > QUEUE_BYTES
+                one.dropped = one.dropped or size > QUEUE_BYTES
                 if one.dropped:
                     parts.clear()  # Read to its end all the same: the next frame comes after it.
                 else:

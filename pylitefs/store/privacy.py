@@ -5,6 +5,7 @@ the mount, which asks nobody else's leave. A directory from before is closed at 
 it with it, once: who cannot enter it reads nothing below.
 """
 
+import errno
 import logging
 import os
 from pathlib import Path
@@ -41,6 +42,8 @@ def close_to_others(data_dir: Path, fd: int) -> None:
             if os.path.lexists(data_dir / name):
                 _close(os.fspath(data_dir / name))
     except OSError as error:
+        if error.errno == errno.EROFS:
+            return  # What a disk that is read-only means is said by who has to write.
         log.warning(
             "%s stays open to other users: %s; close it yourself: chmod -R go= %s",
             data_dir,

@@ -205,7 +205,9 @@ def test_each_import_export_promotion_and_halt_is_a_line(
             "done",
         ],
         "GET /export 'made.db'": ["done, 512 bytes sent"],
-        r"GET /export 'none\x1b[31m\n'": ["404: database not found"],
+        r"GET /export 'none\x1b[31m\n'": [
+            r"400: 'none\x1b[31m\n' cannot be a database name: it has a control character; use another name"
+        ],
         "POST /promote": ["done"],
         "POST /halt 'made.db'": ["501: the HALT lock is not supported yet: write on the primary"],
         "DELETE /halt 'made.db'": ["501: the HALT lock is not supported yet: write on the primary"],

@@ -61,7 +61,7 @@ def test_figures_of_a_recorded_data_directory(tmp_path: Path) -> None:
 def test_the_text_is_prometheus(tmp_path: Path) -> None:
     """Its own parser reads it, with odd names too."""
     with opened(tmp_path / "primary", primary=True) as store:
-        name = 'odd "name" \\ of\na.db'
+        name = 'odd "name" \\ of a.db'
         Writer(store, name).commit({1: 1})
         families = {one.name: one for one in text_string_to_metric_families(metrics(store).text())}
         (sample,) = families["litefs_db_txid"].samples

@@ -334,10 +334,10 @@ def test_without_room_for_the_marker_a_write_without_a_journal_fails(
     db.execute("CREATE TABLE t (x)")
     assert store.finish_captures(5)
 
-    def full(self: Path, text: str) -> int:
+    def full(path: str, flags: int) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr("pylitefs.store.rollback.private", full)
     with pytest.raises(sqlite3.OperationalError):
         db.execute("INSERT INTO t VALUES (1)")
     monkeypatch.undo()

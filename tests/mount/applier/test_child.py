@@ -131,7 +131,7 @@ def test_a_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch, 
     program = tmp_path / "deaf"
     program.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(60)\n")
     program.chmod(0o755)
-    monkeypatch.setattr("pylitefs.mount.applier.child.sys.executable", str(program))
+    monkeypatch.setattr(sys, "executable", str(program))
     monkeypatch.setattr("pylitefs.mount.applier.child.STOP_S", 0.01)
     child = Child()
     child.end()
