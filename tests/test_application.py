@@ -13,7 +13,8 @@ import yaml
 
 from pylitefs.application import Application
 from pylitefs.child_python import python_module
-from pylitefs.cluster.cluster import free_ports, is_mounted, unmount
+from pylitefs.cluster.cluster import is_mounted, unmount
+from pylitefs.cluster.ports import free_ports
 from pylitefs.config import ExecCommand
 
 pytestmark = pytest.mark.fuse

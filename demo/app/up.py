@@ -25,8 +25,9 @@ import front
 import httpx
 
 from pylitefs import sample
-from pylitefs.cluster.cluster import Cluster, ClusterNode, free_ports, wait_until
+from pylitefs.cluster.cluster import Cluster, ClusterNode, wait_until
 from pylitefs.cluster.ending import ended_by_signals, ignore_signals
+from pylitefs.cluster.ports import free_ports
 from pylitefs.config import parse_duration
 from pylitefs.errors import PylitefsError
 from pylitefs.lecture.live.links import Link

@@ -12,9 +12,7 @@ Nodes are in process groups of their own: the terminal's Ctrl-C reaches the pare
 
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +26,7 @@ import yaml
 
 from pylitefs.child_python import python_module
 from pylitefs.cluster.nursery import ForkedProcess, Nursery
+from pylitefs.cluster.ports import free_ports
 from pylitefs.control.channel import CONTROL_FD, Control
 from pylitefs.errors import PylitefsError, RemoteError
 from pylitefs.http import client
@@ -56,26 +55,6 @@ def wait_until(condition: Callable[[], bool], seconds: float, every: float = 0.0
             return False
         time.sleep(every)
     return True
-
-
-def free_ports(count: int, first: int | None = None) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on, from `first` or a random one upwards.
-
-    They lie below the range that the kernel hands out to clients, so they are still free a moment later.
-    """
-    found: list[int] = []
-    start = first or random.randrange(21000, 32000)
-    for port in range(start, start + 700):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise ClusterError(f"no {count} free ports on 127.0.0.1 from {start} on")
 
 
 def is_mounted(path: Path) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pylitefs.cluster.cluster import Cluster, ClusterError, ClusterNode, Settings, free_ports, is_mounted
+from pylitefs.cluster.cluster import Cluster, ClusterError, ClusterNode, Settings, is_mounted
+from pylitefs.cluster.ports import free_ports
 from pylitefs.compare.programs import Program
 from pylitefs.errors import RemoteError
 from pylitefs.http import client

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.cluster.cluster import Cluster, ClusterError, free_ports, is_mounted, wait_until
+from pylitefs.cluster.cluster import Cluster, ClusterError, is_mounted, wait_until
 from tests.conftest import ClusterFactory
 
 pytestmark = pytest.mark.fuse
@@ -145,9 +145,3 @@ def test_cluster_json_says_who_is_there(tmp_path: Path) -> None:
     assert described["pid"] == os.getpid()
     assert [node["name"] for node in described["nodes"]] == ["n1", "n2"]
     assert described["nodes"][1]["mount"] == str(tmp_path / "n2/mnt")
-
-
-def test_free_ports_are_free_and_differ() -> None:
-    ports = free_ports(5)
-    assert len(set(ports)) == 5
-    assert all(port < 32768 for port in ports), "below the range that clients get"

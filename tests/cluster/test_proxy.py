@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pylitefs.cluster.cluster import Cluster, free_ports
+from pylitefs.cluster.cluster import Cluster
+from pylitefs.cluster.ports import free_ports
 from pylitefs.lecture.live.links import Link
 
 pytestmark = pytest.mark.fuse

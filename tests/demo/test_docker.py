@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pylitefs.cluster.cluster import free_ports
+from pylitefs.cluster.ports import free_ports
 from tests.demo import course
 from tests.demo.docker_engine import Done, Engine, need_compose
 from tests.test_docs import DOCKER, commands

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pylitefs.cluster.cluster import free_ports
+from pylitefs.cluster.ports import free_ports
 
 DEMO = Path(__file__).resolve().parents[2] / "demo"
 TEMPLATE = DEMO / "nginx"

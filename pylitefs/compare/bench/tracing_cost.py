@@ -168,7 +168,7 @@ def _serve(base: Path, kind: str) -> None:
     """The child: a primary, until its standard input ends."""
     if kind == "stripped":
         _strip_imports()
-    from pylitefs.cluster.cluster import free_ports
+    from pylitefs.cluster.ports import free_ports
     from pylitefs.config import Config
     from pylitefs.mount.session import install_signal_handlers
     from pylitefs.node import Node
