@@ -77,7 +77,9 @@ def _choose(
     try:
         return nodes_of_config(find_config())
     except ConfigError as error:
-        raise PylitefsError(f"no demo is running, and {error}, or a node with --url") from None
+        raise PylitefsError(
+            f"no demo is running, and {error}, a node with --url, or a demo's folder with --dir"
+        ) from None
 
 
 def _watch(console: Console, make: Callable[[], Table]) -> None:

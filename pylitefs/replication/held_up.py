@@ -5,8 +5,8 @@
     a thread a database: finish the first, then those that came meanwhile, in their order; then it ends
 
 The rules: one database's transactions are applied in the order in which they came. No memory is taken
-without a bound: past QUEUE_BYTES what comes is dropped, and once the reader is gone the
-primary is asked for them anew (`on_trouble`). So it is for what fails: the stream's own thread meets it then.
+without a bound: past QUEUE_BYTES what comes is dropped, and once the reader is gone the primary is asked for
+it anew (`on_trouble`). So it is for what fails: the stream's own thread meets it then.
 """
 
 import logging
@@ -40,7 +40,6 @@ class _HeldUp:
     """The stream is reading one for the queue."""
     dropped: bool = False
     """There was no room for all of them."""
-    thread: threading.Thread | None = None
 
 
 class HeldUp:
@@ -70,12 +69,11 @@ class HeldUp:
     def begin(self, name: str, finish: Callable[[], Received]) -> None:
         """A transaction is stored and waits; `finish` applies it, however long that takes."""
         one = _HeldUp()
-        one.thread = threading.Thread(
-            target=self._go_on, args=(name, one, finish), name=f"held-up {name}", daemon=True
-        )
         with self._changed:
             self._waiting[name] = one
-        one.thread.start()
+        threading.Thread(
+            target=self._go_on, args=(name, one, finish), name=f"held-up {name}", daemon=True
+        ).start()
 
     def take(self, name: str, body: Body) -> bool:
         """Queue an LTX file if its database waits; False, with nothing read of it, if it does not."""

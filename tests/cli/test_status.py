@@ -117,7 +117,7 @@ def test_status_without_anything_to_ask_says_what_to_do(
     assert run(["status"]) == 1
     error = capsys.readouterr().err
     assert error.startswith("pylitefs: no demo is running, and no config file: ")
-    assert error.endswith("or a node with --url\n")
+    assert error.endswith("a node with --url, or a demo's folder with --dir\n")
     assert run(["status", "--dir", str(tmp_path)]) == 1
     assert "start one, or name nodes with --url" in capsys.readouterr().err
 
