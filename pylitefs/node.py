@@ -139,7 +139,9 @@ class Node:
         )
         self.mount.start()
         self.applier.attach(self.mount_dir.absolute())
-        if not self.status.is_primary:
+        if self.status.is_primary:
+            self.store.start_publisher()
+        else:
             for name in self.store.names()[: most_databases()]:
                 self.applier.hold(name)
 

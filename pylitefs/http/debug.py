@@ -19,6 +19,7 @@ INDEX = """\
 
 def variables(store: Store, streams: Iterable[PrimaryStream], latencies: Mapping[str, float]) -> str:
     """The node's internals as JSON; `databases` is what `pylitefs status` shows of a remote node."""
+    store.settle()
     status = store.status
     databases: dict[str, object] = {}
     for name, pos in sorted(store.positions().items()):

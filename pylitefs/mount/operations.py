@@ -264,8 +264,6 @@ class MountOperations:
                 "write on the primary",
                 errno.EIO,
             )
-        if special.kind is SpecialKind.POS and (database := self.store.get(special.database)) is not None:
-            database.settle()
         fi.direct_io = 1
         fi.fh = self._register(SpecialHandle(file))
 

@@ -24,8 +24,7 @@ class HasPosition(Protocol):
 
     @property
     def name(self) -> str: ...
-    @property
-    def pos(self) -> Pos: ...
+    def current_pos(self) -> Pos: ...
     @property
     def timestamp_ms(self) -> int: ...
 
@@ -104,7 +103,7 @@ class SpecialFile:
             case SpecialKind.PRIMARY:
                 return primary_content(self.status) or b""
             case SpecialKind.POS:
-                return position_content(self.database.pos) if self.database is not None else b""
+                return position_content(self.database.current_pos()) if self.database is not None else b""
             case SpecialKind.LOCK:
                 return b""
 

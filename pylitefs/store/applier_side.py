@@ -61,6 +61,7 @@ class ApplierSide:
 
     def _ends(self, kind: FileKind, how: str) -> None:
         if kind is FileKind.WAL:
+            self._wal.end_pending()
             self._wal.tracker.reset(self._state.sums.page_count)
         elif kind is FileKind.JOURNAL:
             # Its SQLite rolled a killed writer's transaction back: free pages may hold other bytes now. (An

@@ -45,6 +45,10 @@ class Applier(Protocol):
     def write_lock(self, database: str, timeout: float = LOCK_S) -> AbstractContextManager[WriteLock]:
         """All write locks, for an import."""
 
+    def shows(self, database: str, generation: int, salts: tuple[int, int], frame: int) -> bool | None:
+        """Whether the WAL index shows SQLite's readers a frame of the WAL with these salts (it may wait for a
+        moment); None if it is another WAL's. `generation`: which `-shm` of the database is meant."""
+
     def watch_writers(self, database: str) -> AbstractContextManager[Callable[[], bool]]:
         """A function that tells, without a lock, whether someone holds the database file to write it."""
 
@@ -87,6 +91,9 @@ class DirectApplier:
     @contextmanager
     def write_lock(self, database: str, timeout: float = LOCK_S) -> Iterator[WriteLock]:
         yield _DirectWriteLock(self, database)
+
+    def shows(self, database: str, generation: int, salts: tuple[int, int], frame: int) -> bool | None:
+        return True
 
     @contextmanager
     def watch_writers(self, database: str) -> Iterator[Callable[[], bool]]:

@@ -27,7 +27,7 @@ from pylitefs.store.disk_state import refusal
 from pylitefs.store.files import write_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.privacy import FILE_MODE
-from pylitefs.store.state import DatabaseState
+from pylitefs.store.state import Captured, DatabaseState
 from pylitefs.store.status import now_ms
 from pylitefs.store.write_events import pages_payload
 
@@ -137,17 +137,6 @@ class _LtxFile:
                 os.unlink(self.path)
 
 
-@dataclass(frozen=True, slots=True)
-class Captured:
-    """A transaction whose LTX file is durable, and which nobody has been told of."""
-
-    header: Header
-    pos: Pos
-    sums: PageChecksums
-    """What the page checksums are to be, once `changes` are in them."""
-    changes: Changes | dict[int, int]
-
-
 def commit_transaction(
     state: DatabaseState,
     page_size: int,
@@ -218,6 +207,7 @@ def capture(
     if state.applying:
         state.node.refuse(state.name, "a transaction", _IMPORTING, "wait for its end")
         raise refusal(errno.EBUSY, _IMPORTING)
+    tell_pending(state)
     header = _next_header(state, page_size, commit, wal)
     txid = header.max_txid
     sums = PageChecksums() if replace else state.sums
@@ -246,7 +236,6 @@ def capture(
     except BaseException:
         file.discard()
         raise
-    state.ltx.add(txid, txid, content)
     if tracer.active:
         tracer.emit(
             "ltx.commit",
@@ -257,15 +246,35 @@ def capture(
             **pages_payload(changes),
             checksum=trailer.file_checksum,
         )
-    return Captured(header, pos, sums, changes)
+    return Captured(header, pos, sums, changes, content)
 
 
 def publish(state: DatabaseState, captured: Captured) -> None:
-    """The second half: the position moves."""
+    """The second half: the LTX file is listed, and the position moves."""
+    state.ltx.add(captured.pos.txid, captured.pos.txid, captured.content)
     captured.sums.update(captured.changes, captured.header.commit)
     state.sums = captured.sums
     state.count("commit")
     state.advance(captured.header, captured.pos)
+
+
+def tell_pending(state: DatabaseState) -> None:
+    """SQLite's readers see the newest transaction of the WAL, or its successor is here: it is told."""
+    pending = state.pending
+    if pending is not None:
+        state.pending = None
+        publish(state, pending)
+
+
+def drop_pending(state: DatabaseState) -> None:
+    """SQLite has lost the newest transaction of the WAL, of which nobody was told: there was none."""
+    pending = state.pending
+    if pending is not None:
+        state.pending = None
+        state.ltx.remove(pending.pos.txid, pending.pos.txid)
+        tracer = state.node.tracer
+        if tracer.active:
+            tracer.emit("tx.rollback", state.name, state.pos.txid, lost=pending.pos.txid)
 
 
 def commit_drop(state: DatabaseState) -> Pos:

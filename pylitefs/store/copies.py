@@ -100,6 +100,8 @@ class Copies:
 
         A failure is not this caller's: the release meets it again, and says so.
         """
+        if not self.any:
+            return
         for fd in list(self._ends):
             try:
                 self.capture_complete(fd)

@@ -22,7 +22,7 @@ from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
 from pylitefs.store import replica_wal, write_events
 from pylitefs.store.applier_side import ApplierSide
-from pylitefs.store.capture import commit_drop
+from pylitefs.store.capture import commit_drop, tell_pending
 from pylitefs.store.copies import Copies
 from pylitefs.store.disk_state import refusal
 from pylitefs.store.files import file_size, open_data, pwrite_all
@@ -70,6 +70,11 @@ class Database:
 
     @property
     def pos(self) -> Pos:
+        return self.state.pos
+
+    def current_pos(self) -> Pos:
+        """The position after all that SQLite's readers see by now; the caller may wait for a moment."""
+        self.settle()
         return self.state.pos
 
     @property
@@ -146,6 +151,7 @@ class Database:
             fd = os.open(self.path(kind), os.O_RDWR | os.O_CREAT | (flags & os.O_EXCL), FILE_MODE)
             if kind is FileKind.DATABASE:
                 self.state.forget_fd(kind)
+            self.state.index_generation += kind is FileKind.SHM
             self._opened(kind, fd, flags, applier, created=True)
         self._journal_untold = kind is FileKind.JOURNAL and self.state.node.tracer.active
         return fd
@@ -153,7 +159,7 @@ class Database:
     def open_file(self, kind: FileKind, flags: int, applier: bool) -> int:
         """Open a file that exists. A database opened write-only is `cp` over it: its writes are refused."""
         if kind is FileKind.DATABASE:
-            self.settle()
+            self.copies.settle()
             if not applier and not self.state.node.status.is_primary:
                 self.visitors.come()
         if kind is FileKind.WAL and not applier:
@@ -200,9 +206,9 @@ class Database:
             self._services.later(self.name, "remove")
 
     def settle(self) -> None:
-        """Someone is about to look at the database: a copy that has ended is a transaction by then."""
-        if self.copies.any:
-            self.copies.settle()
+        """Someone is about to look: a copy that has ended, and what SQLite's readers see, is told by then."""
+        self.copies.settle()
+        self.wal_watch.settle()
 
     # -- write ---------------------------------------------------------------------------------------
 
@@ -324,6 +330,8 @@ class Database:
             os.fsync(fd)
         if fd in self.copies:
             self.copies.capture_complete(fd)
+        if kind is FileKind.WAL and not applier:
+            self.wal_watch.synced()
         tracer = self.state.node.tracer
         if tracer.active and kind is FileKind.JOURNAL:
             tracer.emit("journal.sync", self.name, self.pos.txid)
@@ -364,6 +372,7 @@ class Database:
 
     def _drop(self) -> None:
         """The database is unlinked on the primary: so it is everywhere, with what SQLite kept beside it."""
+        tell_pending(self.state)
         if self.pos.txid:
             commit_drop(self.state)
         self.rollback_watch.forget()
@@ -378,8 +387,6 @@ class Database:
         with suppress(OSError):
             self.state.ltx.directory.rmdir()
             self.dir.rmdir()
-
-    # -- with the applier's help ---------------------------------------------------------------------
 
     def capture_unjournaled(self) -> Pos | None:
         """Capture what was written without a journal; the caller holds SQLite's SHARED lock."""

@@ -25,12 +25,13 @@ from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.store import content
 from pylitefs.store.applying import Applier
-from pylitefs.store.capture import Captured, PageRuns, all_pgnos, capture, publish, runs_in_file
+from pylitefs.store.capture import PageRuns, all_pgnos, capture, publish, runs_in_file
 from pylitefs.store.copies import RELEASE_S
 from pylitefs.store.database import Database
 from pylitefs.store.files import check_room, file_size
 from pylitefs.store.names import FileKind
 from pylitefs.store.privacy import make_directory, private
+from pylitefs.store.state import Captured
 from pylitefs.store.turns import Patience
 
 Runs = Iterator[tuple[list[int], memoryview]]
@@ -136,7 +137,10 @@ def _import_locked(
         with applier.write_lock(database.name, patience.left) as lock:
             if not database.wait_for_writers(RELEASE_S):
                 raise BusyError(f"cannot import {database.name}: a client has its journal open: {_LATER}")
+            database.settle()
             with state.lock:
+                # Every write lock is ours: what SQLite has not published by now, it has lost.
+                database.wal_watch.drop_pending()
                 counters = _next_counters(database)
                 runs = runs_in_file(source, all_pgnos(count, page_size), page_size)
                 captured = capture(state, page_size, count, PageRuns(_anew(runs, *counters)), replace=True)

@@ -12,10 +12,12 @@ the database exclusively, no writer is half-way.
 """
 
 import errno
+import logging
 import os
 import time
+from threading import Event
 
-from pylitefs.errors import SqliteFormatError
+from pylitefs.errors import PylitefsError, SqliteFormatError
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.sqlite.journal import JOURNAL_HEADER_SIZE, is_journal_header_valid
@@ -28,6 +30,8 @@ from pylitefs.store.marker import MARKER
 from pylitefs.store.names import FileKind
 from pylitefs.store.privacy import private
 from pylitefs.store.state import DatabaseState
+
+log = logging.getLogger("pylitefs")
 
 NOT_A_DATABASE = "an encrypted database, or another file, cannot be replicated: keep it elsewhere"
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.0005, 0.01
@@ -179,3 +183,25 @@ def capture_between_writers(watch: RollbackWatch, applier: Applier, seconds: flo
             time.sleep(pause)
             pause = min(pause * 1.5, _LAST_PAUSE_S)
     return False
+
+
+def capture_when_it_can(watch: RollbackWatch, applier: Applier, stopping: Event) -> None:
+    """The same, until it is done or `stopping`; for a thread of its own."""
+    state = watch.state
+    refused = False
+    while watch.unjournaled and not stopping.is_set():
+        try:
+            if capture_between_writers(watch, applier, 1.0):
+                return
+        except SqliteFormatError as error:
+            # It is tried again: something may write a database in its own order, page 1 last.
+            if not refused:
+                state.node.refuse(state.name, "a transaction", str(error), NOT_A_DATABASE)
+            refused = True
+            stopping.wait(1.0)
+        except PylitefsError:
+            stopping.wait(0.01)
+        except OSError as error:
+            if not state.node.disk.note(error):
+                log.error("%s: what was written without a journal is not captured yet: %s", state.name, error)
+            stopping.wait(1.0)

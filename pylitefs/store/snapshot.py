@@ -210,9 +210,8 @@ class _Source:
 
     def __init__(self, database: Database, get: Callable[[int], int]) -> None:
         state, tracker = database.state, database.wal_watch.tracker
-        self.pages = {
-            pgno: tracker.frame_offset(frame) + FRAME_HEADER_SIZE for pgno, frame in tracker.pages.items()
-        }
+        frames = database.wal_watch.told_pages()
+        self.pages = {pgno: tracker.frame_offset(frame) + FRAME_HEADER_SIZE for pgno, frame in frames.items()}
         self.database_fd = get(state.fd(FileKind.DATABASE))
         self.wal_fd = get(state.fd(FileKind.WAL)) if self.pages else -1
 

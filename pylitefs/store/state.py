@@ -9,10 +9,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
-from pylitefs.store.checksums import PageChecksums
+from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.descriptors import Descriptors
 from pylitefs.store.disk_state import DiskState
 from pylitefs.store.ltx_files import LtxCache, LtxFiles
@@ -23,6 +24,31 @@ from pylitefs.trace import Tracer
 
 Subscriber = Callable[[str, Pos, Header | None], None]
 """Called after a position moved: database, new position, the LTX header (None where there is no file)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A transaction whose LTX file is durable, and whose position is not told yet."""
+
+    header: Header
+    pos: Pos
+    sums: PageChecksums
+    changes: Changes | dict[int, int]
+    content: bytes | None
+    """The LTX file, if it is short."""
+
+
+class Publisher(Protocol):
+    """Tells a transaction of WAL mode once SQLite's readers see it (publisher.py)."""
+
+    def captured(self, state: "DatabaseState") -> None:
+        """`state.pending` is new; the state's lock is held."""
+
+    def synced(self, state: "DatabaseState") -> None:
+        """SQLite has had the WAL synced, and publishes its commit next."""
+
+    def settle(self, state: "DatabaseState") -> None:
+        """Tell what SQLite's readers see by now; without the state's lock."""
 
 
 @dataclass
@@ -37,6 +63,8 @@ class NodeFacts:
     refuse: Callable[[str, str, str, str], None]
     """refuse(database, what, why, remedy): one log line and a `fault.refused` tracepoint."""
     disk: DiskState
+    publisher: Publisher | None = None
+    """None where nobody reads but through the store: what is captured is told at once."""
     descriptors: Descriptors = field(default_factory=Descriptors)
     ltx_cache: LtxCache = field(default_factory=LtxCache)
 
@@ -58,6 +86,11 @@ class DatabaseState:
     timestamp_ms: int = 0
     """When the newest transaction was made; 0 if there is none."""
     sums: PageChecksums = field(default_factory=PageChecksums)
+    """Of the database at `pos`."""
+    pending: Captured | None = None
+    """The newest transaction, while SQLite's readers may not see it yet; never more than one."""
+    index_generation: int = 0
+    """Counts the `-shm` files that this database has had."""
     applying: int = 0
     """The TXID of the LTX file that the applier writes; 0 where it writes none."""
     counts: dict[str, int] = field(default_factory=dict)

@@ -23,7 +23,6 @@ from pylitefs.errors import (
     DataDirectoryError,
     InvalidNameError,
     LtxError,
-    PylitefsError,
     ReadOnlyReplicaError,
     RecoveryError,
     SetAsideError,
@@ -40,9 +39,10 @@ from pylitefs.store.imports import Progress, Source, import_file, spool
 from pylitefs.store.incoming import Received, receive
 from pylitefs.store.names import check_database_name, database_dir
 from pylitefs.store.privacy import make_directory
+from pylitefs.store.publisher import Publisher
 from pylitefs.store.recovery import recover
 from pylitefs.store.retention import reap
-from pylitefs.store.rollback import NOT_A_DATABASE, capture_between_writers
+from pylitefs.store.rollback import capture_when_it_can
 from pylitefs.store.snapshot import SNAPSHOT_S, SnapshotInfo, export_database, make_snapshot
 from pylitefs.store.state import DatabaseState, NodeFacts, Subscriber
 from pylitefs.store.status import Status
@@ -91,6 +91,7 @@ class Store:
         self._directory_lock = DirectoryLock(self.data_dir)
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._publisher: Publisher | None = None
 
     @property
     def node_id_text(self) -> str:
@@ -184,6 +185,8 @@ class Store:
     def close(self) -> None:
         """Stop the threads and let the data directory go. The mount must be gone."""
         self._stopping.set()
+        if self._publisher is not None:
+            self._publisher.stop()
         for thread in self._threads:
             thread.join(timeout=5)
         for database in self._databases.values():
@@ -238,6 +241,17 @@ class Store:
             raise DatabaseNotFoundError("database not found")
         return database
 
+    def start_publisher(self) -> None:
+        """From now on a transaction of WAL mode is told once SQLite's readers see it. The mount is there."""
+        publisher = Publisher(self.applier, lambda state: self.create(state.name).wal_watch.is_backfilled())
+        publisher.start()
+        self._facts.publisher = self._publisher = publisher
+
+    def settle(self) -> None:
+        """Tell what SQLite's readers see by now, of every database."""
+        for database in self._snapshot().values():
+            database.settle()
+
     def positions(self) -> dict[str, Pos]:
         """The position of every database that has one, dropped ones too."""
         return {name: one.pos for name, one in self._snapshot().items() if one.pos.txid}
@@ -262,24 +276,7 @@ class Store:
         self._start(lambda: action(name), f"{what}-{name}")
 
     def _capture_later(self, name: str) -> None:
-        database = self.create(name)
-        refused = False
-        while database.rollback_watch.unjournaled and not self._stopping.is_set():
-            try:
-                if capture_between_writers(database.rollback_watch, self.applier, 1.0):
-                    return
-            except SqliteFormatError as error:
-                # It is tried again: something may write a database in its own order, page 1 last.
-                if not refused:
-                    self.log_refusal(name, "a transaction", str(error), NOT_A_DATABASE)
-                refused = True
-                self._stopping.wait(1.0)
-            except PylitefsError:
-                self._stopping.wait(0.01)
-            except OSError as error:
-                if not self.disk.note(error):
-                    log.error("%s: what was written without a journal is not captured yet: %s", name, error)
-                self._stopping.wait(1.0)
+        capture_when_it_can(self.create(name).rollback_watch, self.applier, self._stopping)
 
     def finish_captures(self, timeout: float) -> bool:
         """Wait for what was written without a journal to be captured; False if that took too long."""

@@ -1,13 +1,14 @@
 """WAL mode: a transaction is captured in the write that completes its commit frame.
 
-At that moment SQLite has not published the frame in the WAL index. So a captured commit can be lost to
-SQLite: its writer is killed before it publishes, or its sync fails, while others have the WAL open. The next
-writer then writes over its frames, or starts the WAL again if all of it is checkpointed. The rule: from then
-on the lost pages, as they now are, form a transaction of their own, so that the newest LTX file always says
-what SQLite's readers see.
+At that moment SQLite has not published the frame in the WAL index. So its LTX file is durable, and nobody is
+told of it yet: it is *pending* (`DatabaseState.pending`), until the publisher finds it in the index. SQLite
+may lose it meanwhile: its writer is killed before it publishes, or its sync fails, while others have the WAL
+open. The next writer then writes over its frames, or starts the WAL again if all of it is checkpointed. The
+rule: then its LTX file goes, and there was no such transaction.
 
 Only the newest commit can be lost: whoever wrote the one after it had seen it published. (Of a WAL with
-frames that SQLite left without a checksum, wal_tracker.py, its recovery may lose any number.)
+frames that SQLite left without a checksum, wal_tracker.py, its recovery may lose any number. Of those that
+were told, the pages as they are then form a transaction of their own.)
 """
 
 import os
@@ -21,7 +22,16 @@ from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.sqlite.locks import lock_pgno
 from pylitefs.sqlite.wal import FRAME_HEADER_SIZE, WAL_HEADER_SIZE
 from pylitefs.store import write_events
-from pylitefs.store.capture import Pages, WalPlace, commit_transaction, pages_in_file
+from pylitefs.store.capture import (
+    Pages,
+    WalPlace,
+    capture,
+    commit_transaction,
+    drop_pending,
+    pages_in_file,
+    publish,
+    tell_pending,
+)
 from pylitefs.store.files import pwrite_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.state import DatabaseState
@@ -29,7 +39,7 @@ from pylitefs.store.wal_tracker import WalCommit, WalTracker
 
 
 class WalWatch:
-    """Follows the WAL of one database; its state's lock is held in every call."""
+    """Follows the WAL of one database; its state's lock is held in every call but two, which say so."""
 
     def __init__(self, state: DatabaseState) -> None:
         self.state = state
@@ -61,7 +71,8 @@ class WalWatch:
         """
         tracker = self.tracker
         if offset < WAL_HEADER_SIZE:
-            if tracker.captured:
+            self.end_pending()
+            if tracker.captured and self._told_may_be_lost:
                 first, last = tracker.last_commit
                 self.check_backfill(tracker.pages if tracker.unsummed else tracker.pgnos[first - 1 : last])
         elif tracker.captured and (room := tracker.frame_offset(tracker.captured + 1) - offset) > 0:
@@ -95,7 +106,8 @@ class WalWatch:
 
     def gone(self) -> None:
         """The WAL is about to be truncated to 0 or unlinked: what is in the database file counts."""
-        if self.live:
+        self.end_pending()
+        if self.live and self._told_may_be_lost:
             self.check_backfill(self.tracker.pages)
         self.tracker.reset(self.state.sums.page_count)
 
@@ -144,13 +156,14 @@ class WalWatch:
         if self._repeats(commit):
             tracker.extend_last(commit)
             return
+        tell_pending(state)
         skip = lock_pgno(header.page_size)
         grown = range(state.sums.page_count + 1, commit.page_count + 1)
         wanted = {pgno for pgno in commit.frames if pgno <= commit.page_count}.union(grown)
         wanted.discard(skip)
         # A database that WAL mode itself made, or another page size: every page is in these frames.
         replace = state.page_size != header.page_size
-        commit_transaction(
+        captured = capture(
             state,
             header.page_size,
             commit.page_count,
@@ -159,7 +172,13 @@ class WalWatch:
             replace=replace,
             even_if_unchanged=True,
         )
+        assert captured is not None
         tracker.capture(commit)
+        if state.node.publisher is None:
+            publish(state, captured)
+        else:
+            state.pending = captured
+            state.node.publisher.captured(state)
 
     def _commit_pages(self, commit: WalCommit, pgnos: list[int], page_size: int) -> Pages:
         for pgno in pgnos:
@@ -182,14 +201,80 @@ class WalWatch:
         if commit.first != commit.last or not tracker.captured:
             return False
         (pgno,) = commit.frames
+        if (pending := state.pending) is not None:
+            page_count, checksum = pending.header.commit, dict(pending.changes.items()).get(pgno)
+        else:
+            page_count, checksum = state.sums.page_count, state.sums.page(pgno)
         return (
             pgno == tracker.pgnos[-1]
-            and commit.page_count == state.sums.page_count
-            and page_checksum(pgno, commit.data[pgno]) == state.sums.page(pgno)
+            and commit.page_count == page_count
+            and page_checksum(pgno, commit.data[pgno]) == checksum
+        )
+
+    @property
+    def told_frames(self) -> int:
+        """How many frames of the WAL belong to transactions that were told."""
+        return self.tracker.captured if self.state.pending is None else self.tracker.last_commit[0] - 1
+
+    def synced(self) -> None:
+        """SQLite has had the WAL synced, and publishes its commit next; without the state's lock."""
+        if self.state.pending is not None and self.state.node.publisher is not None:
+            self.state.node.publisher.synced(self.state)
+
+    def settle(self) -> None:
+        """Have told what SQLite's readers see by now; without the state's lock."""
+        if self.state.pending is not None and self.state.node.publisher is not None:
+            self.state.node.publisher.settle(self.state)
+
+    def told_pages(self) -> Mapping[int, int]:
+        """The newest frame of each page, of the transactions that were told."""
+        tracker = self.tracker
+        if self.state.pending is None:
+            return tracker.pages
+        return {pgno: index for index, pgno in enumerate(tracker.pgnos[: self.told_frames], start=1)}
+
+    @property
+    def _told_may_be_lost(self) -> bool:
+        """Whether SQLite may lose what was told: where nobody looks at the index, or it lacks checksums."""
+        return self.state.node.publisher is None or self.tracker.unsummed
+
+    def drop_pending(self) -> None:
+        """SQLite has lost the newest transaction, of which nobody was told."""
+        if self.state.pending is not None:
+            kept = self.told_frames
+            drop_pending(self.state)
+            self.tracker.lose(kept)
+
+    def end_pending(self) -> None:
+        """The WAL is about to go, and all that SQLite published is in the database file: tell or drop it."""
+        if self.is_backfilled():
+            tell_pending(self.state)
+        else:
+            self.drop_pending()
+
+    def is_backfilled(self) -> bool:
+        """Whether the database file holds the pages of the newest transaction: then SQLite published it."""
+        pending = self.state.pending
+        if pending is None:
+            return False
+        size, commit = pending.header.page_size, pending.header.commit
+        try:
+            fd = self.state.fd(FileKind.DATABASE)
+            header = DatabaseHeader.parse(os.pread(fd, DATABASE_HEADER_SIZE, 0))
+        except (SqliteFormatError, FileNotFoundError):
+            return False
+        if header.page_size != size or header.pages(os.fstat(fd).st_size) != commit:
+            return False
+        sums = dict(pending.changes.items())
+        return all(
+            page_checksum(pgno, data) == sums[pgno] for pgno, data in pages_in_file(fd, list(sums), size)
         )
 
     def _lose(self, frame: int) -> None:
         state, tracker = self.state, self.tracker
+        self.drop_pending()
+        if frame > tracker.captured:
+            return
         kept, page_count = tracker.boundary_before(frame)
         frames = {pgno: index for index, pgno in enumerate(tracker.pgnos[:kept], start=1)}
         pgnos = set(tracker.pgnos[kept:]).union(range(state.sums.page_count + 1, page_count + 1))

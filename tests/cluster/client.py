@@ -4,7 +4,7 @@
 
 Options: role (writer, reader, shell); timeout (busy timeout, seconds); mmap (bytes); gap (seconds between
 two steps); reopen (after an error, connect again); euid (become that user first); for a writer number and
-seed; for a reader hold (seconds that a read transaction stays open), fresh (each on a new connection), back
+seed; for a counter or a promise `ahead`, the TXID at which n was 0; for a reader hold (seconds that a read transaction stays open), fresh (each on a new connection), back
 (how many transactions of a writer may be taken back again). It looks for orders between two steps, so an
 answer that does not come means that SQLite hangs. It ends with its stdin.
 """
@@ -191,7 +191,42 @@ class ReaderClient(Client):
         return super().report() | {"wrong": self.wrong[:5], "seen": self.seen}
 
 
-ROLES = {"shell": Client, "writer": WriterClient, "reader": ReaderClient}
+class CounterClient(Client):
+    """Counts: each of its transactions adds 1 to `n`. With `ahead` it reads the position after each, which
+    must be its own."""
+
+    older = 0
+
+    def step(self) -> None:
+        self.db.execute("UPDATE counter SET n = n + 1")
+        if "ahead" in self.options:
+            self.older += self.position() < self.options["ahead"] + self.steps + 1
+
+    def position(self) -> int:
+        """The TXID that the node tells."""
+        with open(f"{self.path}-pos") as file:
+            return int(file.read(16), 16)
+
+    def report(self) -> Message:
+        return super().report() | {"older": self.older}
+
+
+class PromiseClient(CounterClient):
+    """Reads the position, then `n`: it must be at least what it was at that position (`ahead` less)."""
+
+    def step(self) -> None:
+        txid = self.position()
+        ((n,),) = self.db.execute("SELECT n FROM counter")
+        self.older += n < txid - self.options["ahead"]
+
+
+ROLES = {
+    "shell": Client,
+    "writer": WriterClient,
+    "reader": ReaderClient,
+    "counter": CounterClient,
+    "promise": PromiseClient,
+}
 
 
 def say(message: Message) -> None:

@@ -23,6 +23,9 @@ class PassthroughDatabase:
         self.stale: set[FileKind] = set()
         self._paths = {kind: directory / kind.value for kind in FileKind}
 
+    def current_pos(self) -> Pos:
+        return self.pos
+
     @property
     def exists(self) -> bool:
         return self.path(FileKind.DATABASE).exists()

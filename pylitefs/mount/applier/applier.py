@@ -299,6 +299,15 @@ class Applier:
         with self._holding({"op": "write_lock", "db": database, "timeout": timeout}) as (child, channel):
             yield WriteLock(self, child, channel, database)
 
+    def shows(self, database: str, generation: int, salts: tuple[int, int], frame: int) -> bool | None:
+        """Whether SQLite's readers see a frame of the WAL with these salts; see index_eyes.py."""
+        answer = self._ask(
+            {"op": "shows", "db": database, "generation": generation, "salts": salts, "frame": frame}
+        )
+        shown = answer["shown"]
+        assert shown is None or isinstance(shown, bool)
+        return shown
+
     @contextmanager
     def watch_writers(self, database: str) -> Iterator[Callable[[], bool]]:
         """A function that tells whether someone has the database locked for writing it (in a rollback mode).

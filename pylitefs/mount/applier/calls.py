@@ -22,6 +22,7 @@ from pylitefs.errors import ApplierError, BusyError, DatabaseNotFoundError, Unto
 from pylitefs.limits import most_databases
 from pylitefs.mount.applier.exclusive import POLL_S, Exclusive
 from pylitefs.mount.applier.files import DatabaseFiles
+from pylitefs.mount.applier.index_eyes import IndexEyes
 from pylitefs.mount.applier.locks import CKPT, CLOSING, READ4, SHARED, WRITE, describe_holders
 from pylitefs.mount.applier.messages import Message, seconds_of, text_of
 from pylitefs.mount.applier.write import Transaction, drop, write_transaction
@@ -71,6 +72,7 @@ class Calls:
 
     def __init__(self) -> None:
         self._root_fd = -1
+        self._eyes = IndexEyes()
         self._mount_dir = ""
         self._lock = threading.Lock()
         self._replicas: dict[str, ReplicaDatabase] = {}
@@ -84,6 +86,7 @@ class Calls:
             "release": self._release,
             "write_lock": self._write_lock,
             "apply_locked": self._apply_locked,
+            "shows": lambda _, message: self._eyes.shows(message),
             "watch_writers": self._watch_writers,
             "is_written": self._is_written,
             "read_lock": self._read_lock,
@@ -97,6 +100,7 @@ class Calls:
         """Open the mount's root directory; every name is looked up from there."""
         self._root_fd = os.open(mount_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._mount_dir = mount_dir
+        self._eyes.root_fd = self._root_fd
 
     def dispatch(self, channel: Channel, message: Message) -> Message:
         """Do what a message asks. Raises PylitefsError, and OSError as the mount gives it."""

@@ -1,0 +1,175 @@
+"""The publisher: a transaction of WAL mode is told once it is true, that is once SQLite's readers see it.
+
+SQLite commits in WAL mode in two steps: it writes the commit frame, and then it publishes the frame in the
+WAL index, in shared memory, where the node sees nothing of it. The LTX file is made and synced between the
+two. So the transaction is pending, and one thread looks at the index, with the applier's eyes:
+
+    write of the commit frame   capture: the LTX file is durable    captured()
+    fsync of the WAL            (synchronous=FULL)                  synced()
+    SQLite publishes            the index shows the frame           the thread looks, and tells:
+                                                                    the position moves, streams wake
+
+The rule: a position is told, shown and shipped only when its LTX file is durable *and* SQLite's readers on
+this node see the transaction. Who asks for the position (`-pos`, the API) gets one more look first, so that a
+client that has just committed is never told an older one.
+
+A commit that comes alone is looked for at once. In a burst nobody looks: the next commit comes first, and its
+writer had seen this one published (`tell_pending` in capture.py).
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pylitefs.errors import PylitefsError
+from pylitefs.sqlite.wal import FRAME_HEADER_SIZE, WAL_HEADER_SIZE
+from pylitefs.store.applying import Applier
+from pylitefs.store.capture import tell_pending
+from pylitefs.store.state import DatabaseState
+
+BURST_S = 0.003
+"""Commits that come closer than this are a burst."""
+LATER_S = 0.001
+"""In a burst the newest commit is looked for after this, if no other has come."""
+SYNC_S = 0.02
+"""So long nobody looks where SQLite synced the WAL before it published the commit before this one."""
+ASK_S = 0.25
+"""Who asks for the position waits so long at most."""
+LOCK_S = 0.005
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.0005, 0.25
+
+
+@dataclass(eq=False)
+class _Awaited:
+    """One database with a pending transaction."""
+
+    due: float
+    in_burst: bool = False
+    pause: float = _FIRST_PAUSE_S
+    begun: int = 0
+    """Looks that were begun, and that are done."""
+    done: int = 0
+
+
+class Publisher:
+    """One thread a node. `is_backfilled(state)` says of a database whose WAL has a new generation whether the
+    pending transaction is in the database file; it is called with the state's lock held."""
+
+    def __init__(self, applier: Applier, is_backfilled: Callable[[DatabaseState], bool]) -> None:
+        self._applier = applier
+        self._is_backfilled = is_backfilled
+        self._changed = threading.Condition()
+        self._awaited: dict[DatabaseState, _Awaited] = {}
+        self._wakes_at = 0.0
+        self._last: dict[DatabaseState, float] = {}
+        self._synced: set[DatabaseState] = set()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="pylitefs-publisher", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more. What is pending then is found by the next start's recovery."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+
+    # What the database's own calls say.
+
+    def captured(self, state: DatabaseState) -> None:
+        """`state.pending` is new; the state's lock is held."""
+        now = time.monotonic()
+        in_burst = now - self._last.get(state, 0.0) < BURST_S
+        self._last[state] = now
+        delay = SYNC_S if state in self._synced else LATER_S if in_burst else 0.0
+        self._synced.discard(state)
+        with self._changed:
+            self._awaited[state] = _Awaited(now + delay, in_burst)
+            self._wake_for(now + delay)
+
+    def synced(self, state: DatabaseState) -> None:
+        """SQLite has had the WAL synced, and publishes its commit next."""
+        self._synced.add(state)
+        with self._changed:
+            if awaited := self._awaited.get(state):
+                awaited.due = time.monotonic() + (LATER_S if awaited.in_burst else 0.0)
+                self._wake_for(awaited.due)
+
+    def _wake_for(self, due: float) -> None:
+        if due < self._wakes_at:
+            self._changed.notify_all()
+
+    # Who asks.
+
+    def settle(self, state: DatabaseState) -> None:
+        """Tell what SQLite's readers see by now, or return after ASK_S; without the state's lock."""
+        deadline = time.monotonic() + ASK_S
+        with self._changed:
+            awaited = self._awaited.get(state)
+            if awaited is None or state.pending is None:
+                return
+            awaited.due, awaited.pause = 0.0, _FIRST_PAUSE_S
+            wanted = awaited.begun + 1
+            self._changed.notify_all()
+            while self._awaited.get(state) is awaited and awaited.done < wanted:
+                if (left := deadline - time.monotonic()) <= 0 or self._stopped:
+                    return
+                self._changed.wait(left)
+
+    # The thread.
+
+    def _run(self) -> None:
+        while (taken := self._next()) is not None:
+            state, awaited = taken
+            told = self._look(state)
+            with self._changed:
+                awaited.done = awaited.begun
+                if self._awaited.get(state) is awaited:
+                    if told:
+                        del self._awaited[state]
+                    elif awaited.due:
+                        awaited.due = time.monotonic() + awaited.pause
+                        awaited.pause = min(awaited.pause * 2, _LAST_PAUSE_S)
+                self._changed.notify_all()
+
+    def _next(self) -> tuple[DatabaseState, _Awaited] | None:
+        """Wait until someone is to be looked at; None at the end."""
+        with self._changed:
+            while not self._stopped:
+                state = min(self._awaited, key=lambda one: self._awaited[one].due, default=None)
+                now = time.monotonic()
+                if state is not None and (awaited := self._awaited[state]).due <= now:
+                    awaited.due = now
+                    awaited.begun += 1
+                    self._wakes_at = 0.0
+                    return state, awaited
+                self._wakes_at = float("inf") if state is None else awaited.due
+                self._changed.wait(None if state is None else awaited.due - now)
+            return None
+
+    def _look(self, state: DatabaseState) -> bool:
+        """Look at the index once, and tell the pending transaction if it is there; whether none is left."""
+        pending = state.pending
+        if pending is None:
+            return True
+        header = pending.header
+        size = FRAME_HEADER_SIZE + header.page_size
+        frame = (header.wal_offset + header.wal_size - WAL_HEADER_SIZE) // size
+        salts = (header.wal_salt1, header.wal_salt2)
+        try:
+            shown = self._applier.shows(state.name, state.index_generation, salts, frame)
+        except (PylitefsError, OSError):
+            shown = None
+        if shown is False or not state.lock.acquire(timeout=LOCK_S):
+            return False
+        try:
+            # Another WAL's index: a restart follows, or nobody is left who could write one.
+            if state.pending is pending and (shown or self._is_backfilled(state)):
+                tell_pending(state)
+            return state.pending is None
+        finally:
+            state.lock.release()

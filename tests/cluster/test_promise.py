@@ -1,0 +1,62 @@
+"""The promise of a position: who has read `DB-pos`, and then reads the database, sees no older data.
+
+Whoever clears a cache on an event, or waits for a position, counts on it: on the primary and on a replica.
+"""
+
+import pytest
+
+from tests.cluster.checks import eventually, txid, wait_level
+from tests.cluster.clients import Clients
+from tests.conftest import ClusterFactory
+
+pytestmark = pytest.mark.fuse
+
+DB = "counted.db"
+SYNCHRONOUS = ("normal", "full")
+
+
+@pytest.mark.parametrize(
+    ("mode", "reads"),
+    [
+        ("wal", 1500),
+        ("delete", 300),
+        *(pytest.param(mode, 20_000, marks=pytest.mark.full) for mode in ("wal", "delete")),
+        *(pytest.param(mode, 3000, marks=pytest.mark.full) for mode in ("truncate", "persist")),
+    ],
+)
+def test_no_reader_sees_older_data_than_the_position_it_read(
+    cluster_factory: ClusterFactory, clients: Clients, mode: str, reads: int
+) -> None:
+    """One client counts as fast as it can; on each node another reads the position and then the count."""
+    cluster = cluster_factory(replicas=1)
+    writer = clients(cluster.primary, DB, role="counter")
+    writer.sql(f"PRAGMA journal_mode={mode}", "CREATE TABLE counter (n)", "INSERT INTO counter VALUES (0)")
+    wait_level(cluster, DB)
+    ahead = txid(cluster.primary, DB)
+    readers = [clients(node, DB, role="promise", ahead=ahead, timeout=10.0) for node in cluster]
+    for synchronous in SYNCHRONOUS:
+        writer.sql(f"PRAGMA synchronous={synchronous}")
+        for client in (writer, *readers):
+            client.ask("run")
+        goal = reads * (1 + SYNCHRONOUS.index(synchronous)) // len(SYNCHRONOUS)
+        eventually(lambda: all(one.ask("report")["steps"] >= goal for one in readers), "reads", 120)
+        assert writer.ask("pause")["steps"] > 0
+        found = [one.ask("pause") for one in readers]
+        assert [(one["older"], one["errors"]) for one in found] == [(0, {})] * len(readers)
+
+
+def test_who_has_just_committed_reads_its_own_position(
+    cluster_factory: ClusterFactory, clients: Clients
+) -> None:
+    """After each commit of its own a client finds a position that has it, in the very next read."""
+    cluster = cluster_factory(replicas=0)
+    maker = clients(cluster.primary, DB)
+    maker.sql("PRAGMA journal_mode=wal", "CREATE TABLE counter (n)", "INSERT INTO counter VALUES (0)")
+    for synchronous in SYNCHRONOUS:
+        client = clients(cluster.primary, DB, role="counter", ahead=txid(cluster.primary, DB))
+        client.sql(f"PRAGMA synchronous={synchronous}")
+        client.ask("run")
+        eventually(lambda asked=client: asked.ask("report")["steps"] >= 100, "commits")  # type: ignore[misc]
+        found = client.ask("pause")
+        assert (found["older"], found["errors"]) == (0, {})
+        client.close()
