@@ -1,8 +1,9 @@
 """From changed pages to an LTX file: the one place where a transaction of this node is made.
 
-The rule is the order: the file is complete, synced and under its final name; then it is listed; then the
-position moves. It is written under its final name at once: the sync of a new file makes its name durable
-too, and recovery drops one that ends early, so neither a rename nor a sync of the directory is needed.
+The rule is the order: the file is complete, synced and under its final name; then SQLite's readers see what
+it says; then it is listed, and the position moves. It is written under its final name at once: the sync of a
+new file makes its name durable too, and recovery drops one that ends early, so neither a rename nor a sync of
+the directory is needed.
 
 A transaction that changes no byte is none: SQLite rolled back, or wrote what was there already.
 """

@@ -6,7 +6,7 @@ a change is passed to the data file, and where it completes a transaction, the t
 before the caller gets its answer. Calls of the applier go straight through: they *are* transactions.
 
 A writer keeps the state's lock for as long as its commit takes, which is for good while a lecture holds it
-at a tracepoint. So what readers need (to open, read, close files) takes `_files.lock` alone, never that lock.
+at a tracepoint. So what readers need (to open, read, close files) takes `files.lock` alone, never that lock.
 
 Raises OSError with the errno that SQLite is to see; each refusal logs one line that says why.
 """
@@ -54,8 +54,8 @@ class Database:
         self.rollback_watch = RollbackWatch(state)
         self.wal_watch = WalWatch(state)
         self._services = services
-        self._files = OpenFiles()
-        self._applier_side = ApplierSide(state, self._files, self.rollback_watch, self.wal_watch)
+        self.files = OpenFiles()
+        self._applier_side = ApplierSide(state, self.files, self.rollback_watch, self.wal_watch)
         self.copies = Copies(state)
         self.visitors = Visitors()
         self._journal_untold = False
@@ -105,7 +105,7 @@ class Database:
     @property
     def has_clients(self) -> bool:
         """Whether anyone but the applier has the database open on this node."""
-        return self._files.any(FileKind.DATABASE)
+        return self.files.any(FileKind.DATABASE)
 
     def path(self, kind: FileKind) -> Path:
         """Where the file lies in the data directory. Only to look at: it shares no locks with the mount."""
@@ -146,7 +146,7 @@ class Database:
         if replica and not applier and kind in (FileKind.DATABASE, FileKind.JOURNAL):
             self._refuse(errno.EACCES, f"creating {self.name}{kind.suffix}", _READ_ONLY, _USE_PRIMARY)
         # Readers make a WAL and its index; a database or a journal is a writer's.
-        with nullcontext() if kind in (FileKind.WAL, FileKind.SHM) else self.state.lock, self._files.lock:
+        with nullcontext() if kind in (FileKind.WAL, FileKind.SHM) else self.state.lock, self.files.lock:
             make_directory(self.state.ltx.directory)
             fd = os.open(self.path(kind), os.O_RDWR | os.O_CREAT | (flags & os.O_EXCL), FILE_MODE)
             if kind is FileKind.DATABASE:
@@ -166,7 +166,7 @@ class Database:
             replica_wal.check_opening(self.state, flags)
         if kind is FileKind.JOURNAL and applier and flags & os.O_ACCMODE != os.O_RDONLY:
             self._applier_side.check_left("rolling back")
-        with self._files.lock:
+        with self.files.lock:
             try:
                 # SQLite that may not write tries again, to read only.
                 fd = open_data(self.path(kind), writing=flags & os.O_ACCMODE != os.O_RDONLY)
@@ -181,12 +181,12 @@ class Database:
 
     def _opened(self, kind: FileKind, fd: int, flags: int, applier: bool, created: bool) -> None:
         if not applier:
-            self._files.add(kind, fd)
+            self.files.add(kind, fd)
         if kind is FileKind.DATABASE and not applier and flags & os.O_ACCMODE == os.O_WRONLY:
             if created or self._is_blank():
                 self.copies.begin(fd)
             else:
-                self._files.write_only.add(fd)
+                self.files.write_only.add(fd)
 
     def _is_blank(self) -> bool:
         """Whether there is nothing to lose: an empty file of a database without a page."""
@@ -195,8 +195,8 @@ class Database:
     def release(self, kind: FileKind, fd: int, applier: bool = False) -> None:
         """The last copy of a descriptor was closed. What `cp` left unfinished is not kept."""
         left = self.copies.capture_released(fd) if fd in self.copies else ""
-        with self._files.lock:
-            self._files.discard(kind, fd)
+        with self.files.lock:
+            self.files.discard(kind, fd)
             os.close(fd)
         if kind is FileKind.DATABASE and not self.has_clients:
             self.visitors.left()
@@ -223,7 +223,7 @@ class Database:
                 pwrite_all(fd, data, offset)
         elif not self.state.node.status.is_primary:
             self._refuse_write(kind)
-        elif not self._files.is_live(kind, fd):
+        elif not self.files.is_live(kind, fd):
             self._write_unlinked(kind, fd, data, offset)
         else:
             with self.state.lock:
@@ -252,7 +252,7 @@ class Database:
         pwrite_all(fd, data, offset)
 
     def _write_database(self, fd: int, data: "bytes | memoryview", offset: int) -> None:
-        if fd in self._files.write_only:
+        if fd in self.files.write_only:
             self._refuse(errno.EPERM, f"copying over {self.name}", "it is a live database", _USE_IMPORT)
         if fd in self.copies:
             self.copies.written(fd, offset, len(data))
@@ -308,13 +308,13 @@ class Database:
         with nullcontext() if kind is FileKind.SHM else self.state.lock:
             if applier:
                 self._applier_side.truncates(kind, size)
-            elif fd is None or self._files.is_live(kind, fd):
+            elif fd is None or self.files.is_live(kind, fd):
                 self._before_truncate(kind, size, fd)
             os.truncate(self.path(kind) if fd is None else fd, size)
 
     def _before_truncate(self, kind: FileKind, size: int, fd: int | None) -> None:
         if kind is FileKind.DATABASE:
-            if (fd is None and not (size == 0 and self._is_blank())) or fd in self._files.write_only:
+            if (fd is None and not (size == 0 and self._is_blank())) or fd in self.files.write_only:
                 self._refuse(errno.EPERM, f"truncating {self.name}", "it is a live database", _USE_IMPORT)
             self.copies.truncated(fd, size)
         elif kind is FileKind.JOURNAL and size == 0:
@@ -354,7 +354,7 @@ class Database:
                 self.wal_watch.gone()
             elif kind is FileKind.DATABASE:
                 self._drop()
-            with self._files.lock:
+            with self.files.lock:
                 self._unlink(kind)
                 if kind is FileKind.DATABASE:
                     self.copies.clear()
@@ -368,7 +368,7 @@ class Database:
     def _unlink(self, kind: FileKind) -> None:
         os.unlink(self.path(kind))
         self.state.forget_fd(kind)
-        self._files.unlinked(kind)
+        self.files.unlinked(kind)
 
     def _drop(self) -> None:
         """The database is unlinked on the primary: so it is everywhere, with what SQLite kept beside it."""
@@ -377,7 +377,7 @@ class Database:
             commit_drop(self.state)
         self.rollback_watch.forget()
         self.wal_watch.tracker.reset(0)
-        with self._files.lock:
+        with self.files.lock:
             for kind in (FileKind.JOURNAL, FileKind.WAL, FileKind.SHM):
                 if self.path(kind).exists():
                     self._unlink(kind)

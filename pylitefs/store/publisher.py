@@ -26,7 +26,9 @@ from pylitefs.errors import PylitefsError
 from pylitefs.sqlite.wal import FRAME_HEADER_SIZE, WAL_HEADER_SIZE
 from pylitefs.store.applying import Applier
 from pylitefs.store.capture import tell_pending
-from pylitefs.store.state import DatabaseState
+from pylitefs.store.database import Database
+from pylitefs.store.names import FileKind
+from pylitefs.store.state import Captured, DatabaseState
 
 BURST_S = 0.003
 """Commits that come closer than this are a burst."""
@@ -53,12 +55,11 @@ class _Awaited:
 
 
 class Publisher:
-    """One thread a node. `is_backfilled(state)` says of a database whose WAL has a new generation whether the
-    pending transaction is in the database file; it is called with the state's lock held."""
+    """One thread a node, on the primary. `find` gives the database of a name."""
 
-    def __init__(self, applier: Applier, is_backfilled: Callable[[DatabaseState], bool]) -> None:
+    def __init__(self, applier: Applier, find: Callable[[str], Database]) -> None:
         self._applier = applier
-        self._is_backfilled = is_backfilled
+        self._find = find
         self._changed = threading.Condition()
         self._awaited: dict[DatabaseState, _Awaited] = {}
         self._wakes_at = 0.0
@@ -156,20 +157,29 @@ class Publisher:
         pending = state.pending
         if pending is None:
             return True
+        database = self._find(state.name)
+        shown = self._is_shown(database, pending)
+        if shown is False or not state.lock.acquire(timeout=LOCK_S):
+            return False
+        try:
+            # Another WAL's index: this one was published and is in the database file, or it never will be.
+            if state.pending is pending and (shown or database.wal_watch.is_backfilled()):
+                tell_pending(state)
+            return state.pending is None
+        finally:
+            state.lock.release()
+
+    def _is_shown(self, database: Database, pending: Captured) -> bool | None:
+        """Whether SQLite's readers see it; None if the index does not say."""
+        if not database.files.any(FileKind.SHM):
+            # Nobody uses an index: the writer has locked all others out (locking_mode=EXCLUSIVE), or is gone.
+            # Then who comes next makes the index from the WAL, with this transaction in it.
+            return True
         header = pending.header
         size = FRAME_HEADER_SIZE + header.page_size
         frame = (header.wal_offset + header.wal_size - WAL_HEADER_SIZE) // size
         salts = (header.wal_salt1, header.wal_salt2)
         try:
-            shown = self._applier.shows(state.name, state.index_generation, salts, frame)
+            return self._applier.shows(database.name, database.state.index_generation, salts, frame)
         except (PylitefsError, OSError):
-            shown = None
-        if shown is False or not state.lock.acquire(timeout=LOCK_S):
-            return False
-        try:
-            # Another WAL's index: a restart follows, or nobody is left who could write one.
-            if state.pending is pending and (shown or self._is_backfilled(state)):
-                tell_pending(state)
-            return state.pending is None
-        finally:
-            state.lock.release()
+            return None

@@ -243,7 +243,7 @@ class Store:
 
     def start_publisher(self) -> None:
         """From now on a transaction of WAL mode is told once SQLite's readers see it. The mount is there."""
-        publisher = Publisher(self.applier, lambda state: self.create(state.name).wal_watch.is_backfilled())
+        publisher = Publisher(self.applier, self.create)
         publisher.start()
         self._facts.publisher = self._publisher = publisher
 

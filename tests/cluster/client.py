@@ -4,8 +4,9 @@
 
 Options: role (writer, reader, shell); timeout (busy timeout, seconds); mmap (bytes); gap (seconds between
 two steps); reopen (after an error, connect again); euid (become that user first); for a writer number and
-seed; for a counter or a promise `ahead`, the TXID at which n was 0; for a reader hold (seconds that a read transaction stays open), fresh (each on a new connection), back
-(how many transactions of a writer may be taken back again). It looks for orders between two steps, so an
+seed; for a reader hold (seconds that a read transaction stays open), fresh (each on a new connection), back
+(how many transactions of a writer may be taken back again); for a counter or a promise ahead (the TXID at
+which n was 0). It looks for orders between two steps, so an
 answer that does not come means that SQLite hangs. It ends with its stdin.
 """
 

@@ -39,7 +39,8 @@ def test_no_reader_sees_older_data_than_the_position_it_read(
         for client in (writer, *readers):
             client.ask("run")
         goal = reads * (1 + SYNCHRONOUS.index(synchronous)) // len(SYNCHRONOUS)
-        eventually(lambda: all(one.ask("report")["steps"] >= goal for one in readers), "reads", 120)
+        for reader in readers:
+            eventually(lambda one=reader, to=goal: one.ask("report")["steps"] >= to, "reads", 120)  # type: ignore[misc]
         assert writer.ask("pause")["steps"] > 0
         found = [one.ask("pause") for one in readers]
         assert [(one["older"], one["errors"]) for one in found] == [(0, {})] * len(readers)

@@ -49,7 +49,7 @@ def test_the_order_is_file_list_position(state: DatabaseState, store: Store) -> 
     assert synced == ["open", "write", "fdatasync"]
     assert seen == [
         ("ltx.encode", False, False, 0),
-        ("ltx.commit", True, True, 0),
+        ("ltx.commit", True, False, 0),
         ("pos.advance", True, True, 1),
         ("published", True, True, 1),
     ]

@@ -14,7 +14,6 @@ from typing import cast
 from pylitefs.limits import most_databases
 from pylitefs.mount.applier.locks import LockFile
 from pylitefs.mount.applier.messages import Message, text_of
-from pylitefs.sqlite.wal_index import CHECKPOINT_INFO_OFFSET, read_header
 
 WAIT_S = 0.001
 """A look waits so long for a writer that is just about to publish."""
@@ -31,6 +30,8 @@ class IndexEyes:
 
     def shows(self, message: Message) -> Message:
         """Whether the index shows `frame` of the WAL with `salts`; null if it is another WAL's, or none."""
+        from pylitefs.sqlite.wal_index import CHECKPOINT_INFO_OFFSET, read_header
+
         salts = tuple(cast("list[int]", message["salts"]))
         frame = cast(int, message["frame"])
         deadline = time.monotonic() + WAIT_S

@@ -1,0 +1,252 @@
+"""WAL mode on a node: a transaction is told when the WAL index shows it, and never when SQLite loses it."""
+
+import errno
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pylitefs.errors import ApplierError
+from pylitefs.ltx.position import Pos
+from pylitefs.sqlite.wal_index import read_header
+from pylitefs.store import publisher
+from pylitefs.store.applying import DirectApplier
+from pylitefs.store.database import Database
+from pylitefs.store.names import FileKind
+from pylitefs.store.store import Store
+from tests.store.serving import Served
+from tests.store.support import assert_captured, committed_bytes, opened
+
+DB = "a.db"
+SOON_S = 10.0
+
+
+class Looker(DirectApplier):
+    """Looks at the index in the data directory, which SQLite has mapped here; `answer` may lie."""
+
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__(data_dir)
+        self.looks = 0
+        self.answer: Callable[[bool | None], bool | None] = lambda truth: truth
+
+    def shows(self, database: str, generation: int, salts: tuple[int, int], frame: int) -> bool | None:
+        self.looks += 1
+        head = read_header((self.data_dir / "dbs" / database / "shm").read_bytes()[:96])
+        truth = head is not None and head.max_frame >= frame
+        if head is not None and (head.salt1, head.salt2) != salts:
+            return self.answer(None)
+        return self.answer(truth)
+
+
+def unanswered(truth: bool | None) -> bool | None:
+    raise ApplierError("the applier does not answer")
+
+
+@pytest.fixture
+def looker(store: Store) -> Looker:
+    """The store's publisher looks through this one's eyes."""
+    looker = Looker(store.data_dir)
+    store.applier = looker
+    store.start_publisher()
+    return looker
+
+
+@pytest.fixture
+def keeper(served: Served, looker: Looker) -> sqlite3.Connection:
+    """A connection to a database in WAL mode that stays."""
+    del looker
+    keeper = served.connect(DB, "journal_mode=wal", "synchronous=normal")
+    keeper.execute("CREATE TABLE t (x)")
+    return keeper
+
+
+@pytest.fixture
+def db(served: Served, keeper: sqlite3.Connection) -> sqlite3.Connection:
+    """Another, after three transactions."""
+    del keeper
+    db = served.connect(DB, "synchronous=normal")
+    db.execute("INSERT INTO t VALUES (zeroblob(9000))")
+    return db
+
+
+@pytest.fixture
+def both(keeper: sqlite3.Connection, db: sqlite3.Connection) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+    return keeper, db
+
+
+@pytest.fixture
+def database(db: sqlite3.Connection, store: Store) -> Database:
+    del db
+    database = store.require(DB)
+    assert database.current_pos().txid == 3
+    return database
+
+
+def eventually_at(database: Database, txid: int) -> None:
+    deadline = time.monotonic() + SOON_S
+    while database.pos.txid < txid:
+        assert time.monotonic() < deadline, database.pos
+        time.sleep(0.001)
+    assert database.pos.txid == txid
+
+
+@pytest.mark.parametrize("synchronous", ["off", "normal", "full"])
+def test_a_commit_is_told_without_anyone_asking(
+    db: sqlite3.Connection, database: Database, synchronous: str
+) -> None:
+    db.execute(f"PRAGMA synchronous={synchronous}")
+    for txid in range(4, 8):
+        db.execute("INSERT INTO t VALUES (1)")
+        eventually_at(database, txid)
+
+
+@pytest.mark.parametrize("synchronous", ["off", "normal", "full"])
+def test_who_asks_after_a_commit_is_told_of_it(
+    db: sqlite3.Connection, database: Database, synchronous: str
+) -> None:
+    db.execute(f"PRAGMA synchronous={synchronous}")
+    for txid in range(4, 24):
+        db.execute("INSERT INTO t VALUES (1)")
+        assert database.current_pos().txid == txid
+
+
+def test_nothing_is_told_while_the_index_does_not_show_it(
+    db: sqlite3.Connection, database: Database, looker: Looker
+) -> None:
+    """Not to who asks, who is answered within a moment, nor in the list of LTX files, which streams go by."""
+    looker.answer = lambda truth: False
+    db.execute("INSERT INTO t VALUES (randomblob(9000))")
+    started = time.monotonic()
+    assert database.current_pos().txid == 3
+    assert time.monotonic() - started < SOON_S
+    assert database.ltx_files()[-1] == (3, 3) and database.ltx_path(4, 4).exists()
+    looker.answer = lambda truth: truth
+    eventually_at(database, 4)
+    assert database.ltx_files()[-1] == (4, 4)
+
+
+def test_a_copy_holds_what_was_told(
+    db: sqlite3.Connection, database: Database, store: Store, looker: Looker, tmp_path: Path
+) -> None:
+    """An export and a snapshot are of the position that they say, though the WAL holds more."""
+    before = committed_bytes(database.dir)
+    looker.answer = lambda truth: False
+    db.execute("UPDATE t SET x = randomblob(9000)")
+    assert store.export(DB, tmp_path / "export").txid == 3
+    assert (tmp_path / "export").read_bytes() == before
+    assert store.snapshot(DB, tmp_path / "snapshot").pos.txid == 3  # Its checksum is compared.
+
+
+@pytest.mark.parametrize("asked", ["asked", "not-asked"])
+def test_what_sqlite_loses_never_was(
+    served: Served, db: sqlite3.Connection, database: Database, asked: str
+) -> None:
+    """The sync of the WAL fails, the client is told so, and the next commit is written over its frames."""
+    told: list[Pos] = []
+    served.store.subscribe(lambda name, pos, header: told.append(pos))
+    db.execute("PRAGMA synchronous=full")
+    served.refuse = lambda call, name: errno.EIO if (call, name) == ("sync", f"{DB}-wal") else 0
+    with pytest.raises(sqlite3.OperationalError):
+        db.execute("INSERT INTO t VALUES ('lost')")
+    served.refuse = lambda call, name: 0
+    if asked == "asked":
+        assert database.current_pos().txid == 3
+    db.execute("INSERT INTO t VALUES ('kept')")
+    assert database.current_pos().txid == 4 and [pos.txid for pos in told] == [4]
+    assert_captured(served, 4)
+    assert db.execute("SELECT count(*) FROM t WHERE x IN ('lost', 'kept')").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["published", "lost"])
+@pytest.mark.parametrize("end", ["TRUNCATE", "RESTART", "delete"])
+def test_a_wal_that_goes_decides(
+    served: Served, both: tuple[sqlite3.Connection, sqlite3.Connection], looker: Looker, end: str, lost: bool
+) -> None:
+    """Nobody could look at the index: then what is in the database file was published, and nothing else."""
+    keeper, db = both
+    served.store.settle()
+    looker.answer = unanswered
+    if lost:
+        db.execute("PRAGMA synchronous=full")
+        served.refuse = lambda call, name: errno.EIO if (call, name) == ("sync", f"{DB}-wal") else 0
+        with pytest.raises(sqlite3.OperationalError):
+            db.execute("INSERT INTO t VALUES (randomblob(5000))")
+        served.refuse = lambda call, name: 0
+    else:
+        db.execute("INSERT INTO t VALUES (randomblob(5000))")
+    if end != "delete":
+        db.execute(f"PRAGMA wal_checkpoint({end})")
+    else:
+        db.close()
+        assert keeper.execute("PRAGMA journal_mode=delete").fetchone() == ("delete",)
+    keeper.execute("INSERT INTO t VALUES ('next')")
+    looker.answer = lambda truth: truth
+    served.store.settle()
+    assert_captured(served, 4 + (not lost) + (end == "delete"))
+
+
+def test_in_a_burst_the_next_commit_tells_the_one_before(
+    db: sqlite3.Connection, database: Database, looker: Looker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However fast they come, each is told in its turn, and hardly anyone looks."""
+    monkeypatch.setattr(publisher, "LATER_S", 60.0)
+    monkeypatch.setattr(publisher, "BURST_S", 60.0)
+    told: list[int] = []
+    database.state.node.publish = lambda name, pos, header: told.append(pos.txid)
+    looks = looker.looks
+    for _ in range(50):
+        db.execute("INSERT INTO t VALUES (1)")
+    assert told == list(range(4, 53)) and looker.looks == looks
+    assert database.current_pos().txid == 53 and told[-1] == 53
+
+
+def test_who_asks_waits_no_longer_than_a_moment_for_an_applier_that_hangs(
+    db: sqlite3.Connection, database: Database, looker: Looker
+) -> None:
+    hangs = threading.Event()
+
+    def hang(truth: bool | None) -> bool | None:
+        hangs.wait(SOON_S)
+        return truth
+
+    looker.answer = hang
+    db.execute("INSERT INTO t VALUES (1)")
+    started = time.monotonic()
+    assert database.current_pos().txid == 3
+    assert publisher.ASK_S * 0.9 < time.monotonic() - started < SOON_S
+    hangs.set()
+    eventually_at(database, 4)
+
+
+def test_a_drop_comes_after_what_was_pending(
+    served: Served, db: sqlite3.Connection, database: Database, looker: Looker
+) -> None:
+    looker.answer = lambda truth: False
+    db.execute("INSERT INTO t VALUES (1)")
+    database.remove(FileKind.DATABASE)
+    assert database.pos.txid == 5 and database.page_count == 0
+
+
+def test_an_import_comes_after_what_was_published(
+    served: Served, db: sqlite3.Connection, database: Database, looker: Looker, source: Path
+) -> None:
+    db.execute("INSERT INTO t VALUES (1)")
+    served.close()
+    with open(source, "rb") as file:
+        assert served.store.import_database(DB, file).txid == 5
+
+
+def test_a_node_that_ends_before_it_looked_finds_the_commit_at_its_next_start(
+    served: Served, db: sqlite3.Connection, database: Database, looker: Looker, data: Path
+) -> None:
+    looker.answer = unanswered
+    db.execute("INSERT INTO t VALUES ('durable')")
+    copy = data.with_name("copy")
+    shutil.copytree(data, copy)
+    with opened(copy) as store:
+        assert store.require(DB).pos.txid == 4
+        assert b"durable" in committed_bytes(store.require(DB).dir)
