@@ -33,6 +33,17 @@ class Body:
             else:
                 raise ReplicationError(f"{frame} in the middle of an LTX file")
 
+    def short(self, most: int) -> tuple[list[bytes], bool]:
+        """The file's bytes up to its end, or to where it is longer than `most`; whether that is all."""
+        parts: list[bytes] = []
+        size = 0
+        for data in self:
+            parts.append(data)
+            size += len(data)
+            if size > most:
+                return parts, False
+        return parts, True
+
     def drain(self) -> None:
         """Read what the store left unread."""
         for _ in self:

@@ -8,9 +8,11 @@ TLS both sides know that it is HTTP/2 ("prior knowledge"); with it they agree by
 Format: https://www.rfc-editor.org/rfc/rfc9113
 """
 
+import select
 import socket
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from urllib.parse import SplitResult, urlencode, urlsplit
 
@@ -57,7 +59,7 @@ class Answer:
         self.heard = time.monotonic()
         """When the last byte came."""
         self._socket = sock
-        self._events: list[DataReceived] = []
+        self._events: deque[DataReceived] = deque()
         self._ended = False
         self._failure: LostConnectionError | None = None
         self._connection = connection = H2Connection(
@@ -100,13 +102,17 @@ class Answer:
     def __iter__(self) -> Iterator[bytes]:
         """The answer's bytes as they come, until its end. Raises LostConnectionError."""
         while True:
-            events, self._events = self._events, []
-            for event in events:
-                yield event.data or b""
-            if not self._events:
-                if self._ended:
-                    return
-                self._receive()
+            while self._events:
+                yield self._events.popleft().data or b""
+            if self._ended:
+                return
+            self._receive()
+
+    def has_more(self) -> bool:
+        """Whether bytes have come that were not handed on yet."""
+        if self._events or (isinstance(self._socket, ssl.SSLSocket) and self._socket.pending()):
+            return True
+        return bool(select.select([self._socket], [], [], 0)[0])
 
     def text(self) -> str:
         """The whole of a short answer, such as a refusal."""

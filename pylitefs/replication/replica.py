@@ -3,8 +3,8 @@
     connect --> POST /stream with our positions --> frames --> store.receive_ltx (blocks: verify, store,
     apply) --> the next frame ... --> whatever ends the connection --> wait --> connect
 
-The rules: one transaction at a time, in the order in which they come, but a database whose readers hold it
-up does not hold up the others (held_up.py); every end of a connection has a reason, which is logged once;
+The rules: transactions in the order in which they come, but a database whose readers hold it up does not hold
+up the others (intake.py); every end of a connection has a reason, which is logged once;
 and what cannot be mended by asking the primary again (an LTX file that does not fit although the primary was
 told our position) stops the replica loudly, through `on_fatal`.
 """
@@ -13,21 +13,16 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 
 from pylitefs.config.token import authorization
 from pylitefs.errors import (
-    InvalidNameError,
-    LtxError,
-    PositionMismatchError,
     PylitefsError,
     RecoveryError,
     ReplicationError,
 )
 from pylitefs.lease.static import PrimaryInfo
-from pylitefs.ltx.header import format_txid
-from pylitefs.replication.body import Body, told
 from pylitefs.replication.frames import (
     Decoder,
     DropDb,
@@ -35,14 +30,13 @@ from pylitefs.replication.frames import (
     Frame,
     Handoff,
     Heartbeat,
+    HighWaterMark,
     LtxBegin,
     Ready,
     encode_positions,
 )
-from pylitefs.replication.held_up import PATIENCE_S, HeldUp
 from pylitefs.replication.http2 import Answer, CannotConnectError, LostConnectionError, Post
-from pylitefs.store.incoming import HeldUpError, Received
-from pylitefs.store.names import check_name
+from pylitefs.replication.intake import CannotGoOnError, Intake
 from pylitefs.store.store import Store
 
 SILENCE_S = 5.0
@@ -52,21 +46,12 @@ FRAME_TIMES = 12
 CONNECT_S = 5.0
 DISK_RETRY_S = 2.0
 """Seconds between two attempts, at least, while this node's disk takes no transaction."""
-MISMATCHES = 2
-"""An LTX file that does not continue our position is fatal when it comes again after a reconnect."""
-REFUSALS = 3
-"""An LTX file that fails its checks is fatal when it failed as many times in a row: it is not the wire."""
-
 SKEW_BEATS = 3
 """Heartbeats of a connection after which the clocks are compared: the first may have waited in a queue."""
 SKEW_S = 2.0
 """A difference of the clocks that is worth a line in the log."""
 
 log = logging.getLogger("pylitefs")
-
-
-class _FatalError(Exception):
-    """Going on cannot help; the cause is what the person gets to read."""
 
 
 class Replica:
@@ -88,8 +73,6 @@ class Replica:
         silence: float = SILENCE_S,
         token: str = "",
     ) -> None:
-        self.latencies: dict[str, float] = {}
-        """Seconds from a transaction's timestamp to its end here, by database, of the newest one."""
         self._store = store
         self._primary = primary
         self._databases = tuple(databases)
@@ -105,12 +88,15 @@ class Replica:
         self._silent = ""
         self._answer: Answer | None = None
         self._beats = 0
-        self._failure: tuple[str, int, int] | None = None
         self._logged = ""
-        self._skipped: set[str] = set()
         self._peer = ""
-        self._held_up = HeldUp(store, self._received, self._held_up_in_trouble)
+        self._intake = Intake(store, self._held_up_in_trouble, self._trace)
         self._thread = threading.Thread(target=self._run, name="replica", daemon=True)
+
+    @property
+    def latencies(self) -> Mapping[str, float]:
+        """Seconds from a transaction's timestamp to its end here, by database, of the newest one."""
+        return self._intake.latencies
 
     def start(self) -> None:
         self._thread.start()
@@ -130,7 +116,7 @@ class Replica:
             return True
         end = time.monotonic() + timeout
         self._thread.join(timeout if connected is not None else 0.1)
-        return not self._thread.is_alive() and self._held_up.stop(max(0.0, end - time.monotonic()))
+        return not self._thread.is_alive() and self._intake.stop(max(0.0, end - time.monotonic()))
 
     def _watch(self) -> None:
         """Hang up when no byte comes, or bytes that make up no frame.
@@ -163,7 +149,7 @@ class Replica:
         while not self._stopped.is_set():
             try:
                 reason = self._follow()
-            except _FatalError as error:
+            except CannotGoOnError as error:
                 if isinstance(error.__cause__, Exception):
                     self._on_fatal(error.__cause__)
                 return
@@ -206,7 +192,7 @@ class Replica:
             self._set_connected(None)
 
     def _stream(self, primary: PrimaryInfo) -> str:
-        self._held_up.asking_anew()
+        self._intake.asking_anew()
         with Post(
             f"{primary.advertise_url}/stream",
             encode_positions(self._store.positions()),
@@ -280,20 +266,24 @@ class Replica:
         for data in answer:
             self._waiting_since = None
             yield from decoder.feed(data)
+            if not answer.has_more():
+                self._intake.flush()
             self._waiting_since = time.monotonic()
         decoder.finish()
 
     def _take(self, frame: Frame, frames: Iterator[Frame]) -> None:
         status = self._store.status
+        if not isinstance(frame, LtxBegin | HighWaterMark):
+            self._intake.flush()
         match frame:
             case Heartbeat(timestamp_ms):
                 if timestamp_ms > 0:
-                    status.heartbeat(timestamp_ms, level=not self._held_up.any)
+                    status.heartbeat(timestamp_ms, level=self._intake.is_level)
                     self._beats += 1
                     if self._beats == SKEW_BEATS:
                         self._tell_skew()
             case LtxBegin(name):
-                self._receive(name, frames)
+                self._intake.receive(name, frames)
             case Ready():
                 self._trace("", 0, "ready", frame.pack())
                 status.ready = True
@@ -305,40 +295,6 @@ class Replica:
                 log.warning("the primary hands its lease to this node, which has a static lease: ignored")
             case _:
                 pass  # a high-water mark: without a backup it is 0 and keeps nothing
-
-    def _receive(self, name: str, frames: Iterator[Frame]) -> None:
-        if self._store.tracer.active:
-            frames = told(name, frames, lambda txid, frame, data: self._trace(name, txid, frame, data))
-        body = Body(frames)
-        if why := self._why_skipped(name):
-            body.drain()
-            if name not in self._skipped:
-                self._skipped.add(name)
-                log.error("%s: its transactions are skipped, others followed", why)
-            return
-        if self._held_up.take(name, body):
-            return
-        try:
-            received = self._store.receive_ltx(name, iter(body), PATIENCE_S)
-            body.drain()
-        except HeldUpError as held_up:
-            body.drain()
-            self._held_up.begin(name, held_up.finish)
-        except PositionMismatchError as error:
-            self._failed(name, body, error, MISMATCHES)
-        except LtxError as error:
-            self._failed(name, body, error, REFUSALS)
-        except RecoveryError as error:
-            raise _FatalError from error
-        else:
-            self._failure = None
-            self._received(name, received)
-
-    def _received(self, name: str, received: Received) -> None:
-        status = self._store.status
-        self.latencies[name] = max(status.primary_now_ms() - received.header.timestamp_ms, 0) / 1000
-        if status.ready and not self._held_up.any:
-            status.heard_ms = max(status.heard_ms or 0, received.header.timestamp_ms)
 
     def _held_up_in_trouble(self, name: str, error: Exception | None) -> None:
         """In a held-up database's thread: what it lacks is asked for again, and fails then if it must."""
@@ -360,27 +316,6 @@ class Replica:
         with self._lock:
             if self._socket is not None:
                 _hang_up(self._socket)
-
-    def _why_skipped(self, name: str) -> str:
-        """Why this node has no such database, whatever the primary sends; "" if it may have it."""
-        if name in self._store.set_aside:
-            return f"{name} is set aside on this node"
-        try:
-            check_name(name)
-        except InvalidNameError as error:
-            return f"the primary has a database that this node refuses: {error}"
-        return ""
-
-    def _failed(self, name: str, body: "Body", error: PylitefsError, limit: int) -> None:
-        """An LTX file was refused: disconnect and ask again, but not for ever for the same one."""
-        txid = body.txid()
-        times = 1
-        if self._failure is not None and self._failure[:2] == (name, txid):
-            times += self._failure[2]
-        self._failure = (name, txid, times)
-        if times >= limit:
-            raise _FatalError from error
-        raise ReplicationError(f"LTX file {format_txid(txid)} of {name} is refused: {error}") from error
 
     def _trace(self, database: str, txid: int, frame: str, data: bytes) -> None:
         tracer = self._store.tracer

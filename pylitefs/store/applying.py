@@ -6,7 +6,7 @@ database's state lock while waiting for SQLite's locks.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -31,10 +31,17 @@ class Applier(Protocol):
     """Takes SQLite's locks on the mount, from outside, and writes as SQLite does. All calls block."""
 
     def apply(
-        self, database: str, ltx_path: Path, *, verified: bool = False, timeout: float | None = None
+        self,
+        database: str,
+        ltx_path: Path,
+        *,
+        more: Sequence[Path] = (),
+        verified: bool = False,
+        timeout: float | None = None,
     ) -> None:
         """Lock, write the LTX file's pages, cut to its commit (0: unlink all), publish, unlock.
 
+        `more` are the files that continue it: written at once, of each page the newest.
         `verified` says that the file was read to its end before, so a large one need not be again. BusyError
         if the locks cannot be had within `timeout` seconds; nothing is written then.
         """
@@ -69,8 +76,18 @@ class DirectApplier:
         self.data_dir = data_dir
 
     def apply(
-        self, database: str, ltx_path: Path, *, verified: bool = False, timeout: float | None = None
+        self,
+        database: str,
+        ltx_path: Path,
+        *,
+        more: Sequence[Path] = (),
+        verified: bool = False,
+        timeout: float | None = None,
     ) -> None:
+        for path in (ltx_path, *more):
+            self._apply(database, path)
+
+    def _apply(self, database: str, ltx_path: Path) -> None:
         directory = database_dir(self.data_dir, database)
         for kind in (FileKind.JOURNAL, FileKind.WAL, FileKind.SHM):
             (directory / kind.value).unlink(missing_ok=True)

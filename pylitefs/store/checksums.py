@@ -124,6 +124,28 @@ class PageChecksums:
         return old
 
 
+class Ahead:
+    """What several transactions make of a database's checksums, one after the other. Nothing is changed: the
+    pages' new checksums gather in `pages`, for `update`."""
+
+    def __init__(self, base: PageChecksums) -> None:
+        self._base = base
+        self._xor = base.value
+        self.page_count = base.page_count
+        self.pages: dict[int, int] = {}
+
+    def add(self, pages: Pages, commit: int) -> int:
+        """The database's checksum after one more, of `commit` pages in all. ValueError if it shrinks it."""
+        if commit < self.page_count:
+            raise ValueError(f"from {self.page_count} pages to {commit}")
+        for pgno, new in pages.items():
+            old = self.pages.get(pgno)
+            self._xor ^= new ^ (self._base.page(pgno) if old is None else old)
+            self.pages[pgno] = new
+        self.page_count = commit
+        return self._xor | CHECKSUM_FLAG
+
+
 def _xor(sums: "array[int]", start: int) -> int:
     if len(sums) <= start:
         return 0

@@ -3,21 +3,25 @@
 The rule is the order. First the whole file is verified, and its checksum compared with what this database
 would become. Then the file is synced. Then the applier writes the pages, under SQLite's locks. Then the
 position moves. A file that does not fit changes nothing.
+
+Where several short ones have come, they are verified one by one and kept one by one, and applied together
+(`receive_together`): what an apply costs is its locks and its hand-overs, and they are the same for all.
 """
 
 import os
-from collections.abc import Callable, Iterable
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
-from pylitefs.errors import BusyError, LtxChecksumError, PositionMismatchError, PylitefsError
+from pylitefs.errors import BusyError, LtxChecksumError, LtxError, PositionMismatchError, PylitefsError
 from pylitefs.ltx.decoder import Decoder
 from pylitefs.ltx.header import Header, Trailer
 from pylitefs.ltx.position import Pos
 from pylitefs.store.applying import Applier
-from pylitefs.store.checksums import Changes, PageChecksums
+from pylitefs.store.checksums import Ahead, Changes, PageChecksums
 from pylitefs.store.database import Database
 from pylitefs.store.files import check_room, sync_directory, write_all
 from pylitefs.store.privacy import FILE_MODE, make_directory, private
@@ -27,6 +31,8 @@ from pylitefs.store.write_events import pages_payload
 
 TURN_S = 600.0
 """An apply waits so long for an export or a snapshot of the same database that is being copied."""
+MOST_TOGETHER = 64
+"""So many LTX files are received together, at most."""
 _IN_MEMORY = 1 << 20
 
 Outcome = Literal["applied", "skipped", "snapshot"]
@@ -135,16 +141,22 @@ def receive(
         arrived = _store(database.state, chunks)
         if isinstance(arrived, Received):
             return arrived
-        try:
-            return _apply(database, applier, arrived, patience)
-        except BusyError as error:
-            if patience is None:
-                raise
-            raise HeldUpError(
-                database.name, str(error), lambda: _apply(database, applier, arrived, None)
-            ) from error
+        return _apply_or_wait(database, applier, arrived, patience)
     finally:
         database.visitors.end_apply()
+
+
+def _apply_or_wait(
+    database: Database, applier: Applier, stored: "_Stored", patience: float | None
+) -> Received:
+    try:
+        return _apply(database, applier, stored, patience)
+    except BusyError as error:
+        if patience is None:
+            raise
+        raise HeldUpError(
+            database.name, str(error), lambda: _apply(database, applier, stored, None)
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +167,80 @@ class _Stored:
     trailer: Trailer
     size: int
     path: Path
-    changes: Changes
+    changes: Changes | dict[int, int]
     sums: PageChecksums
+    before: "Sequence[_Stored]" = ()
+    """Those that it continues, where several are applied together. `changes` are of all, then."""
+
+
+def receive_together(
+    database: Database, applier: Applier, contents: Sequence[bytes], patience: float | None = None
+) -> Received | None:
+    """Take in several short LTX files, each of which continues the one before, and apply them at once.
+
+    The last one's outcome; None, with nothing changed, where they have to be received one by one: one is not
+    what it should be, or is a snapshot, or shrinks the database. HeldUpError as `receive`, for all of them.
+    """
+    database.visitors.expect_apply()
+    try:
+        doubted = _doubt_together(database.state, contents)
+        if doubted is None:
+            return None
+        _store_together(database.state, doubted, contents)
+        return _apply_or_wait(database, applier, replace(doubted[-1], before=doubted[:-1]), patience)
+    finally:
+        database.visitors.end_apply()
+
+
+def _doubt_together(state: DatabaseState, contents: Sequence[bytes]) -> list[_Stored] | None:
+    """Verify them, and that each continues the one before it; None if one does not, or is no ordinary one."""
+    pos, ahead = state.pos, Ahead(state.sums)
+    doubted: list[_Stored] = []
+    try:
+        for content in contents:
+            decoder = Decoder(BytesIO(content).read)
+            header, changes = decoder.header, Changes()
+            if header.is_snapshot or header.page_size != state.page_size or header.commit == 0:
+                return None
+            for batch in decoder.batches():
+                changes.extend(batch.pgnos, batch.checksums())
+            if pos != Pos(header.min_txid - 1, header.pre_apply_checksum):
+                return None
+            promised = decoder.trailer.post_apply_checksum
+            if ahead.add(changes, header.commit) != promised:
+                return None
+            pos = Pos(header.max_txid, promised)
+            path = state.ltx.path(header.min_txid, header.max_txid)
+            if path.exists():
+                return None
+            doubted.append(_Stored(header, decoder.trailer, len(content), path, ahead.pages, state.sums))
+    except (LtxError, ValueError):
+        return None
+    return doubted
+
+
+def _store_together(state: DatabaseState, doubted: Sequence[_Stored], contents: Sequence[bytes]) -> None:
+    """Make them durable. A power failure may leave any of them torn or missing: none is applied before all
+    are durable, so the database is where it was, and recovery goes back to that (recovery_gap.py)."""
+    last = doubted[-1].header
+    growth = (last.commit - state.sums.page_count) * last.page_size
+    if growth > 0:
+        check_room(state.directory.parent, growth, f"{last.filename} of {state.name}")
+    with ExitStack() as files:
+        made: list[int] = []
+        try:
+            for stored, content in zip(doubted, contents, strict=True):
+                file = files.enter_context(open(stored.path, "xb", buffering=0, opener=private))
+                made.append(file.fileno())
+                write_all(file.fileno(), content)
+            for fd in made:
+                os.fdatasync(fd)
+        except BaseException:
+            for stored in doubted[len(made) - 1 :: -1] if made else ():
+                stored.path.unlink()  # From the newest on: what is left meanwhile has no gap.
+            raise
+    for stored, content in zip(doubted, contents, strict=True):
+        state.ltx.add(stored.header.min_txid, stored.header.max_txid, content)
 
 
 def _store(state: DatabaseState, chunks: Iterable[bytes]) -> _Stored | Received:
@@ -191,13 +275,13 @@ def _store(state: DatabaseState, chunks: Iterable[bytes]) -> _Stored | Received:
 
 def _apply(database: Database, applier: Applier, stored: _Stored, patience: float | None) -> Received:
     state, header = database.state, stored.header
-    pos = Pos(header.max_txid, stored.trailer.post_apply_checksum)
+    paths = [one.path for one in (*stored.before, stored)]
     with state.apply_lock.held_for(Patience("an apply", TURN_S if patience is None else patience)):
         # SQLite's readers may make this wait, so the state's lock is not held.
         database.visitors.begin_apply()
         state.applying = header.max_txid
         try:
-            applier.apply(state.name, stored.path, verified=True, timeout=patience)
+            applier.apply(state.name, paths[0], more=paths[1:], verified=True, timeout=patience)
         finally:
             state.applying = 0
         with state.lock:
@@ -205,10 +289,11 @@ def _apply(database: Database, applier: Applier, stored: _Stored, patience: floa
             state.sums = stored.sums
             database.wal_watch.tracker.reset(header.commit)
             database.rollback_watch.forget()
-            state.count("commit")
-            state.advance(header, pos)
+            for one in (*stored.before, stored):
+                state.count("commit")
+                state.advance(one.header, Pos(one.header.max_txid, one.trailer.post_apply_checksum))
     outcome: Outcome = "snapshot" if header.is_snapshot else "applied"
-    return Received(header, stored.trailer, stored.size, outcome, pos)
+    return Received(header, stored.trailer, stored.size, outcome, state.pos)
 
 
 def _check(state: DatabaseState, header: Header, trailer: Trailer, changes: Changes) -> PageChecksums:

@@ -33,6 +33,7 @@ from pylitefs.store.files import file_size
 from pylitefs.store.marker import MARKER, Left, read_marker
 from pylitefs.store.names import FileKind
 from pylitefs.store.privacy import make_directory
+from pylitefs.store.recovery_gap import cut_back
 from pylitefs.store.recovery_left import (
     capture_free_pages,
     capture_left,
@@ -191,6 +192,11 @@ def _match(state: DatabaseState, last: _Last, left: Left) -> None:
         elif not whole and replay and left and is_primary and may_be_free_pages(state, replay):
             write_replay(state, replay)
             capture_free_pages(state, header)
+            return
+        elif not whole and not is_primary and cut_back(state, lambda older: _sums(path, older)):
+            again = _last_ltx(state)
+            assert again is not None
+            _match(state, again, left)
             return
         elif not whole:
             raise RecoveryError(_contradiction(state, header, path, sums.value, pos.checksum))

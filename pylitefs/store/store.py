@@ -36,7 +36,7 @@ from pylitefs.store.database import Database
 from pylitefs.store.disk_state import DiskState, describe, is_trouble
 from pylitefs.store.files import DirectoryLock
 from pylitefs.store.imports import Progress, Source, import_file, spool
-from pylitefs.store.incoming import Received, receive
+from pylitefs.store.incoming import Received, receive, receive_together
 from pylitefs.store.names import check_database_name, database_dir
 from pylitefs.store.privacy import make_directory
 from pylitefs.store.publisher import Publisher
@@ -327,6 +327,10 @@ class Store:
     def receive_ltx(self, name: str, chunks: Iterable[bytes], patience: float | None = None) -> Received:
         """Take in a transaction from the primary; see `incoming.receive`."""
         return receive(self.create(name), self.applier, chunks, patience)
+
+    def receive_together(self, name: str, contents: list[bytes], patience: float | None) -> Received | None:
+        """Take in several at once, if they can be; see `incoming.receive_together`."""
+        return receive_together(self.create(name), self.applier, contents, patience)
 
     def snapshot(self, name: str, out: Path, patience: Patience | None = None) -> SnapshotInfo:
         """Write a snapshot LTX file of the newest position to `out`; see snapshot.py."""

@@ -1,7 +1,7 @@
 """A reader that holds one database of a replica up holds up no other, and nothing is lost or mixed up."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,7 +32,13 @@ class ReaderAt(DirectApplier):
         self.waiting = 0
 
     def apply(
-        self, database: str, ltx_path: Path, *, verified: bool = False, timeout: float | None = None
+        self,
+        database: str,
+        ltx_path: Path,
+        *,
+        more: Sequence[Path] = (),
+        verified: bool = False,
+        timeout: float | None = None,
     ) -> None:
         if database == self.held and not self.gone.is_set():
             if timeout is not None:
@@ -42,7 +48,7 @@ class ReaderAt(DirectApplier):
             if self.error is not None:
                 error, self.error = self.error, None
                 raise error
-        super().apply(database, ltx_path, verified=verified)
+        super().apply(database, ltx_path, more=more, verified=verified)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -102,11 +102,17 @@ class HeldApplier(DirectApplier):
         self.begun, self.go_on = threading.Event(), threading.Event()
 
     def apply(
-        self, database: str, ltx_path: Path, *, verified: bool = False, timeout: float | None = None
+        self,
+        database: str,
+        ltx_path: Path,
+        *,
+        more: Sequence[Path] = (),
+        verified: bool = False,
+        timeout: float | None = None,
     ) -> None:
         self.begun.set()
         assert self.go_on.wait(60)
-        super().apply(database, ltx_path, verified=verified)
+        super().apply(database, ltx_path, more=more, verified=verified)
 
 
 @contextmanager

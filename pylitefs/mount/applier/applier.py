@@ -12,7 +12,7 @@ transaction at once.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -230,11 +230,12 @@ class Applier:
         database: str,
         ltx_path: Path,
         *,
+        more: Sequence[Path] = (),
         remove_wal: bool = False,
         verified: bool = False,
         timeout: float | None = None,
     ) -> None:
-        """Write one LTX file to a database that this node follows.
+        """Write one LTX file to a database that this node follows, or several that continue each other.
 
         Waits for SQLite's readers as long as they read: a replica may not break a read transaction. The wait
         ends with the last of them, or with the node; after a second a log line names them. With a `timeout`
@@ -248,6 +249,7 @@ class Applier:
             "op": "apply",
             "db": database,
             "path": str(ltx_path),
+            "more": [str(path) for path in more],
             "remove_wal": remove_wal,
             "verified": verified,
             "may_be_held": self._tracer.active,

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from pylitefs.errors import ApplierError, BusyError, DatabaseNotFoundError, UntouchedError
 from pylitefs.limits import most_databases
@@ -392,4 +392,5 @@ class Calls:
 
 
 def _load(message: Message) -> Transaction:
-    return Transaction.load(Path(text_of(message, "path")), verified=bool(message.get("verified")))
+    paths = [Path(text_of(message, "path")), *map(Path, cast("list[str]", message.get("more", [])))]
+    return Transaction.load(*paths, verified=bool(message.get("verified")))

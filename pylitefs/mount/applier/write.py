@@ -11,7 +11,7 @@ by the WAL's locks, and the first transaction that finds none of them ends that 
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,8 @@ Pages = Iterable[tuple[int, Page]]
 
 @dataclass(slots=True)
 class Transaction:
-    """An LTX file that was read and verified to its end, here or by who hands it in."""
+    """An LTX file that was read and verified to its end, here or by who hands it in. Or several that continue
+    each other, as one: of each page the newest."""
 
     path: Path
     header: Header
@@ -45,17 +46,33 @@ class Transaction:
     """The first 100 bytes of the new page 1, or none if the transaction leaves it."""
     count: int
     """Pages in the file; 0 while it is not known: a large file that was not read here."""
-    at_hand: list[Batch] | None
+    at_hand: Sequence[Pages] | None
     """The pages, or None where they are too many to be kept."""
     verified: bool
     """By who hands it in; then nothing here computes a checksum again."""
 
     @classmethod
-    def load(cls, path: Path, *, verified: bool = False) -> "Transaction":
+    def load(cls, path: Path, *more: Path, verified: bool = False) -> "Transaction":
         """Read and verify an LTX file, or, where that was done (`verified`), only as much as fits in memory.
+        With `more`: short files, none of which shrinks the database, as one.
 
         Raises LtxError or one of its kinds, and OSError.
         """
+        one = cls._load(path, verified)
+        return one._followed_by([cls._load(path, verified) for path in more]) if more else one
+
+    def _followed_by(self, others: "Sequence[Transaction]") -> "Transaction":
+        newest: dict[int, Page] = {}
+        for tx in (self, *others):
+            newest.update(tx.pages())
+        last = others[-1]
+        page_one = bytes(newest[1][:DATABASE_HEADER_SIZE]) if 1 in newest else b""
+        return Transaction(
+            last.path, last.header, page_one, len(newest), [sorted(newest.items())], self.verified
+        )
+
+    @classmethod
+    def _load(cls, path: Path, verified: bool) -> "Transaction":
         with open(path, "rb", buffering=0) as file:
             decoder = Decoder(file.read, verified=verified)
             header = decoder.header
@@ -72,7 +89,7 @@ class Transaction:
                     return cls(path, header, page_one, 0, None, verified)
         return cls(path, header, page_one, count, kept if count <= most else None, verified)
 
-    def pages(self) -> Iterator[tuple[int, memoryview]]:
+    def pages(self) -> Iterator[tuple[int, Page]]:
         """The pages, ascending."""
         if self.at_hand is not None:
             for batch in self.at_hand:
