@@ -57,3 +57,14 @@ def test_anything_else_in_the_middle_is_an_error(other: list[Frame]) -> None:
     """Also the end of the stream."""
     with pytest.raises(ReplicationError, match="in the middle of an LTX file"):
         Body(iter([LtxChunk(FILE[:50]), *other])).drain()
+
+
+def test_a_short_one_comes_as_a_whole_and_a_long_one_up_to_where_it_is_too_long() -> None:
+    stream = frames(10, 300)
+    parts, whole = Body(stream).short(len(FILE))
+    assert whole and b"".join(parts) == FILE and next(stream) == Heartbeat(1)
+    stream = frames(10, 300)
+    body = Body(stream)
+    parts, whole = body.short(309)
+    assert not whole and b"".join(parts) == FILE[:310]
+    assert b"".join(body) == FILE[310:] and next(stream) == Heartbeat(1)

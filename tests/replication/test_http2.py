@@ -167,3 +167,15 @@ def test_a_damaged_status_is_a_lost_connection(status: str) -> None:
         post(url),
     ):
         pass
+
+
+def test_it_says_whether_more_has_come() -> None:
+    """Bytes that lie in the socket, or were read from it and not handed on yet."""
+    with serving(200_000) as (url, _), post(url) as answer:
+        pieces = iter(answer)
+        got = len(next(pieces))
+        while got < 200_005:
+            if not answer.has_more():
+                continue
+            got += len(next(pieces))
+        assert not any(pieces)

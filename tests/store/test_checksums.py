@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pylitefs.ltx.checksum import CHECKSUM_FLAG, EMPTY_CHECKSUM
-from pylitefs.store.checksums import Changes, PageChecksums
+from pylitefs.store.checksums import Ahead, Changes, PageChecksums
 
 SUMS = st.integers(0, (1 << 63) - 1).map(lambda value: value | CHECKSUM_FLAG)
 
@@ -90,3 +90,22 @@ def test_changes_are_as_good_as_a_dict(count: int) -> None:
             other.page(pgno) for pgno in range(1, commit + 1)
         ]
         assert one.holds(changes) and one.changes_nothing(changes, commit)
+
+
+@given(transactions())
+def test_several_transactions_ahead_give_what_each_would_in_its_turn(
+    steps: list[tuple[dict[int, int], int]],
+) -> None:
+    """As long as none shrinks the database, which is refused."""
+    base, model = PageChecksums([CHECKSUM_FLAG | 9]), PageChecksums([CHECKSUM_FLAG | 9])
+    before, ahead = base.value, Ahead(base)
+    for pages, commit in steps:
+        if commit < model.page_count:
+            with pytest.raises(ValueError, match="pages to"):
+                ahead.add(pages, commit)
+            continue
+        model.update(pages, commit)
+        assert ahead.add(pages, commit) == model.value
+    assert base.value == before, "nothing is changed"
+    base.update(ahead.pages, ahead.page_count)
+    assert (base.value, base.page_count) == (model.value, model.page_count)

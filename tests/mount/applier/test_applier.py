@@ -247,3 +247,19 @@ def test_a_name_that_leads_elsewhere_is_refused(applier: Applier, tmp_path: Path
     with pytest.raises(ApplierError, match="plain file name"):
         applier.apply("../a.db", path)
     assert not (tmp_path / "a.db").exists()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_several_transactions_are_written_as_one(
+    applier: Applier, mount_dir: Path, tmp_path: Path, reader: StartReader, mode: str
+) -> None:
+    """A reader sees them all or none, and the file is what the last one makes of it."""
+    source = Source(tmp_path / "source", mode=mode)
+    applier.apply("a.db", make_rows(source))
+    client = reader(mount_dir / "a.db", manual=True)
+    for number in range(1, 4):
+        first, *more = [bump(source) for _ in range(5)]
+        applier.apply("a.db", first, more=more, verified=True)
+        assert client.tell("read")["row"][2] == 5 * number
+        assert (mount_dir / "a.db").read_bytes() == source.content()
+    assert client.stop()["wrong"] == []

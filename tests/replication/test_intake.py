@@ -1,0 +1,139 @@
+"""What becomes of the LTX files of a stream: together if they can be, else one by one, and each in its turn."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pylitefs.errors import ReplicationError
+from pylitefs.replication.frames import Frame, LtxChunk, LtxEnd
+from pylitefs.replication.gathering import SHORT
+from pylitefs.replication.intake import CannotGoOnError, Intake
+from pylitefs.store.store import Store
+from tests.replication.stores import Writer, opened
+
+NAME = "made.db"
+
+
+@pytest.fixture
+def primary(tmp_path: Path) -> Iterator[Store]:
+    with opened(tmp_path / "primary", primary=True) as store:
+        yield store
+
+
+@pytest.fixture
+def replica(tmp_path: Path) -> Iterator[Store]:
+    with opened(tmp_path / "replica") as store:
+        yield store
+
+
+@pytest.fixture
+def taken(replica: Store) -> Intake:
+    return Intake(replica, lambda name, error: None, lambda name, txid, kind, data: None)
+
+
+def files(primary: Store, count: int, size: int = 2) -> list[bytes]:
+    writer = Writer(primary)
+    for number in range(1, count + 1):
+        writer.commit(dict.fromkeys(range(1, size + 1), number))
+    database = primary.require(NAME)
+    return [database.ltx_path(*span).read_bytes() for span in database.ltx_files()]
+
+
+def send(taken: Intake, content: bytes, name: str = NAME) -> None:
+    frames: Iterator[Frame] = iter((LtxChunk(content[:100]), LtxChunk(content[100:]), LtxEnd()))
+    taken.receive(name, frames)
+
+
+def count_calls(replica: Store, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How the store takes them in."""
+    calls: list[str] = []
+    for method in ("receive_ltx", "receive_together"):
+        original = getattr(replica, method)
+
+        def spy(*args: object, method: str = method, original: object = original) -> object:
+            calls.append(method)
+            assert callable(original)
+            return original(*args)
+
+        monkeypatch.setattr(replica, method, spy)
+    return calls
+
+
+def test_what_came_together_is_taken_in_together(
+    primary: Store, replica: Store, taken: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is a snapshot, and so is received by itself; each file is kept as it came."""
+    sent = files(primary, 6)
+    calls = count_calls(replica, monkeypatch)
+    for content in sent[:1]:
+        send(taken, content)
+    taken.flush()
+    for content in sent[1:]:
+        send(taken, content)
+    assert replica.positions()[NAME].txid == 1, "nothing else came"
+    taken.flush()
+    assert calls == ["receive_ltx", "receive_together"]
+    assert replica.positions() == primary.positions() and taken.is_level
+    there = replica.require(NAME)
+    assert [there.ltx_path(n, n).read_bytes() for n in range(1, 7)] == sent
+
+
+def test_those_that_cannot_be_taken_in_together_are_one_by_one(
+    primary: Store, replica: Store, taken: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = files(primary, 4)
+    calls = count_calls(replica, monkeypatch)
+    for content in sent:
+        send(taken, content)
+    taken.flush()
+    assert calls == ["receive_together"] + ["receive_ltx"] * 4
+    assert replica.positions() == primary.positions()
+
+
+def test_a_long_one_comes_after_those_that_are_gathered(
+    primary: Store, replica: Store, taken: Intake
+) -> None:
+    sent = files(primary, 3)
+    writer = Writer(primary)
+    writer.pages = dict.fromkeys((1, 2), bytes(512))
+    for content in sent:
+        send(taken, content)
+    writer = Writer(primary)
+    writer.pages = {1: bytes([3]) * 512, 2: bytes([3]) * 512}
+    writer.commit(dict.fromkeys(range(1, 200), 7))
+    long = primary.require(NAME).ltx_path(4, 4).read_bytes()
+    assert len(long) > SHORT
+    send(taken, long)
+    assert replica.positions() == primary.positions()
+
+
+def test_one_that_is_damaged_stops_at_its_place(primary: Store, replica: Store, taken: Intake) -> None:
+    """Those before it are kept, and after three times of the same the replica gives up."""
+    sent = files(primary, 4)
+    damaged = sent[2][:-1] + bytes([sent[2][-1] ^ 1])
+    for content in (*sent[:2], damaged, sent[3]):
+        send(taken, content)
+    with pytest.raises(ReplicationError, match="is refused"):
+        taken.flush()
+    assert replica.positions()[NAME].txid == 2
+    for error in (ReplicationError, CannotGoOnError):
+        taken.asking_anew()
+        send(taken, damaged)
+        with pytest.raises(error):
+            taken.flush()
+
+
+def test_what_was_gathered_when_the_connection_ended_is_asked_for_again(
+    primary: Store, replica: Store, taken: Intake
+) -> None:
+    sent = files(primary, 2)
+    for content in sent:
+        send(taken, content)
+    taken.asking_anew()
+    taken.flush()
+    assert replica.positions() == {}
+    for content in sent:
+        send(taken, content)
+    taken.flush()
+    assert replica.positions() == primary.positions()

@@ -1,0 +1,88 @@
+"""The power fails while a replica stores several LTX files: whatever is left of them, it is where it was."""
+
+import itertools
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pylitefs.store.store import Store
+from tests.store.serving import Served
+from tests.store.support import assert_position_is_the_bytes_own, opened
+
+DB = "a.db"
+WHOLE, TORN, EMPTY, MISSING = "whole", "torn", "empty", "missing"
+
+
+@pytest.fixture
+def files(served: Served) -> list[bytes]:
+    """Six transactions."""
+    db = served.connect(DB, "page_size=512")
+    db.execute("CREATE TABLE t (x)")
+    for _ in range(5):
+        db.execute("INSERT INTO t VALUES (randomblob(1000))")
+    db.close()
+    database = served.store.require(DB)
+    return [database.ltx_path(*span).read_bytes() for span in database.ltx_files()]
+
+
+def replica_at(directory: Path, files: list[bytes], txid: int) -> Path:
+    with opened(directory, primary=False) as replica:
+        for content in files[:txid]:
+            replica.receive_ltx(DB, iter([content]))
+    return directory
+
+
+def leave(directory: Path, number: int, content: bytes, how: str) -> None:
+    path = directory / "dbs" / DB / "ltx" / f"{number:016x}-{number:016x}.ltx"
+    if how != MISSING:
+        path.write_bytes({WHOLE: content, TORN: content[:-50], EMPTY: b""}[how])
+
+
+def test_any_file_of_them_may_be_torn_or_missing(files: list[bytes], tmp_path: Path) -> None:
+    """Of each combination: the node starts, at the position before them or at one that they all lead to, and
+    takes in the rest again."""
+    at = 3
+    before = replica_at(tmp_path / "before", files, at)
+    for number, states in enumerate(itertools.product((WHOLE, TORN, EMPTY, MISSING), repeat=len(files) - at)):
+        left = tmp_path / f"left{number}"
+        shutil.copytree(before, left)
+        for index, state in enumerate(states):
+            leave(left, at + 1 + index, files[at + index], state)
+        first_gap = next((index for index, state in enumerate(states) if state != WHOLE), len(states))
+        with opened(left, primary=False) as replica:
+            database = replica.require(DB)
+            assert database.pos.txid in {at, at + first_gap}, states
+            assert_position_is_the_bytes_own(database)
+            assert [span[1] for span in database.ltx_files()] == list(range(1, database.pos.txid + 1))
+            assert replica.set_aside == {}
+            for content in files[database.pos.txid :]:
+                replica.receive_ltx(DB, iter([content]))
+            assert database.pos.txid == len(files)
+            assert_position_is_the_bytes_own(database)
+        shutil.rmtree(left)
+
+
+def test_a_database_that_is_at_no_such_place_is_set_aside(files: list[bytes], tmp_path: Path) -> None:
+    """Nothing is thrown away on a guess."""
+    left = replica_at(tmp_path / "left", files, 5)
+    other = replica_at(tmp_path / "other", files, 1)
+    (left / "dbs" / DB / "ltx" / f"{3:016x}-{3:016x}.ltx").unlink()
+    database = left / "dbs" / DB / "database"
+    shutil.copy(other / "dbs" / DB / "database", database)
+    content = bytearray(database.read_bytes())
+    content[-1] ^= 1
+    database.write_bytes(content)
+    with opened(left, primary=False) as replica:
+        assert DB in replica.set_aside
+    assert len(list((left / "dbs" / DB / "ltx").iterdir())) == 4
+
+
+def test_a_primary_drops_none(store: Store, files: list[bytes], tmp_path: Path) -> None:
+    """What it has was acknowledged: a gap before its newest LTX files is an error that names the way out."""
+    left = replica_at(tmp_path / "left", files, 3)
+    leave(left, 5, files[4], WHOLE)
+    leave(left, 6, files[5], WHOLE)
+    with opened(left) as primary:
+        assert DB in primary.set_aside
+    assert len(list((left / "dbs" / DB / "ltx").iterdir())) == 5
