@@ -1,4 +1,4 @@
-"""What becomes of the LTX files of a stream: together if they can be, else one by one, and each in its turn."""
+"""What becomes of the LTX files of a stream: together if they can be, else one by one, each in its turn."""
 
 from collections.abc import Iterator
 from pathlib import Path
