@@ -36,8 +36,8 @@ LATER_S = 0.001
 """In a burst the newest commit is looked for after this, if no other has come."""
 SYNC_S = 0.02
 """So long nobody looks where SQLite synced the WAL before it published the commit before this one."""
-ASK_S = 0.25
-"""Who asks for the position waits so long at most."""
+ASK_S, ASK_HELD_S = 2.0, 0.25
+"""Who asks for the position waits so long at most; less where a tracepoint may hold the publisher."""
 LOCK_S = 0.005
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.0005, 0.25
 
@@ -107,8 +107,8 @@ class Publisher:
     # Who asks.
 
     def settle(self, state: DatabaseState) -> None:
-        """Tell what SQLite's readers see by now, or return after ASK_S; without the state's lock."""
-        deadline = time.monotonic() + ASK_S
+        """Tell what SQLite's readers see by now, if that can be said soon; without the state's lock."""
+        deadline = time.monotonic() + (ASK_HELD_S if state.node.tracer.active else ASK_S)
         with self._changed:
             awaited = self._awaited.get(state)
             if awaited is None or state.pending is None:
@@ -172,9 +172,10 @@ class Publisher:
     def _is_shown(self, database: Database, pending: Captured) -> bool | None:
         """Whether SQLite's readers see it; None if the index does not say."""
         if not database.files.any(FileKind.SHM):
-            # Nobody uses an index: the writer has locked all others out (locking_mode=EXCLUSIVE), or is gone.
-            # Then who comes next makes the index from the WAL, with this transaction in it.
-            return True
+            # Nobody uses the index that lies there: the writer has locked all others out (in
+            # locking_mode=EXCLUSIVE), or is gone. Then who comes next makes the index from the WAL, with
+            # this transaction in it. (Whoever takes the index away takes the WAL next: that decides.)
+            return True if database.path(FileKind.SHM).exists() else None
         header = pending.header
         size = FRAME_HEADER_SIZE + header.page_size
         frame = (header.wal_offset + header.wal_size - WAL_HEADER_SIZE) // size
