@@ -24,6 +24,7 @@ BARE = {
     "setpriv",
     "sh",
     "stat",
+    "tar",
     "touch",
     "umount",
     "unshare",
@@ -36,7 +37,7 @@ INSTALLED = {
     "chromium": "PYLITEFS_NO_BROWSER",
 }
 #: What `tests/run --docker` needs, and says how to get.
-DOCKER = {"chroot", "debootstrap", "docker", "dockerd", "node", "npm", "tar"}
+DOCKER = {"chroot", "debootstrap", "docker", "dockerd", "node", "npm"}
 
 _ROOT = Path(__file__).resolve().parent.parent
 _OURS = tuple(f"{_ROOT / folder}{os.sep}" for folder in ("demo", "pylitefs", "tests"))

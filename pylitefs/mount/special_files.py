@@ -1,12 +1,12 @@
 """The files that are in no data directory: `DB-pos`, `DB-lock`, `.primary` and `.lag`.
 
 Each is a small value computed when it is read, so that reading again through the same handle shows the
-newest. The rule: names ending in these suffixes are never a database's, on any node.
+newest. The rules: names ending in these suffixes are never a database's, on any node; and no time moves by
+being asked for, since a program that copies a file looks before and after whether it has changed.
 Formats: https://fly.io/docs/litefs/how-it-works/, https://fly.io/docs/litefs/position/ and https://fly.io/docs/litefs/primary/.
 """
 
 import enum
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -90,10 +90,10 @@ class SpecialFile:
 
     @property
     def mtime_ns(self) -> int:
-        """Of a position file the last transaction's time; of the others, now."""
+        """Of a position file the last transaction's time; of the others, the node's start."""
         if self.name.kind is SpecialKind.POS and self.database is not None:
             return self.database.timestamp_ms * 1_000_000
-        return time.time_ns()
+        return self.status.started_ns
 
     def content(self) -> bytes:
         """The bytes that a reader gets now; none where the file has just vanished."""

@@ -9,7 +9,7 @@ with the smallest difference between the two clocks tells how they stand to each
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 LAG_NEVER_SYNCED = 2147483647
 DRIFT = 0.0002
@@ -46,6 +46,8 @@ class Status:
     """Our monotonic clock minus the primary's wall clock, as heartbeats told; None before the first."""
     sampled_ms: float = 0.0
     """When a heartbeat was last noted, on our monotonic clock."""
+    started_ns: int = field(default_factory=time.time_ns)
+    """When the node started, on its wall clock."""
 
     @property
     def wal_is_shut(self) -> bool:

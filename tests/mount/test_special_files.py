@@ -1,9 +1,15 @@
-"""The special files' bytes and names, without a mount."""
+"""The special files' bytes, names and times; and whole mounts that are copied away."""
+
+import contextlib
+import sqlite3
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from pylitefs.ltx.position import Pos
 from pylitefs.mount.special_files import (
+    SpecialFile,
     SpecialKind,
     SpecialName,
     lag_content,
@@ -13,6 +19,7 @@ from pylitefs.mount.special_files import (
     split_special,
 )
 from pylitefs.store.status import LAG_NEVER_SYNCED, Status
+from tests.conftest import ClusterFactory
 
 
 @pytest.mark.parametrize(
@@ -61,3 +68,36 @@ def test_primary_names_the_host_on_a_connected_replica_only() -> None:
 def test_lock_files_are_never_listed() -> None:
     listed = list(listed_names(Status(primary_hostname="n1"), ["a", "b"]))
     assert listed == [".lag", ".primary", "a-pos", "b-pos"]
+
+
+@pytest.mark.parametrize("name", [".lag", ".primary", "a.db-lock"])
+def test_no_time_moves_by_being_asked_for(name: str) -> None:
+    """It is the node's start, also where the content is another at each look."""
+    special = split_special(name)
+    assert special is not None
+    status = Status(primary_hostname="n1", started_ns=1_700_000_000_123_456_789)
+    assert SpecialFile(special, status, None).mtime_ns == 1_700_000_000_123_456_789
+
+
+@pytest.mark.fuse
+def test_a_mount_is_archived_without_a_word(cluster_factory: ClusterFactory, tmp_path: Path) -> None:
+    """`tar`, `cp -a` and a second look find each file as it was at the first: on a primary and on a replica,
+    in DELETE and WAL mode, as often as one likes."""
+    cluster = cluster_factory(replicas=1)
+    for name, mode in (("a.db", "delete"), ("b.db", "wal")):
+        with contextlib.closing(sqlite3.connect(cluster.primary.database(name))) as db:
+            db.execute(f"PRAGMA journal_mode = {mode}")
+            db.execute("CREATE TABLE t (x)")
+            db.commit()
+    cluster.wait_synced()
+    for number, node in enumerate(cluster):
+        for _ in range(3):
+            # Into /dev/null tar would read nothing.
+            command = ["tar", "-c", "-f", tmp_path / "backup.tar", "-C", node.mount, "."]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stderr) == (0, "")
+        copy = tmp_path / f"copy-{number}"
+        done = subprocess.run(["cp", "-a", node.mount, copy], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        for path in copy.iterdir():
+            assert path.stat().st_mtime_ns == (node.mount / path.name).stat().st_mtime_ns, path.name
