@@ -12,18 +12,24 @@ not after `kill -9`, where the dead mount goes before the next one comes. There 
             written then is found and told.
 
 A start that fails after a crash leaves the directory closed. A clean end opens it again.
+
+What lies in the directory is hidden meanwhile: a `.gitkeep`, a README. A database, a journal or a WAL there
+is somebody's work that the node does not know. Such a start is refused.
 """
 
 import ctypes
 import logging
 import os
+import stat
 import time
 from pathlib import Path
 
 from pylitefs.errors import MountError, SqliteFormatError
 from pylitefs.mount import mountinfo
 from pylitefs.mount.swap import Swap
-from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
+from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DATABASE_MAGIC, DatabaseHeader
+from pylitefs.sqlite.journal import JOURNAL_MAGIC
+from pylitefs.sqlite.wal import WAL_MAGIC_BE, WAL_MAGIC_LE
 
 log = logging.getLogger("pylitefs")
 
@@ -31,6 +37,8 @@ _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
 _MNT_DETACH = 2
 _WRITE_BITS = 0o222
 _BESIDE = ("-journal", "-wal", "-shm")
+_NAMED = 5
+"""So many of the hidden files are named."""
 
 
 class BareDirectory:
@@ -45,6 +53,10 @@ class BareDirectory:
         self._closed_before = False
         self.keep_closed = False
         """Set when a start fails: what a crash left closed stays closed."""
+        self.hidden: list[str] = []
+        """What the mount hides. Not known where a crash has left the guard."""
+        self.mounts_over_files = False
+        """Whether libfuse itself finds them in its way."""
 
     def close(self) -> Path:
         """Just before mounting: where to mount. Raises MountError if something was written meanwhile."""
@@ -54,11 +66,14 @@ class BareDirectory:
         self._fd = os.open(self._dir, os.O_RDONLY | os.O_DIRECTORY)
         self._mode = os.fstat(self._fd).st_mode & 0o7777
         if add_guard(self._dir):
-            check_empty(self._dir, self._fd)
+            self.hidden = hidden_names(self._dir, self._fd)
             self._forget()
             return self._dir
+        self.hidden = hidden_names(self._dir, self._fd)
+        self.mounts_over_files = bool(self.hidden)
         self._closed_before = not self._mode & _WRITE_BITS
-        if self._closed_before and self._swap.begin(self._mode | 0o200):
+        # A directory with files in it gives its place to no other.
+        if self._closed_before and not self.hidden and self._swap.begin(self._mode | 0o200):
             self._swapping = True
             self._forget()
             self._fd = os.open(self._swap.beside, os.O_RDONLY | os.O_DIRECTORY)
@@ -70,7 +85,7 @@ class BareDirectory:
         """Just after mounting. Raises MountError if something was written while the mount was made."""
         if self._fd is not None:
             self._change_mode(self._mode & ~_WRITE_BITS)
-            check_empty(self._dir, self._fd)
+            self.hidden = hidden_names(self._dir, self._fd)
         if self._swapping:
             self._swap.finish()
             self._swapping = False
@@ -137,36 +152,76 @@ def remove_guard(mount_dir: Path) -> None:
             return
 
 
-def check_empty(mount_dir: Path, fd: int | None = None) -> None:
-    """Raise MountError with what lies in the directory, and what to do. `fd`: its own, below the mount."""
+def hidden_names(mount_dir: Path, fd: int | None = None) -> list[str]:
+    """What a mount hides that is made here. Raises MountError, with what to do, for a database, a journal or
+    a WAL, and for a file that cannot be told from one. `fd`: the directory's own, below the mount."""
     names = sorted(os.listdir(mount_dir if fd is None else fd))
-    if not names:
-        return
-    databases = [text for name in names if (text := _describe(name, names, mount_dir, fd))]
+    databases: dict[str, str] = {}
+    for name in names:  # a database comes before what lies beside it
+        if _database_of(name) not in databases and (text := _describe(name, names, mount_dir, fd)):
+            databases[_database_of(name)] = text
     if databases:
+        lies = "; ".join(databases.values())
         raise MountError(
-            f"{mount_dir} is not empty: in the bare directory lies {'; '.join(databases)}. It was written "
+            f"{mount_dir} is not empty: in the bare directory lies {lies}. It was written "
             "while nothing was mounted here, and the node does not know it. Move it away with the files that "
             "belong to it, start the node, and compare its rows with the node's own; if it is to take their "
-            f"place: pylitefs import -name {databases[0].split(' ')[0]} FILE"
+            f"place: pylitefs import -name {next(iter(databases))} FILE"
         )
-    raise MountError(
-        f"{mount_dir} is not empty (it holds {names[0]}), and the mount would hide what is in it: "
-        "use an empty directory"
-    )
+    return names
+
+
+def warn_of_hidden(mount_dir: Path, names: list[str]) -> None:
+    """One line that says what nobody sees until the node ends."""
+    if names:
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        log.warning(
+            "%s is not empty: %s%s: hidden while the node is mounted here, and there again when it has ended",
+            mount_dir,
+            ", ".join(names[:_NAMED]),
+            more,
+        )
 
 
 def _describe(name: str, names: list[str], mount_dir: Path, fd: int | None) -> str:
-    """A database in one line; "" for any other file."""
+    """A database in one line, also what is left of one; "" for any other file."""
+    path = name if fd is not None else str(mount_dir / name)
     try:
-        path = name if fd is not None else str(mount_dir / name)
+        found = os.stat(path, dir_fd=fd)
+        if not stat.S_ISREG(found.st_mode):
+            return ""
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK, dir_fd=fd), "rb") as file:
-            header = DatabaseHeader.parse(file.read(DATABASE_HEADER_SIZE))
-            facts = os.fstat(file.fileno())
-    except (OSError, SqliteFormatError):
-        return ""
-    written = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(facts.st_mtime))
-    pages = facts.st_size // header.page_size
+            head = file.read(DATABASE_HEADER_SIZE)
+    except FileNotFoundError:
+        return ""  # a symbolic link to nowhere, or it has just gone
+    except OSError as error:
+        raise MountError(
+            f"{mount_dir} is not empty: {name} cannot be told from a database: {error.strerror}; move it away"
+        ) from None
+    what = _what_begins(head, found.st_size)
+    if not what and found.st_size and _database_of(name) != name:
+        what = f"{found.st_size} bytes under the name of a journal or a WAL"
+    written = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found.st_mtime))
     beside = [f"{name}{suffix}" for suffix in _BESIDE if f"{name}{suffix}" in names]
     and_more = f", with {', '.join(beside)}" if beside else ""
-    return f"{name} (a SQLite database of {pages} pages, written at {written}{and_more})"
+    return f"{name} ({what}, written at {written}{and_more})" if what else ""
+
+
+def _what_begins(head: bytes, size: int) -> str:
+    """What SQLite writes so; "" where it is not SQLite's."""
+    if head.startswith(DATABASE_MAGIC):
+        try:
+            pages = size // DatabaseHeader.parse(head).page_size
+        except SqliteFormatError:
+            return f"a damaged SQLite database of {size} bytes"
+        return f"a SQLite database of {pages} pages"
+    if head.startswith(JOURNAL_MAGIC):
+        return f"a SQLite journal of {size} bytes"
+    if int.from_bytes(head[:4], "big") in (WAL_MAGIC_BE, WAL_MAGIC_LE):
+        return f"a SQLite WAL of {size} bytes"
+    return ""
+
+
+def _database_of(name: str) -> str:
+    """`app.db` for its journal and its WAL, and for itself."""
+    return name.removesuffix("-journal").removesuffix("-wal")

@@ -21,7 +21,14 @@ from pathlib import Path
 
 from pylitefs.errors import MountError
 from pylitefs.mount import mountinfo, requirements
-from pylitefs.mount.bare_directory import BareDirectory, add_guard, check_empty, is_guarded, remove_guard
+from pylitefs.mount.bare_directory import (
+    BareDirectory,
+    add_guard,
+    hidden_names,
+    is_guarded,
+    remove_guard,
+    warn_of_hidden,
+)
 from pylitefs.mount.operations import MountOperations
 
 log = logging.getLogger("pylitefs")
@@ -107,11 +114,12 @@ class MountSession:
         while not (self._initialized.wait(0.005) and (mount := self._own_mount(self._mount_at)) is not None):
             if self._ended.is_set():
                 with contextlib.suppress(OSError):
-                    check_empty(self._mount_at)
+                    hidden_names(self._mount_at)
                 raise MountError(f"{self.mount_dir}: libfuse could not mount here; its reason is on stderr")
             if time.monotonic() > deadline:
                 raise MountError(f"{self.mount_dir}: the mount was not up after {timeout:g} s; see `dmesg`")
         self._bare.seal()
+        warn_of_hidden(self.mount_dir, self._bare.hidden)
         self.operations.guard.begin(mount.minor, ATTR_TIMEOUT_S)
 
     def keep_bare_closed(self) -> None:
@@ -169,6 +177,8 @@ class MountSession:
             "big_writes": True,
             "allow_other": self.allow_other,
             "debug": self.debug,
+            # Asked for only where it is needed: not each fusermount knows it.
+            "nonempty": self._bare.mounts_over_files,
         }
         try:
             Fuse(
@@ -205,7 +215,7 @@ class MountSession:
 
 
 def prepare_mount_dir(mount_dir: Path) -> None:
-    """Make `mount_dir` fit to be mounted on: there, empty, a dead mount taken over. Raises MountError.
+    """Make `mount_dir` fit to be mounted on: there, a dead mount taken over. Raises MountError.
 
     The bare directory is closed to writes before the dead mount goes, and stays so; see bare_directory.py.
     """
@@ -226,7 +236,7 @@ def prepare_mount_dir(mount_dir: Path) -> None:
         return
     try:
         mount_dir.mkdir(parents=True, exist_ok=True)
-        check_empty(mount_dir)
+        hidden_names(mount_dir)
     except OSError as error:
         why = f"{mount_dir} cannot be mounted on: {error.strerror}"
         raise MountError(f"{why}; use a directory of your own") from error

@@ -1,6 +1,7 @@
 """What is written while a node comes back never goes to the bare directory beneath the mount."""
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -17,10 +18,10 @@ import pytest
 from pylitefs.cluster.cluster import Cluster, ClusterError
 from pylitefs.errors import MountError
 from pylitefs.mount import mountinfo
-from pylitefs.mount.bare_directory import check_empty
+from pylitefs.mount.bare_directory import hidden_names
 from pylitefs.mount.session import prepare_mount_dir
 from tests.mount.conftest import Mounted, MountFactory, until
-from tests.mount.nobody import nobody_s_home
+from tests.mount.nobody import NOBODY, nobody_s_home
 
 pytestmark = pytest.mark.fuse
 
@@ -214,8 +215,97 @@ def test_a_database_in_the_bare_directory_is_told_with_the_remedy(tmp_path: Path
     db.close()
 
 
-def test_what_cannot_be_read_is_told_as_any_file(tmp_path: Path) -> None:
-    """A named pipe does not hold the start up."""
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("app.db", b"SQLite format 3\0 and no more", "a damaged SQLite database of 28 bytes"),
+        ("anything", b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7" + bytes(20), "a SQLite journal of 28 bytes"),
+        ("anything", b"\x37\x7f\x06\x82" + bytes(28), "a SQLite WAL of 32 bytes"),
+        ("app.db-journal", bytes(512), "512 bytes under the name of a journal or a WAL"),
+    ],
+)
+def test_what_is_left_of_a_database_is_refused_too(
+    tmp_path: Path, name: str, content: bytes, told: str
+) -> None:
+    """A journal, a WAL, a database that ends early: each may be what somebody still needs."""
+    (tmp_path / "app.db").touch()
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(
+        MountError, match=re.escape(f"in the bare directory lies {name} ({told}, written at ")
+    ):
+        prepare_mount_dir(tmp_path)
+
+
+def test_of_what_belongs_together_the_database_is_told(tmp_path: Path) -> None:
+    """Once: its journal is named with it."""
+    (tmp_path / "app.db").write_bytes(b"SQLite format 3\0")
+    (tmp_path / "app.db-journal").write_bytes(bytes(512))
+    with pytest.raises(MountError) as caught:
+        hidden_names(tmp_path)
+    assert "; app.db-journal" not in str(caught.value) and "with app.db-journal)" in str(caught.value)
+
+
+def test_what_is_no_database_is_only_hidden(tmp_path: Path) -> None:
+    """An empty file, a folder, a link to nowhere; and a named pipe does not hold the start up."""
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(MountError, match=r"is not empty \(it holds pipe\)"):
-        check_empty(tmp_path)
+    (tmp_path / ".gitkeep").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("nowhere")
+    assert hidden_names(tmp_path) == [".gitkeep", "folder", "link", "pipe"]
+
+
+def test_a_file_that_cannot_be_read_could_be_a_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So its start is refused, by its name."""
+    (tmp_path / "secret").write_text("x")
+
+    def refuse(*arguments: object, **more: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(MountError, match="secret cannot be told from a database: Permission denied"):
+        hidden_names(tmp_path)
+
+
+def test_files_in_the_directory_are_hidden_with_one_line(mount_factory: MountFactory, tmp_path: Path) -> None:
+    """The node mounts over them and names them; a crash changes nothing; after a clean end they are there."""
+    mount = tmp_path / "mnt"
+    mount.mkdir()
+    for name in (".gitkeep", "README", "a", "b", "c", "d"):
+        (mount / name).write_text(name)
+    mounted = mount_factory(mount_dir=mount)
+    assert set(os.listdir(mount)) == {".lag"}
+    line = f"WARNING {mount} is not empty: .gitkeep, README, a, b, c and 1 more: hidden while the node is"
+    until(lambda: any(one.startswith(line) for one in mounted.log))
+    assert len(mounted.log) == 1
+    mounted.kill()
+    mounted = mount_factory(mount_dir=mount)
+    mounted.ask("stop")
+    assert (mount / "README").read_text() == "README"
+    assert len(os.listdir(mount)) == 6
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="as an ordinary user the tests with root's mount are this one")
+def test_an_ordinary_user_s_files_are_hidden_too() -> None:
+    """libfuse has to be told so, also after a crash; the closed directory gives its place to no other."""
+    with nobody_s_home() as (home, python):
+        mount = home / "mnt"
+        mount.mkdir()
+        (mount / ".gitkeep").touch()
+        shutil.chown(mount, NOBODY, NOBODY)
+        processes: list[Mounted] = []
+        try:
+            for _ in range(2):
+                processes.append(Mounted(home / "data", mount, command=python))
+                processes[-1].ask("start")
+                processes[-1].kill()
+            processes.append(Mounted(home / "data", mount, command=python))
+            processes[-1].ask("start")
+            processes[-1].ask("stop")
+            assert os.listdir(mount) == [".gitkeep"]
+            assert mount.stat().st_mode & 0o777 == 0o755
+            assert any(".gitkeep: hidden while" in line for line in processes[-1].log)
+        finally:
+            for process in processes:
+                process.kill()

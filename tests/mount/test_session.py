@@ -117,12 +117,6 @@ def test_a_stop_is_no_unmounting_from_outside(bare: Mounted) -> None:
     assert not bare.log
 
 
-def test_a_directory_with_files_in_it_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "precious.txt").touch()
-    with pytest.raises(MountError, match=r"is not empty \(it holds precious.txt\)"):
-        prepare_mount_dir(tmp_path)
-
-
 def test_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(MountError, match="File exists"):

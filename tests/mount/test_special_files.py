@@ -93,7 +93,7 @@ def test_a_mount_is_archived_without_a_word(cluster_factory: ClusterFactory, tmp
     for number, node in enumerate(cluster):
         for _ in range(3):
             # Into /dev/null tar would read nothing.
-            command = ["tar", "-c", "-f", tmp_path / "backup.tar", "-C", node.mount, "."]
+            command = ["tar", "-c", "-f", str(tmp_path / "backup.tar"), "-C", str(node.mount), "."]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             assert (done.returncode, done.stderr) == (0, "")
         copy = tmp_path / f"copy-{number}"
