@@ -112,7 +112,8 @@ class Fuse(fuse.FUSE):
             limits.note(error)
             _note(func, error)
             return -(error.errno or errno.EIO)
-        except UnicodeDecodeError:
+        except UnicodeDecodeError as error:
+            _note_ill_named(error.object)
             return -errno.EILSEQ
         except BaseException as error:
             log.error(
@@ -177,6 +178,20 @@ def _note(func: Callable[..., int | None], error: OSError) -> None:
     disk = getattr(getattr(getattr(mount, "operations", None), "store", None), "disk", None)
     if disk is not None:
         disk.note(error)
+
+
+_ill_named: dict[bytes, object] = {}
+_MOST_ILL_NAMED = 16
+
+
+def _note_ill_named(path: bytes) -> None:
+    """A name was refused; a line for each name, and an end to that."""
+    me = object()
+    if len(_ill_named) < _MOST_ILL_NAMED and _ill_named.setdefault(path, me) is me:
+        log.warning(
+            "mount: %s is refused with EILSEQ: its name is not UTF-8 (Latin-1, perhaps); use another name",
+            str(path.removeprefix(b"/"))[2:-1],
+        )
 
 
 def has_exited(session: int) -> bool:

@@ -223,6 +223,20 @@ def test_a_name_that_is_too_long_or_no_text_is_refused(mount: Mounted) -> None:
         os.stat(os.fsencode(mount.dir) + b"/\xff.db")
 
 
+def test_a_name_that_is_no_text_is_told_once(mount: Mounted) -> None:
+    """Latin-1, say, from a disk of long ago; whoever tries again and again fills no log."""
+    path = os.fsencode(mount.dir) + b"/caf\xe9.db"
+    for _ in range(3):
+        with refusal(errno.EILSEQ):
+            os.open(path, os.O_RDWR | os.O_CREAT)
+        with refusal(errno.EILSEQ):
+            os.unlink(path)
+    line = r"WARNING mount: caf\xe9.db is refused with EILSEQ: its name is not UTF-8 (Latin-1, perhaps); "
+    line += "use another name"
+    until(lambda: line in mount.log)
+    assert mount.log.count(line) == 1
+
+
 def test_one_transaction_over_two_attached_databases(mount: Mounted) -> None:
     path = make_database(mount)
     make_database(mount, "b.db")
