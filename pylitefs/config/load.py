@@ -7,15 +7,14 @@ Reference: https://fly.io/docs/litefs/config/, and docs/config.md.
 """
 
 import os
-import re
 import shlex
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pylitefs.config.expand import ExpressionError, expand
+from pylitefs.config.expand import expand, plain
 from pylitefs.config.model import (
     BackupConfig,
     Config,
@@ -29,6 +28,7 @@ from pylitefs.config.model import (
     ProxyConfig,
     TracingConfig,
     parse_duration,
+    split_address,
 )
 from pylitefs.config.yaml import Place, Reader, key_of
 from pylitefs.errors import ConfigError
@@ -87,25 +87,27 @@ def find_config() -> Path:
 
 
 def load_config(
-    path: Path, *, expand_env: bool = True, environment: Mapping[str, str] | None = None
+    path: Path,
+    *,
+    expand_env: bool = True,
+    environment: Mapping[str, str] | None = None,
+    on_log: Callable[[LogConfig], None] = lambda log: None,
 ) -> Loaded:
-    """Read the file at `path`. Raises ConfigError with file, line, key and remedy."""
+    """Read the file at `path`. Raises ConfigError with file, line, key and remedy. `on_log` is told what the
+    file says of the log before that can happen, unless nothing in it can be read."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; name a config file with -config FILE") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text at byte {error.start}") from None
-    lines = list(range(1, text.count("\n") + 2))
+    expanded = plain(text)
     if expand_env:
         variables = dict(os.environ if environment is None else environment)
         variables["HOSTNAME"] = variables.get("HOSTNAME") or socket.gethostname()
-        try:
-            text, lines = expand(text, variables)
-        except ExpressionError as error:
-            raise ConfigError(f"{path}:{error.line}: {error}") from None
-    reader = Reader(path, lines)
-    return Loaded(reader.read(text), path, reader)
+        expanded = expand(text, variables)
+    reader = Reader(path, expanded, on_log)
+    return Loaded(reader.read(), path, reader)
 
 
 def check_mountable(loaded: Loaded) -> list[str]:
@@ -115,6 +117,10 @@ def check_mountable(loaded: Loaded) -> list[str]:
     _check_lease(loaded)
     _check_exec(loaded)
     _check_proxy(loaded)
+    return [*loaded.reader.warnings(), *_ignored(loaded)]
+
+
+def _ignored(loaded: Loaded) -> list[str]:
     return [
         f"{loaded.error(place, '')}ignored: {why}"
         for place, why in _IGNORED.items()
@@ -176,8 +182,10 @@ def _check_proxy(loaded: Loaded) -> None:
         ("addr", proxy.addr, ":8080"),
         ("target", proxy.target, "localhost:8081"),
     ):
-        if not re.fullmatch(r"\S*:\d{1,5}", text):
-            raise loaded.error(("proxy", key), f"{text!r} is not an address: write {example}")
+        try:
+            split_address(text, example)
+        except ValueError as error:
+            raise loaded.error(("proxy", key), f"{text!r} is {error}") from None
     if not proxy.db:
         raise loaded.error(("proxy", "db"), "required with proxy.addr: the database whose TXID is followed")
 
@@ -192,5 +200,21 @@ def _check_lease(loaded: Loaded) -> None:
             ("lease", "advertise_url"),
             "required with candidate: false: the URL of the primary, http://HOST:20202",
         )
-    if url and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname):
-        raise loaded.error(("lease", "advertise_url"), f"{url!r} is not a URL: write http://HOST:20202")
+    if url:
+        _check_url(loaded, url)
+    if lease.candidate and lease.databases:
+        raise loaded.error(
+            ("lease", "databases"),
+            "cannot specify a database replication filter on candidate nodes: a replica may follow some "
+            "databases alone; leave it out here, or write candidate: false",
+        )
+
+
+def _check_url(loaded: Loaded, url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0:
+            return
+    except ValueError:
+        pass  # a port past 65535, or a bracket that does not end
+    raise loaded.error(("lease", "advertise_url"), f"{url!r} is not a URL: write http://HOST:20202")

@@ -23,6 +23,7 @@ _DURATION = re.compile(r"(?:(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))")
 
 
 HIGHEST_PORT = 65535
+_ADDRESS = re.compile(r"([^\s/:\[\]]*|\[[^\s/\[\]]+\]):[0-9]{1,5}")
 
 
 def parse_duration(text: object) -> float:
@@ -46,11 +47,24 @@ def _directory(text: object) -> Path:
     return Path(str(text)).absolute()
 
 
+def split_address(text: str, example: str) -> tuple[str, int]:
+    """The host ("" for every interface) and the port of HOST:PORT or :PORT. Raises ValueError: what it is."""
+    host, _, port = text.rpartition(":")
+    if "://" in text:
+        rest = text.partition("://")[2].partition("/")[0]
+        raise ValueError(f"a URL and no address: write {rest if ':' in rest else f'{rest}:PORT'}")
+    if not _ADDRESS.fullmatch(text):
+        raise ValueError(f"not an address: write {example}")
+    if int(port) > HIGHEST_PORT:
+        raise ValueError(f"not an address: the highest port is {HIGHEST_PORT}; write {example}")
+    return host.strip("[]"), int(port)
+
+
 def _listen_address(text: str) -> str:
-    if not re.fullmatch(r"\S*:[0-9]{1,5}", text):
-        raise ValueError("not an address to listen on: write :20202 or HOST:PORT")
-    if int(text.rpartition(":")[2]) > HIGHEST_PORT:
-        raise ValueError(f"the highest port is {HIGHEST_PORT}: write :20202 or HOST:PORT")
+    try:
+        split_address(text, ":20202 or HOST:PORT")
+    except ValueError as error:
+        raise ValueError(f"{text!r} is {error}") from None
     return text
 
 
@@ -109,8 +123,7 @@ class HttpConfig(Section):
     @property
     def host_port(self) -> tuple[str, int]:
         """The address to listen on; an empty host means every interface."""
-        host, _, port = self.addr.rpartition(":")
-        return host.strip("[]"), int(port)
+        return split_address(self.addr, ":20202")
 
 
 class ProxyConfig(Section):

@@ -25,7 +25,7 @@ def check_token(text: str) -> str:
 def token_of_environment() -> str:
     """PYLITEFS_HTTP_TOKEN; "" where it is not set. Raises ConfigError."""
     try:
-        return check_token(os.environ.get(VARIABLE, ""))
+        return check_token(os.environ.get(VARIABLE, "").strip())
     except ValueError as error:
         raise ConfigError(f"{VARIABLE}: {error}") from None
 

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import h11
 
 from pylitefs.config import ProxyConfig
+from pylitefs.config.model import split_address
 from pylitefs.errors import ConfigError
 from pylitefs.http.proxy_relay import Peer, TargetGone, relay, send_text
 from pylitefs.http.proxy_rules import Action, Route, Rules, set_cookie
@@ -244,14 +245,16 @@ class Proxy:
 
 def check_forward(text: str) -> str:
     """`text` if it is "", "primary" or a URL. Raises ConfigError."""
-    parts = urlsplit(text)
-    if text in {"", "primary"} or (parts.scheme == "http" and parts.hostname):
-        return text
+    text = text.strip()
+    with contextlib.suppress(ValueError):  # a port past 65535, or a bracket that does not end
+        parts = urlsplit(text)
+        if text in {"", "primary"} or (parts.scheme == "http" and parts.hostname and parts.port != 0):
+            return text
     raise ConfigError(f"proxy forward {text!r}: write `primary`, or the primary's proxy as http://HOST:PORT")
 
 
 def _host_port(text: str, key: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not port.isdecimal():
-        raise ConfigError(f"{key}: {text!r} is not an address: write :8080 or HOST:PORT")
-    return host.strip("[]"), int(port)
+    try:
+        return split_address(text, ":8080 or HOST:PORT")
+    except ValueError as error:
+        raise ConfigError(f"{key}: {text!r} is {error}") from None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.config import Config, Loaded, check_mountable, find_config, load_config
+from pylitefs.config import Config, Loaded, LogConfig, check_mountable, find_config, load_config
 from pylitefs.config.yaml import all_keys
 from pylitefs.errors import ConfigError
 
@@ -166,7 +166,7 @@ tracing: {enabled: false, path: /t, max-size: 1, max-count: 2, compress: true}
         ),
         ("fuse:\n  dir: ''", "2: fuse.dir: required: name a directory"),
         ("data:\n  dir: ''", "2: data.dir: required: name a directory"),
-        ("http: {addr: 20202}", "1: http.addr: not an address to listen on: write :20202 or HOST:PORT"),
+        ("http: {addr: 20202}", "1: http.addr: '20202' is not an address: write :20202 or HOST:PORT"),
         ("lease: static", "1: lease: must hold keys below it"),
         ("- lease", "1: must hold keys below it"),
         ("proxy:\n  passthrough: x", "2: proxy.passthrough: must be a list"),
@@ -176,7 +176,7 @@ tracing: {enabled: false, path: /t, max-size: 1, max-count: 2, compress: true}
         ("fuse:\n\tdir: x", "2: not YAML: found character '\\t' that cannot start any token"),
         (
             "fuse:\n  dir: ${A = 1}",
-            "2: cannot read the expression ${A = 1}: write ${VAR}, "
+            "2: fuse.dir: cannot read the expression ${A = 1}: write ${VAR}, "
             '${VAR == "text"} or ${A != B}, or pass -no-expand-env to leave every $ alone',
         ),
         (
@@ -210,6 +210,44 @@ tracing: {enabled: false, path: /t, max-size: 1, max-count: 2, compress: true}
         (
             "lease: {type: static}\nproxy:\n  addr: ':8080'\n  target: localhost",
             "4: proxy.target: 'localhost' is not an address: write localhost:8081",
+        ),
+        (
+            "lease: {type: static}\nproxy: {addr: ':8080', target: 'http://localhost:8081'}",
+            "2: proxy.target: 'http://localhost:8081' is a URL and no address: write localhost:8081",
+        ),
+        (
+            "lease: {type: static}\nproxy: {addr: ':8080', target: 'https://app/x'}",
+            "2: proxy.target: 'https://app/x' is a URL and no address: write app:PORT",
+        ),
+        (
+            "lease: {type: static}\nproxy: {addr: ':8080', target: 'localhost:99999'}",
+            "2: proxy.target: 'localhost:99999' is not an address: the highest port is 65535; "
+            "write localhost:8081",
+        ),
+        (
+            "lease: {type: static}\nproxy: {addr: 'http://0.0.0.0:8080'}",
+            "2: proxy.addr: 'http://0.0.0.0:8080' is a URL and no address: write 0.0.0.0:8080",
+        ),
+        (
+            "lease: {type: static}\nproxy: {addr: ':99999'}",
+            "2: proxy.addr: ':99999' is not an address: the highest port is 65535; write :8080",
+        ),
+        (
+            "http: {addr: 'http://0.0.0.0:20202'}",
+            "1: http.addr: 'http://0.0.0.0:20202' is a URL and no address: write 0.0.0.0:20202",
+        ),
+        (
+            "lease: {type: static, advertise-url: 'http://h:99999'}",
+            "1: lease.advertise-url: 'http://h:99999' is not a URL: write http://HOST:20202",
+        ),
+        (
+            "lease: {type: static, advertise-url: 'http://[::1'}",
+            "1: lease.advertise-url: 'http://[::1' is not a URL: write http://HOST:20202",
+        ),
+        (
+            "lease:\n  type: static\n  databases: [a.db]",
+            "3: lease.databases: cannot specify a database replication filter on candidate nodes: a replica "
+            "may follow some databases alone; leave it out here, or write candidate: false",
         ),
         (
             "lease: {type: static}\nproxy: {addr: ':8080', target: 'localhost:1'}",
@@ -294,3 +332,81 @@ def test_a_name_with_a_control_character_is_refused(tmp_path: Path) -> None:
     said = error(tmp_path, head + '  databases: ["a\\ndb"]\n')
     assert "lease.databases" in said and "control character" in said
     assert "control character" in error(tmp_path, head + '  hostname: "\\x1b[31m"\n')
+
+
+EMPTIED = (
+    "it became nothing, as in LiteFS; "
+    'write ${VAR}, ${VAR == "text"} or ${A != B}, or pass -no-expand-env to leave every $ alone'
+)
+
+
+def test_what_a_shell_would_expand_becomes_nothing_with_a_warning(tmp_path: Path) -> None:
+    """As in LiteFS, in a comment, in a command, and in a part of a value: each is named with its line."""
+    text = (
+        "# the port: ${PORT:-8080}, ${\nlease: {type: static}\ndata: {dir: '/d/${APP:-x}'}\n"
+        "exec:\n  - cmd: node --port ${PORT:-8080} x${}y\n"
+    )
+    loaded = load(tmp_path, text, PORT="1")
+    assert loaded.config.exec[0].cmd == "node --port  xy"
+    assert loaded.config.data.dir == Path("/d")
+    assert [line.removeprefix(f"{tmp_path}/") for line in check_mountable(loaded)] == [
+        f"litefs.yml:1: cannot read the expression ${{PORT:-8080}}: {EMPTIED}",
+        f"litefs.yml:1: cannot read the expression ${{: {EMPTIED}",
+        f"litefs.yml:3: cannot read the expression ${{APP:-x}}: {EMPTIED}",
+        f"litefs.yml:5: cannot read the expression ${{PORT:-8080}}: {EMPTIED}",
+        f"litefs.yml:5: cannot read the expression ${{}}: {EMPTIED}",
+    ]
+
+
+def test_no_default_takes_the_place_of_a_value_that_became_nothing(tmp_path: Path) -> None:
+    """Or `candidate` would be true on every node. An empty value beside it is none of its business."""
+    said = error(tmp_path, "lease:\n  type: static\n  candidate: ${REGION = 'fra'}")
+    assert said.startswith(
+        "litefs.yml:3: lease.candidate: cannot read the expression ${REGION = 'fra'}: write ${VAR}"
+    )
+    load(tmp_path, "lease: {hostname: '', advertise-url: 'http://h${X:-y}:1'}")
+    assert "; ${PORT:-8080} became nothing" in error(tmp_path, "http: {addr: ':${PORT:-8080}'}")
+
+
+def test_white_space_round_what_is_pasted_goes(tmp_path: Path) -> None:
+    """A URL, a name, a choice, a number, a token. A file's own name may begin with a space."""
+    text = """\
+lease: {type: "static ", hostname: " db1\\n", candidate: " false", databases: [" a.db"],
+        advertise-url: " http://db1:20202 "}
+http: {addr: "\\t:20202 ", token: "0123456789abcdef\\n", snapshot-timeout: " 3s"}
+fuse: {dir: " m"}
+proxy: {addr: ":1 ", target: " localhost:2\\u00a0", db: " d", passthrough: [" /a "]}
+tracing: {max-size: " 3 "}
+"""
+    config = load(tmp_path, text).config
+    assert check_mountable(load(tmp_path, text)) == []
+    assert (config.lease.type, config.lease.hostname, config.lease.candidate) == ("static", "db1", False)
+    assert (config.lease.advertise_url, config.lease.databases) == ("http://db1:20202", (" a.db",))
+    assert (config.http.addr, config.http.token) == (":20202", "0123456789abcdef")
+    assert (config.http.snapshot_timeout, config.tracing.max_size) == (3.0, 3)
+    assert config.fuse.dir.name == " m"
+    assert (config.proxy.addr, config.proxy.target, config.proxy.db) == (":1", "localhost:2", " d")
+    assert config.proxy.passthrough == ("/a",)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("log: {format: json, timestamp: true}\ndata: {dirr: x}", LogConfig(format="json", timestamp=True)),
+        ("data: {dirr: x}\nlog: {format: json}", LogConfig(format="json")),
+        ("log: {format: json, debug: maybe, shade: x}", LogConfig(format="json")),
+        ("log:\n  format: json\ndata:\n  dir: [a\nlease:\n  type: x\n", LogConfig(format="json")),
+        ("log:\n  format: json\n\tdata: 1", None),
+        ("log: {format: xml}", LogConfig()),
+    ],
+)
+def test_the_log_s_section_is_told_before_anything_is_judged(
+    tmp_path: Path, text: str, told: LogConfig | None
+) -> None:
+    """So that a file with an error in it is told in the form that it asks for, wherever the error is."""
+    path = tmp_path / "litefs.yml"
+    path.write_text(text)
+    found: list[LogConfig] = []
+    with pytest.raises(ConfigError):
+        load_config(path, environment={}, on_log=found.append)
+    assert found == ([told] if told else [])

@@ -50,6 +50,8 @@ def test_an_address_is_a_host_and_a_port(addr: str, host_port: tuple[str, int]) 
         ("http", {"addr": ":202020"}, "write :20202 or HOST:PORT"),
         ("http", {"addr": ":65536"}, "the highest port is 65535"),
         ("http", {"addr": "a b:1"}, "write :20202 or HOST:PORT"),
+        ("http", {"addr": "http://a:1/"}, "a URL and no address: write a:1"),
+        ("http", {"addr": "::1:20202"}, "write :20202 or HOST:PORT"),
         ("http", {"token": "with spaces, and long"}, "not a token"),
         ("data", {"retention": "9" * 5000 + "h"}, "the longest duration"),
         ("data", {"dir": ""}, "required: name a directory"),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pylitefs.config.expand import Expanded, plain
 from pylitefs.config.model import Config
 from pylitefs.config.yaml import Place, Reader, all_keys, key_of
 from pylitefs.errors import ConfigError
@@ -11,13 +12,12 @@ from pylitefs.errors import ConfigError
 PATH = Path("litefs.yml")
 
 
-def reader(text: str, lines: list[int] | None = None) -> tuple[Reader, str]:
-    return Reader(PATH, lines or list(range(1, text.count("\n") + 2))), text
+def reader(text: str, lines: list[int] | None = None) -> Reader:
+    return Reader(PATH, Expanded(text, lines) if lines else plain(text))
 
 
 def read(text: str) -> Config:
-    one, text = reader(text)
-    return one.read(text)
+    return reader(text).read()
 
 
 @pytest.mark.parametrize(
@@ -47,8 +47,8 @@ def test_scalars_are_the_text_that_stands_there() -> None:
 
 
 def test_every_key_that_is_there_has_its_line() -> None:
-    one, text = reader("data:\n  dir: /d\n\nlease:\n  consul:\n    url: u\nexec:\n  - cmd: a\n  - cmd: b\n")
-    one.read(text)
+    one = reader("data:\n  dir: /d\n\nlease:\n  consul:\n    url: u\nexec:\n  - cmd: a\n  - cmd: b\n")
+    one.read()
     assert one.lines == {
         ("data",): 1,
         ("data", "dir"): 2,
@@ -65,9 +65,9 @@ def test_every_key_that_is_there_has_its_line() -> None:
 
 
 def test_a_line_is_the_file_s_also_where_a_value_brought_line_breaks() -> None:
-    one, text = reader("data:\n  dir: /a\n  b: 1", [1, 1, 2])
+    one = reader("data:\n  dir: /a\n  b: 1", [1, 1, 2])
     with pytest.raises(ConfigError, match=r"^litefs\.yml:2: data\.b: unknown key"):
-        one.read(text)
+        one.read()
 
 
 def test_commands_may_be_one_string_or_a_list() -> None:
@@ -102,7 +102,7 @@ def test_what_is_not_written_is_the_default(text: str) -> None:
         ),
         ('fuse:\n  dir: "/a\\0b"', r":2: fuse\.dir: holds a NUL"),
         ('exec: "app \\0"', r":1: exec: holds a NUL"),
-        ('http:\n  addr: ":99999"', r":2: http\.addr: the highest port is 65535"),
+        ('http:\n  addr: ":99999"', r":2: http\.addr: ':99999' is not an address: the highest port is 65535"),
         ("a: " + "[" * 20_000, r"litefs\.yml: nested too deeply"),
         ("http:\n  token: secret", r":2: http\.token: not a token: write 16 or more characters"),
         (
@@ -113,5 +113,32 @@ def test_what_is_not_written_is_the_default(text: str) -> None:
     ],
 )
 def test_an_error_names_line_and_key_and_what_to_write(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        read(text)
+
+
+def test_merge_keys_bring_what_is_not_written() -> None:
+    """A command's, say; each key has the line where it stands."""
+    one = reader("exec:\n  - &first\n    cmd: a\n    if-candidate: true\n  - <<: *first\n    cmd: b\n")
+    config = one.read()
+    assert [(command.cmd, command.if_candidate) for command in config.exec] == [("a", True), ("b", True)]
+    assert one.lines["exec", 1, "cmd"] == 6 and one.lines["exec", 1, "if_candidate"] == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "data: &d\n  dir: /a\n  compress: false\nfuse:\n  <<: *d\n",
+            r":3: fuse\.compress: unknown key; did you mean data\.compress\? \(merged by << on line 5\)",
+        ),
+        ("data:\n  <<: 1\n", r":2: data: <<: write \*NAME of a mapping that has &NAME, or a list of those"),
+        ("data: &d\n  dir: a\n  <<: *d\n", r":3: data: <<: it leads back to itself"),
+        ("data:\n  '<<': {dir: a}\n", r":2: data\.<<: unknown key"),
+        ("<<: {dat: 1}", r":1: dat: unknown key; did you mean data\? \(merged"),
+        ("data: {dir: a, <<: {dir: b}, dir: c}", r"data\.dir: given twice"),
+    ],
+)
+def test_what_is_merged_is_judged_as_if_it_were_written(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         read(text)
