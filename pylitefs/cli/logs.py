@@ -2,19 +2,19 @@
 
 The rule: the rest of the program says `logging.getLogger("pylitefs")` and nothing more; `log.format`,
 `log.timestamp` and `log.debug` are decided here. Colours only for a person at a terminal,
-which no line of the log steers.
+which no line of the log steers. Where the log is JSON, so is the error that a command ends with.
 """
 
 import json
 import logging
 import sys
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.logging import RichHandler
-
-from pylitefs.config import LogConfig
 from pylitefs.shown import shown, shown_lines
+
+if TYPE_CHECKING:
+    from pylitefs.config import LogConfig
 
 
 def _when(record: logging.LogRecord) -> str:
@@ -55,13 +55,17 @@ class TerminalFormatter(logging.Formatter):
         return shown_lines(_message(self, record))
 
 
-def set_up(config: LogConfig) -> None:
+def set_up(config: "LogConfig") -> None:
     """Send the program's log to stderr as `config` says. Libraries' logs are left out below warnings."""
     handler: logging.Handler
     if config.format == "json":
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(JsonFormatter())
     elif sys.stderr.isatty():
+        # Here and not above: most commands have no log.
+        from rich.console import Console
+        from rich.logging import RichHandler
+
         handler = RichHandler(console=Console(stderr=True), show_time=config.timestamp, show_path=False)
         handler.setFormatter(TerminalFormatter())
     else:
@@ -69,3 +73,8 @@ def set_up(config: LogConfig) -> None:
         handler.setFormatter(TextFormatter(config.timestamp))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("pylitefs").setLevel(logging.DEBUG if config.debug else logging.INFO)
+
+
+def is_json() -> bool:
+    """Whether the log was set up to be JSON."""
+    return any(isinstance(handler.formatter, JsonFormatter) for handler in logging.getLogger().handlers)

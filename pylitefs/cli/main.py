@@ -1,10 +1,12 @@
 """The command `pylitefs`: one module a command, each loaded only when it is asked for.
 
-The rule: an error is one line on stderr, without a traceback: what went wrong, and what to do. Exit
-codes: 2 for a wrong flag or config file, 1 for anything else, 130 after Ctrl-C.
+The rule: an error is one line on stderr, without a traceback: what went wrong, and what to do. It is a line
+of the log where that is JSON, since a program reads it. Exit codes: 2 for a wrong flag or config file, 1 for
+anything else, 130 after Ctrl-C.
 """
 
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,6 +14,7 @@ from types import MappingProxyType
 
 import click
 
+from pylitefs.cli import logs
 from pylitefs.errors import ConfigError, PylitefsError
 from pylitefs.shown import shown_lines
 
@@ -83,7 +86,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(text: str, code: int) -> int:
-    click.echo(f"pylitefs: {shown_lines(text)}", err=True)
+    if logs.is_json():
+        logging.getLogger("pylitefs").error("%s", text)
+    else:
+        click.echo(f"pylitefs: {shown_lines(text)}", err=True)
     return code
 
 

@@ -81,7 +81,9 @@ def mount(
     or `exec` in the file, that is started once the node is ready; it gets the signals, and the node ends
     with its exit code.
     """
-    loaded = load_config(config_path or find_config(), expand_env=not no_expand_env)
+    path = config_path or find_config()
+    # An error in the rest of the file is told as the file wants its log.
+    loaded = load_config(path, expand_env=not no_expand_env, on_log=logs.set_up)
     config = _with_flags(loaded.config, debug=debug, fuse_debug=fuse_debug)
     logs.set_up(config.log)
     if command:

@@ -1,11 +1,15 @@
 """`pylitefs mount`: LiteFS's flags, one line for an error, and one way to end."""
 
+import json
+import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import ClassVar
@@ -16,6 +20,7 @@ from pylitefs.child_python import python_module
 from pylitefs.cli.main import run
 from pylitefs.config import Config
 from pylitefs.errors import MountError
+from pylitefs.mount import mountinfo
 from pylitefs.store.status import Status
 from pylitefs.trace import Tracer
 
@@ -69,6 +74,15 @@ class FakeNode:
 
     def stop(self) -> None:
         self.stopped.set()
+
+
+@pytest.fixture(autouse=True)
+def log() -> Iterator[None]:
+    """The log is put back as it was: a command of another test sets up none."""
+    root = logging.getLogger()
+    before = list(root.handlers)
+    yield
+    root.handlers[:] = before
 
 
 @pytest.fixture
@@ -210,3 +224,50 @@ def test_the_log_has_the_form_asked_for(
     start = {"text": "time=20", "json": '{"time": "20'}[format_]
     assert line.startswith(start)
     assert {"text": 'level=WARNING msg="', "json": '"level": "WARNING", "msg": "'}[format_] in line
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        ("dat: {}\n", "", "litefs.yml:5: dat: unknown key; did you mean data?"),
+        ("proxy: {addr: ':1', target: x}\n", "", "litefs.yml:5: proxy.target: 'x' is not an address"),
+        ("exec: [\n", "", "litefs.yml:6: not YAML"),
+        ("", "/dev/fuse is missing: load it with modprobe fuse", "/dev/fuse is missing"),
+    ],
+)
+def test_a_start_that_fails_is_told_as_the_log_is(
+    node: type[FakeNode],
+    config: Path,
+    capsys: pytest.CaptureFixture[str],
+    told: tuple[str, str, str],
+) -> None:
+    """JSON, on one line, wherever in the file the error is and whoever failed."""
+    more, node.fail, said = told
+    config.write_text(f"log: {{format: json}}\n{config.read_text()}{more}")
+    assert run(["mount", "-config", str(config)]) == (1 if node.fail else 2)
+    line = json.loads(capsys.readouterr().err)
+    assert line["level"] == "ERROR" and said in line["msg"]
+
+
+@pytest.mark.fuse
+@pytest.mark.parametrize("what", ["http", "proxy", "mount"])
+def test_a_port_in_use_is_told_as_the_log_is(config: Path, what: str, tmp_path: Path) -> None:
+    """In a real process: each line of it is JSON, and nothing stays mounted."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        more = {
+            "http": f"http: {{addr: '127.0.0.1:{port}'}}\n",
+            "proxy": f"http: {{addr: '127.0.0.1:0'}}\n"
+            f"proxy: {{addr: '127.0.0.1:{port}', target: 'localhost:1', db: a}}\n",
+            "mount": "",
+        }[what]
+        if what == "mount":
+            (tmp_path / "mnt").touch()
+        config.write_text(f"log: {{format: json}}\n{config.read_text()}{more}")
+        command = python_module("pylitefs", "mount", "-config", str(config))
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.returncode != 0
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    said = {"http": "http.addr", "proxy": "proxy.addr", "mount": "File exists"}[what]
+    assert lines[-1]["level"] == "ERROR" and said in lines[-1]["msg"]
+    assert mountinfo.find(tmp_path / "mnt") is None
