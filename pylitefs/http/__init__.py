@@ -3,6 +3,7 @@
     app.py (which request gets which answer) --> push.py, debug.py, metrics.py, events.py
     door.py (who may ask app.py); floods.py, back_pressure.py (clients that send or read badly)
     proxy.py --> proxy_rules.py (what is done, pure) --> proxy_relay.py (bytes there and back)
+    proxy_peer.py (one connection of it)
 
 The rule: nothing is decided here about databases. A request is checked, one call of the store or of
 replication is made in a thread, and an error becomes a status. Paths, headers and figures are real LiteFS's.

@@ -20,7 +20,8 @@ import h11
 from pylitefs.config import ProxyConfig
 from pylitefs.config.model import split_address
 from pylitefs.errors import ConfigError
-from pylitefs.http.proxy_relay import Peer, TargetGone, relay, send_text
+from pylitefs.http.proxy_peer import Accepted, Peer
+from pylitefs.http.proxy_relay import TargetGone, relay, send_text
 from pylitefs.http.proxy_rules import Action, Route, Rules, set_cookie
 from pylitefs.http.server import Listener
 from pylitefs.ltx.header import format_txid
@@ -103,7 +104,9 @@ class Proxy:
             assert task is not None
             tasks.add(task)
             try:
-                await self._client(Peer(reader, writer, h11.SERVER))
+                client = Peer(Accepted(reader, writer), h11.SERVER)
+                await self._client(client)
+                await client.end()
             except asyncio.CancelledError:
                 pass  # the node stops; the stream's own bookkeeping would report this as an error
             finally:
@@ -146,11 +149,12 @@ class Proxy:
             pass  # the client is gone, or took too long
 
     async def _answer(self, client: Peer, request: h11.Request) -> None:
-        path = request.target.decode("ascii", "replace").partition("?")[0]
+        target = request.target.decode("ascii", "replace")
         cookies = ";".join(value.decode("latin-1") for name, value in request.headers if name == b"cookie")
-        route = self._rules.route(request.method.decode(), path, cookies)
+        route = self._rules.route(request.method.decode(), target, cookies)
         if self._config.debug:
-            log.info("proxy: %s %s: %s: %s", request.method.decode(), path, route.action.value, route.reason)
+            path, method = target.partition("?")[0], request.method.decode()
+            log.info("proxy: %s %s: %s: %s", method, path, route.action.value, route.reason)
         if route.action is Action.HEALTH:
             await self._health(client)
         elif route.action is Action.WRITE and not await self._is_primary():

@@ -7,16 +7,13 @@ Format: https://www.rfc-editor.org/rfc/rfc9112
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import h11
 
-Headers = Sequence[tuple[bytes, bytes]]
+from pylitefs.http.proxy_peer import Dialled, Headers, Peer
 
-BLOCK = 64 * 1024
 DIAL_TIMEOUT_S = 5.0
-REST_S = 0.05
-"""So long a request's body that nobody wants is waited for."""
 
 _OWN_HEADERS = {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade", b"expect"}
 """Of one connection, not of the request or the answer."""
@@ -24,64 +21,6 @@ _OWN_HEADERS = {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trai
 
 class TargetGone(Exception):
     """The target cannot be reached, or ended before its answer began; nothing was sent to the client."""
-
-
-class Peer:
-    """One side of the proxy: a connection and its h11 state."""
-
-    def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, role: type[h11.CLIENT | h11.SERVER]
-    ) -> None:
-        self.reader = reader
-        self.writer = writer
-        self.h11 = h11.Connection(role)
-        self.method = b""
-        """Of the request under way: the answer to HEAD has no body."""
-
-    async def next_event(self) -> object:
-        """The next of h11's events; its errors for a peer that breaks the protocol."""
-        while True:
-            event = self.h11.next_event()
-            if isinstance(event, h11.Request):
-                self.method = event.method
-            if event is not h11.NEED_DATA:
-                return event
-            if self.h11.they_are_waiting_for_100_continue:
-                await self.send(h11.InformationalResponse(status_code=100, headers=[]))
-            self.h11.receive_data(await self.reader.read(BLOCK))
-
-    async def send(self, event: h11.Event) -> None:
-        data = self.h11.send(event)
-        if data:
-            self.writer.write(data)
-            await self.writer.drain()
-
-    async def respond(self, status: int, headers: Headers, body: bytes = b"") -> None:
-        """A whole answer. The connection ends after it where a body of the request is not all here."""
-        headers = [*headers, (b"Content-Length", str(len(body)).encode())]
-        if not await self._read_rest():
-            headers.append((b"Connection", b"close"))
-        await self.send(h11.Response(status_code=status, headers=headers))
-        if body and self.method != b"HEAD":
-            await self.send(h11.Data(data=body))
-        await self.send(h11.EndOfMessage())
-
-    async def _read_rest(self) -> bool:
-        """Read a short body that is here already, or nearly: then the connection can be kept."""
-        left = BLOCK
-        with contextlib.suppress(TimeoutError, h11.RemoteProtocolError):
-            async with asyncio.timeout(REST_S):
-                while self.h11.their_state is h11.SEND_BODY and left > 0:
-                    event = await self.next_event()
-                    left -= len(event.data) if isinstance(event, h11.Data) else 0
-        return self.h11.their_state is not h11.SEND_BODY
-
-    def next_request(self) -> bool:
-        """Make ready for another request on this connection; False if it has to end."""
-        if self.h11.our_state is h11.DONE and self.h11.their_state is h11.DONE:
-            self.h11.start_next_cycle()
-            return True
-        return False
 
 
 async def send_text(client: Peer, status: int, text: str) -> None:
@@ -102,8 +41,7 @@ async def relay(
 ) -> None:
     """Pass `request` and what follows it to `target`, and the answer back with the headers of `extra()`,
     which is called when the answer is there. Raises TargetGone before anything was answered."""
-    reader, writer = await _dial(target, dial_s)
-    server = Peer(reader, writer, h11.CLIENT)
+    server = Peer(await _dial(target, dial_s), h11.CLIENT)
     pump: asyncio.Task[None] | None = None
     try:
         await _send_request(server, request, target, request_headers)
@@ -115,16 +53,16 @@ async def relay(
         if pump is not None:
             pump.cancel()
             await asyncio.gather(pump, return_exceptions=True)
-        writer.close()
+        server.connection.close()
 
 
-async def _dial(target: tuple[str, int], dial_s: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _dial(target: tuple[str, int], dial_s: float) -> Dialled:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + dial_s
     while True:
         try:
             async with asyncio.timeout(DIAL_TIMEOUT_S):
-                return await asyncio.open_connection(*target)
+                return await Dialled.to(*target)
         except ConnectionRefusedError:
             if loop.time() > deadline:
                 raise TargetGone("connection refused: is it running?") from None
@@ -144,12 +82,10 @@ async def _send_request(server: Peer, request: h11.Request, target: tuple[str, i
         # HTTP/1.0 goes without, 1.1 does not.
         host, port = target
         headers.append((b"Host", f"[{host}]:{port}".encode() if ":" in host else f"{host}:{port}".encode()))
-    try:
+    with contextlib.suppress(OSError):  # an answer may be there already
         await server.send(
             h11.Request(method=request.method, target=request.target, headers=[*headers, *more])
         )
-    except OSError as error:
-        raise TargetGone(error.strerror or "connection lost") from None
 
 
 def _switches(request: h11.Request) -> bool:
@@ -187,7 +123,7 @@ async def _pump_body(client: Peer, server: Peer) -> None:
                 return
             else:
                 # The client is gone: so is whatever the target was doing for it.
-                server.writer.transport.abort()
+                server.connection.abort()
                 return
 
 
@@ -198,13 +134,14 @@ async def _answer(client: Peer, server: Peer, extra: Callable[[], Headers]) -> N
             event = await server.next_event()
         except (h11.RemoteProtocolError, OSError) as error:
             if began:
-                client.writer.transport.abort()
+                client.connection.abort()
                 raise ConnectionAbortedError("the answer ended early") from None
             raise TargetGone(f"it ended without an answer ({error})") from None
         if isinstance(event, h11.InformationalResponse):
             if event.status_code == 101:
+                kept = list(event.headers.raw_items())
                 await client.send(
-                    h11.InformationalResponse(status_code=101, headers=list(event.headers.raw_items()))
+                    h11.InformationalResponse(status_code=101, headers=kept, reason=event.reason)
                 )
                 return
         elif isinstance(event, h11.Response):
@@ -212,7 +149,12 @@ async def _answer(client: Peer, server: Peer, extra: Callable[[], Headers]) -> N
             kept = [
                 (name, value) for name, value in _passed_on(event) if name.lower() != b"transfer-encoding"
             ]
-            await client.send(h11.Response(status_code=event.status_code, headers=[*kept, *extra()]))
+            if client.is_sending:
+                kept.append((b"Connection", b"close"))  # and what it still sends will not be read for long
+            headers = [*kept, *extra()]
+            await client.send(
+                h11.Response(status_code=event.status_code, headers=headers, reason=event.reason)
+            )
         elif isinstance(event, h11.Data):
             await client.send(h11.Data(data=event.data))
         elif isinstance(event, h11.EndOfMessage):
@@ -229,9 +171,8 @@ async def _both_ways(client: Peer, server: Peer) -> None:
         data = source.h11.trailing_data[0]
         while True:
             if data:
-                sink.writer.write(data)
-                await sink.writer.drain()
-            data = await source.reader.read(BLOCK)
+                await sink.connection.write(data)
+            data = await source.connection.read()
             if not data:
                 return
 

@@ -2,15 +2,21 @@
 
 The rule: a decision carries its reason as text, and nothing here does I/O. Who writes gets a cookie with
 the TXID; who reads with it waits until this node is there: so a client reads its own writes on any node.
+
+Globs are about the path that the application sees: percent-decoded, once, as LiteFS has it. Of `..`, `//` and
+`;` one application makes something and another does not. So a path that has them is read both ways, and the
+way counts that promises the client more: passed through only if both match, always forwarded if one does.
 Reference: https://fly.io/docs/litefs/proxy/
 """
 
+import posixpath
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import lru_cache
+from urllib.parse import unquote
 
 from pylitefs.ltx.header import format_txid
 
@@ -48,19 +54,32 @@ class Rules:
     passthrough: Sequence[str] = ()
     always_forward: Sequence[str] = ()
 
-    def route(self, method: str, path: str, cookies: str = "") -> Route:
-        """What to do with a request. `path` is without its query, `cookies` the Cookie header's text."""
+    def route(self, method: str, target: str, cookies: str = "") -> Route:
+        """What to do with a request. `target` is as it has it, `cookies` the Cookie header's text."""
         reads = method in {"GET", "HEAD"}
-        if glob := _first_match(path, self.passthrough):
+        path, resolved = readings(target)
+        if (glob := _first_match(path, self.passthrough)) and _first_match(resolved, self.passthrough):
             return Route(Action.PASS, f"matches passthrough {glob}")
         if method == "GET" and path == HEALTH_PATH:
             return Route(Action.HEALTH, "the health check")
         if not reads:
             return Route(Action.WRITE, f"{method} may write", sets_cookie=True)
-        if glob := _first_match(path, self.always_forward):
+        if glob := _first_match(path, self.always_forward) or _first_match(resolved, self.always_forward):
             return Route(Action.WRITE, f"matches always-forward {glob}")
         txid = txid_of(cookies)
         return Route(Action.READ, f"wait for TXID {format_txid(txid)}" if txid else "no cookie", txid)
+
+
+def readings(target: str) -> tuple[str, str]:
+    """The path of a request's target, decoded: as it is, and with `..`, `//` and `;…` resolved."""
+    if not target.startswith("/"):  # `GET http://host/path`, as to a proxy
+        target = "/" + target.partition("://")[2].partition("/")[2]
+    path = unquote(target.partition("?")[0], errors="surrogateescape")
+    plain = "/".join(step.partition(";")[0] for step in path.split("/"))
+    # normpath keeps two slashes at the beginning, and none at the end.
+    resolved = "/" + posixpath.normpath(plain).lstrip("/")
+    ends = plain.endswith(("/", "/.", "/..")) and resolved != "/"
+    return path, resolved + "/" * ends
 
 
 def txid_of(cookies: str) -> int:

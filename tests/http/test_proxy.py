@@ -225,6 +225,12 @@ def test_an_always_forwarded_read_gets_no_cookie(primary: Node, http: httpx.Clie
     assert "set-cookie" not in answer.headers
 
 
+def test_a_glob_goes_by_the_path_that_the_application_sees(replica: Node, http: httpx.Client) -> None:
+    """However the client wrote it; the application gets it as it was written."""
+    url = replica.proxy(passthrough=["*.png"])
+    assert http.post(f"{url}/a/b.%70ng").text == "replica POST /a/b.%70ng 0 "
+
+
 def test_passthrough_is_passed_on_by_a_replica_too(replica: Node, http: httpx.Client) -> None:
     url = replica.proxy(passthrough=["*.png"])
     assert http.post(f"{url}/a/b.png").text == "replica POST /a/b.png 0 "
@@ -371,7 +377,7 @@ def test_a_client_that_says_nothing_is_let_go(primary: Node) -> None:
         assert client.recv(100) == b""
 
 
-@pytest.mark.parametrize("forward", ["yes", "https://x", "http://"])
+@pytest.mark.parametrize("forward", ["yes", "https://x", "http://", "http://h:99999", "http://[::1"])
 def test_a_wrong_forward_is_refused(primary: Node, forward: str) -> None:
     with pytest.raises(ConfigError, match="http://HOST:PORT"):
         primary.proxy(forward=forward)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pylitefs.http.proxy_rules import Action, Rules, set_cookie, txid_of
+from pylitefs.http.proxy_rules import Action, Rules, readings, set_cookie, txid_of
 
 RULES = Rules(passthrough=("*.png", "/assets/*"), always_forward=("/admin*",))
 
@@ -40,6 +40,58 @@ def test_a_glob_matches_the_whole_path() -> None:
     assert rules.route("POST", "/a.b/x/c").action is Action.PASS
     assert rules.route("POST", "/aXb/x/c").action is Action.WRITE
     assert rules.route("POST", "/a.bc/d").action is Action.WRITE
+
+
+@pytest.mark.parametrize(
+    ("target", "action"),
+    [
+        ("/%61dmin/users", Action.WRITE),
+        ("/admin%2Fusers", Action.WRITE),
+        ("/a.%70ng", Action.PASS),
+        ("/a.png?q=/x", Action.PASS),
+        ("/a?x=.png", Action.READ),
+        ("/a%3Fx=.png", Action.PASS),
+        ("/a%2570ng", Action.READ),
+        ("http://host:80/a.png", Action.PASS),
+        ("http://host/litefs/health?x", Action.HEALTH),
+        ("/litefs/he%61lth", Action.HEALTH),
+        ("http://host.png", Action.READ),
+        ("*", Action.READ),
+        ("/%ff.png", Action.PASS),
+        ("/%zz.png", Action.PASS),
+        # Two readings: passed through if both match, forwarded if one does.
+        ("/assets/../admin", Action.WRITE),
+        ("/assets/%2e%2e/x", Action.READ),
+        ("/assets//x", Action.PASS),
+        ("//admin/x", Action.WRITE),
+        ("/x/../admin", Action.WRITE),
+        ("/admin/../x", Action.WRITE),
+        ("/admi/./../admin;a=b", Action.WRITE),
+        ("/x;.png", Action.READ),
+        ("/x.png;v=1", Action.READ),
+        ("/assets/x;v=1", Action.PASS),
+    ],
+)
+def test_globs_are_about_what_the_application_sees(target: str, action: Action) -> None:
+    """The path without its query, decoded once; where applications differ, what promises the client more."""
+    assert RULES.route("GET", target).action is action
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("/", ("/", "/")),
+        ("/a/b/", ("/a/b/", "/a/b/")),
+        ("//a//b", ("//a//b", "/a/b")),
+        ("/a/..", ("/a/..", "/")),
+        ("/a/b/..", ("/a/b/..", "/a/")),
+        ("/../a", ("/../a", "/a")),
+        ("/a;x/b;y", ("/a;x/b;y", "/a/b")),
+        ("http://h", ("/", "/")),
+    ],
+)
+def test_a_path_has_two_readings(target: str, expected: tuple[str, str]) -> None:
+    assert readings(target) == expected
 
 
 @pytest.mark.parametrize(
