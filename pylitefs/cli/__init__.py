@@ -5,6 +5,6 @@ program could need. main.py loads a command's module when it is asked for, so `p
 once, and a recording plays where there is no FUSE.
 
 Read main.py first, then the module of the command: each has its name. Beside them stand what several
-commands share (nodes.py, feed.py, arrivals.py, lecture_page.py, logs.py) and nursery.py, the other side of
-cluster/nursery.py.
+commands share (nodes.py, feed.py, arrivals.py, lecture_page.py, logs.py), nursery.py, the other side of
+cluster/nursery.py, and first_process.py, which a container needs.
 """

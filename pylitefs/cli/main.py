@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 import click
 
-from pylitefs.cli import logs
+from pylitefs.cli import first_process, logs
 from pylitefs.errors import ConfigError, PylitefsError
 from pylitefs.shown import shown_lines
 
@@ -95,4 +95,5 @@ def _fail(text: str, code: int) -> int:
 
 def main() -> None:
     """The entry point of the installed script."""
+    first_process.step_aside()
     sys.exit(run())
