@@ -1,39 +1,100 @@
 """The kernel's locks: how one open file description asks for them, and what /proc tells of everybody's.
 
 The rule: nothing here calls into the mount, so it may be asked within a callback, where the kernel holds
-the directory. `/proc/locks` is for rare calls: it lists every lock of the machine.
+the directory. `/proc/locks` is for rare calls: it lists every lock of the machine. An ordinary lock is a
+process's. An open file description's lock (OFDLCK: the applier's, and those of clients such as Go's ncruces)
+has no process there. Which processes have that description is told by their `/proc/PID/fdinfo`.
 Formats: https://man7.org/linux/man-pages/man2/F_OFD_SETLK.2const.html (Python has no names for these)
 and https://man7.org/linux/man-pages/man5/proc_locks.5.html
 """
 
+import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import NamedTuple
 
 F_OFD_GETLK = 36
 F_OFD_SETLK = 37
 FLOCK = struct.Struct("hhqqi4x")
 """struct flock: l_type, l_whence, l_start, l_len, l_pid (which must be 0 in these calls)."""
 
+_TO_THE_END = (1 << 63) - 1
+_IN_FDINFO = "lock:"
+
+
+class KernelLock(NamedTuple):
+    """One lock on a file."""
+
+    of_process: bool
+    """Not an open file description's."""
+    write: bool
+    pid: int
+    """-1 for an open file description's."""
+    file: str
+    """Device and inode, as `00:2d:3`."""
+    start: int
+    end: int
+
+    def covers(self, first: int, length: int) -> bool:
+        return self.start <= first and self.end >= first + length - 1
+
+
+def parse(line: str) -> KernelLock | None:
+    """A line of /proc/locks; None for one that waits, or for another kind of lock."""
+    # 1: POSIX  ADVISORY  WRITE 4711 00:2d:3 1073741826 1073742335
+    fields = line.split()
+    if len(fields) != 8 or fields[1] not in {"POSIX", "OFDLCK"}:
+        return None
+    end = _TO_THE_END if fields[7] == "EOF" else int(fields[7])
+    return KernelLock(
+        fields[1] == "POSIX", fields[3] == "WRITE", int(fields[4]), fields[5], int(fields[6]), end
+    )
+
+
+def all_locks() -> list[KernelLock]:
+    """Every lock of the machine. Raises OSError."""
+    with open("/proc/locks", encoding="ascii") as file:
+        return [lock for line in file if (lock := parse(line)) is not None]
+
+
+def description_locks(pid: int) -> list[KernelLock]:
+    """Those of a process's open file descriptions. Raises OSError: it is gone, or not ours to see."""
+    found = []
+    folder = f"/proc/{pid}/fdinfo"
+    for name in os.listdir(folder):
+        with suppress(FileNotFoundError), open(f"{folder}/{name}", encoding="ascii") as file:
+            lines = (line.removeprefix(_IN_FDINFO) for line in file if line.startswith(_IN_FDINFO))
+            found += [lock for line in lines if (lock := parse(line)) is not None and not lock.of_process]
+    return found
+
+
+def processes_with(lock: KernelLock) -> Iterator[int]:
+    """The processes that have the open file description of this lock, as far as they are told."""
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            with suppress(OSError):
+                if lock in description_locks(int(name)):
+                    yield int(name)
+
 
 def is_write_locked(pid: int, minor: int, ranges: Iterable[tuple[int, int]]) -> bool:
     """Whether a process holds a write lock over one of the ranges (first byte, length) of some file of the
     mount with this device number. True also where it cannot be told."""
+    wanted = list(ranges)
+
+    def is_one(lock: KernelLock) -> bool:
+        on_mount = lock.write and lock.file.startswith(f"00:{minor:02x}:")
+        return on_mount and any(lock.covers(first, length) for first, length in wanted)
+
     try:
-        with open("/proc/locks", encoding="ascii") as file:
-            lines = file.readlines()
+        found = [lock for lock in all_locks() if is_one(lock)]
+        if any(lock.pid == pid for lock in found if lock.of_process):
+            return True
+        # Only where such a lock is there at all: a process may have many descriptors.
+        return not all(lock.of_process for lock in found) and any(map(is_one, description_locks(pid)))
     except OSError:
         return True
-    wanted = list(ranges)
-    for line in lines:
-        # 1: POSIX  ADVISORY  WRITE 4711 00:2d:3 1073741826 1073742335
-        fields = line.split()
-        if len(fields) != 8 or fields[1:2] + fields[3:5] != ["POSIX", "WRITE", str(pid)]:
-            continue
-        if fields[5].startswith(f"00:{minor:02x}:"):
-            start, end = int(fields[6]), (1 << 63) if fields[7] == "EOF" else int(fields[7])
-            if any(start <= first and end >= first + length - 1 for first, length in wanted):
-                return True
-    return False
 
 
 def process_of(tid: int) -> int:

@@ -12,11 +12,53 @@ from pathlib import Path
 
 import pytest
 
+from pylitefs.mount.kernel_locks import (
+    F_OFD_SETLK,
+    FLOCK,
+    KernelLock,
+    all_locks,
+    description_locks,
+    parse,
+    processes_with,
+)
 from tests.mount.conftest import Client, Mounted, refusal, until
 
 pytestmark = pytest.mark.fuse
 
 RESERVED = 0x40000000 + 1
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("1: POSIX  ADVISORY  WRITE 4711 00:2d:3 10 20\n", KernelLock(True, True, 4711, "00:2d:3", 10, 20)),
+        (
+            "2: OFDLCK ADVISORY  READ -1 08:01:7 5 EOF",
+            KernelLock(False, False, -1, "08:01:7", 5, (1 << 63) - 1),
+        ),
+        ("3: FLOCK  ADVISORY  WRITE 4711 00:2d:3 0 EOF", None),
+        ("1: -> POSIX  ADVISORY  WRITE 4711 00:2d:3 10 20", None),
+        ("", None),
+    ],
+)
+def test_a_line_of_the_kernel_s_list_is_taken_apart(line: str, expected: KernelLock | None) -> None:
+    """One that waits is none, and a lock of another kind is no lock of SQLite's."""
+    assert parse(line) == expected
+
+
+def test_a_description_s_lock_is_found_in_who_has_it(tmp_path: Path) -> None:
+    """This process, and after a fork both; not an ordinary lock, and not when the file is closed."""
+    with open(tmp_path / "file", "w+b") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX, 1, 7)
+        before = description_locks(os.getpid())
+        fcntl.fcntl(file, F_OFD_SETLK, FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 100, 10, 0))
+        (lock,) = set(description_locks(os.getpid())) - set(before)
+        assert (lock.write, lock.pid, lock.start, lock.end) == (True, -1, 100, 109)
+        assert lock in all_locks() and lock.covers(100, 10) and not lock.covers(100, 11)
+        assert os.getpid() in processes_with(lock)
+    assert lock not in description_locks(os.getpid())
+    assert not list(processes_with(lock))
+
 
 HOLDER = f"""
 import fcntl, os, sys

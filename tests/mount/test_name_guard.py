@@ -5,11 +5,13 @@ import os
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
+from pylitefs.cluster.cluster import Cluster
+from pylitefs.cluster.nursery import Nursery
 from pylitefs.mount import mountinfo
 from pylitefs.mount.kernel_locks import is_write_locked, process_of
 from pylitefs.mount.name_guard import NameGuard
@@ -107,6 +109,85 @@ def test_the_locks_of_sqlite_are_found(cluster_factory: ClusterFactory) -> None:
         holder.wait(10)
         holder.stdout.close()
     assert found == [[True, False, True], [True, True, True], [False, False, False]]
+
+
+#: A client that locks as Go's ncruces does, by open file descriptions: /proc/locks names no process for them.
+BY_DESCRIPTION = """
+import fcntl, os, struct, sys
+path, ranges = sys.argv[1], eval(sys.argv[2])
+database = os.open(path, os.O_RDWR)
+for first, length in ranges:
+    fcntl.fcntl(database, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, first, length, 0))
+print("held", flush=True)
+for line in sys.stdin:
+    try:
+        exec(line)
+    except OSError as error:
+        print(error.strerror, flush=True)
+    else:
+        print("done", flush=True)
+"""
+
+
+class ByDescription:
+    """Such a client, which holds write locks over some ranges; `does` is its answer to a line of Python."""
+
+    def __init__(self, stack: ExitStack, path: Path, *ranges: tuple[int, int]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", BY_DESCRIPTION, str(path), repr(ranges)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        stack.callback(self.process.communicate)
+        stack.callback(self.process.kill)
+        assert self.process.stdout
+        assert self.process.stdout.readline() == "held\n"
+
+    def does(self, line: str) -> str:
+        assert self.process.stdin and self.process.stdout
+        print(line, file=self.process.stdin, flush=True)
+        return self.process.stdout.readline().strip()
+
+
+@pytest.mark.fuse
+@pytest.mark.parametrize("arguments", [(), ("--observed-locks",)])
+def test_who_locks_by_open_file_descriptions_is_not_turned_away(
+    tmp_path: Path, nursery: Nursery | None, arguments: tuple[str, ...]
+) -> None:
+    """A journal as soon as the node is back, a WAL and its index at any time: no refusal and no warning where
+    the database is locked for it; and EBUSY where it is not."""
+    cluster = Cluster(tmp_path, replicas=0, nursery=nursery)
+    node = cluster.primary
+    node.arguments = arguments
+    path = node.database("a.db")
+    with ExitStack() as stack:
+        stack.enter_context(cluster)
+        sql = "PRAGMA journal_mode = wal; CREATE TABLE t (x)"
+        code = f"import os, sqlite3; sqlite3.connect({str(path)!r}).executescript({sql!r}); os._exit(0)"
+        subprocess.run([sys.executable, "-c", code], check=True)
+        alone = ByDescription(stack, path, (RESERVED_BYTE, 1), SHARED)
+        mount = mountinfo.find(node.mount)
+        assert mount
+        by_the_kernel = not arguments
+        assert is_write_locked(alone.process.pid, mount.minor, [SHARED]) is by_the_kernel
+        assert is_write_locked(alone.process.pid, mount.minor, [(RESERVED_BYTE, 1)]) is by_the_kernel
+        assert not is_write_locked(alone.process.pid, mount.minor, [(RESERVED_BYTE - 1, 1)])
+        assert not is_write_locked(alone.process.pid, mount.minor + 1, [SHARED])
+        assert not is_write_locked(os.getpid(), mount.minor, [SHARED])
+        other = ByDescription(stack, path)
+        assert other.does("os.unlink(f'{path}-wal')") == "Device or resource busy"
+        refusals = node.log.read_text().count("refused")
+        assert refusals == 1
+        for suffix in ("-wal", "-shm"):
+            assert alone.does(f"os.unlink(f'{{path}}{suffix}')") == "done"
+        alone.process.kill()
+        other.process.kill()
+        node.restart()
+        writer = ByDescription(stack, path, (RESERVED_BYTE, 1))
+        assert writer.does("journal = os.open(f'{path}-journal', os.O_RDWR | os.O_CREAT)") == "done"
+        assert writer.does("os.close(journal); os.unlink(f'{path}-journal')") == "done"
+        assert node.log.read_text().count("refused") == refusals
 
 
 def test_a_thread_belongs_to_its_process() -> None:

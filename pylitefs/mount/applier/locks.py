@@ -20,7 +20,16 @@ import threading
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from pylitefs.mount.kernel_locks import F_OFD_GETLK, F_OFD_SETLK, FLOCK, program_of
+from pylitefs.mount.kernel_locks import (
+    F_OFD_GETLK,
+    F_OFD_SETLK,
+    FLOCK,
+    KernelLock,
+    all_locks,
+    description_locks,
+    processes_with,
+    program_of,
+)
 from pylitefs.sqlite.locks import (
     PENDING_BYTE,
     RESERVED_BYTE,
@@ -122,6 +131,8 @@ class LockFile:
 UNKNOWN_HOLDER = "a holder that is not in /proc/locks (another PID namespace?)"
 """What is said where the kernel's list does not tell; with observed locks the node knows, and says it."""
 
+OF_ANOTHER_USER = "another user's process, by an open file description"
+
 
 class Place(NamedTuple):
     """Where a lock that is in the way could lie."""
@@ -134,35 +145,41 @@ class Place(NamedTuple):
 def describe_holders(places: Iterable[Place], own: str = "") -> str:
     """Who holds locks in these places, for people: `python3 (process 4711) holds SHARED`.
 
-    `/proc/locks` knows the process of an ordinary lock; an open-file-description lock has none, and the
-    only ones expected are the applier's own: `own` says what those are for, "" that there are none but the
-    waiting holder's.
+    The applier's own locks are left out, but for those that it holds for a work of its own: `own` says for
+    what, "" that there is none.
     """
     try:
-        with open("/proc/locks", encoding="ascii") as file:
-            lines = file.readlines()
+        locks = all_locks()
     except OSError:
         return "a holder that cannot be told without /proc/locks"
-    wanted = {(f"{os.major(p.device):02x}:{os.minor(p.device):02x}:{p.inode}", p.what) for p in places}
+    wanted = [(f"{os.major(p.device):02x}:{os.minor(p.device):02x}:{p.inode}", p.what) for p in places]
+    mine = description_locks(os.getpid())
     found: dict[str, list[str]] = {}
-    for line in lines:
-        # 1: POSIX  ADVISORY  READ 4711 00:2d:3 1073741826 1073742335
-        fields = line.split()
-        if len(fields) != 8 or fields[1] not in (("POSIX", "OFDLCK") if own else ("POSIX",)):
-            continue
-        start, end = int(fields[6]), (1 << 63) - 1 if fields[7] == "EOF" else int(fields[7])
+    for lock in locks:
         names = [
             lock_name(byte)
-            for place, what in wanted
-            if place == fields[5]
-            for byte in range(max(start, what.start), min(end, what.start + what.length - 1) + 1)
+            for place, what in dict.fromkeys(wanted)
+            if place == lock.file
+            for byte in range(max(lock.start, what.start), min(lock.end, what.start + what.length - 1) + 1)
         ]
-        if names:
-            found.setdefault(_holder(fields[1], fields[4], own), []).extend(names)
+        if not names:
+            continue
+        if lock in mine:
+            mine.remove(lock)
+            if own:
+                found.setdefault(own, []).extend(names)
+        else:
+            for who in _holders(lock):
+                found.setdefault(who, []).extend(names)
     if not found:
         return f"{UNKNOWN_HOLDER}, or {own}" if own else UNKNOWN_HOLDER
     return ", ".join(f"{who} holds {'+'.join(dict.fromkeys(names))}" for who, names in sorted(found.items()))
 
 
-def _holder(kind: str, pid: str, own: str) -> str:
-    return own if kind == "OFDLCK" else program_of(int(pid))
+def _holders(lock: KernelLock) -> list[str]:
+    """A client's processes."""
+    if lock.of_process:
+        return [program_of(lock.pid)]
+    found = [program_of(pid) for pid in processes_with(lock) if pid != os.getpid()]
+    # Root sees every process: there the lock has just gone.
+    return found or [OF_ANOTHER_USER] * (os.geteuid() != 0)

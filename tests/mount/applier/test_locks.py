@@ -1,6 +1,9 @@
 """The locks that the node holds through the applier, and what clients may do meanwhile."""
 
+import re
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -135,6 +138,37 @@ def test_the_write_lock_says_who_keeps_it_waiting(
             pass
     with applier.write_lock("a.db", timeout=0.3):
         pass
+
+
+BY_DESCRIPTION = """
+import fcntl, os, struct, sys
+database = os.open(sys.argv[1], os.O_RDWR)
+lock = struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, 0x40000002, 510, 0)
+fcntl.fcntl(database, 37, lock)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_who_locks_by_open_file_descriptions_is_named_too(
+    applier: Applier, mount_dir: Path, tmp_path: Path
+) -> None:
+    """The kernel's list has no process for its lock. The applier's own is not told as another's."""
+    prepare(applier, tmp_path, "delete")
+    holder = subprocess.Popen(
+        [sys.executable, "-c", BY_DESCRIPTION, mount_dir / "a.db"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert holder.stdout and holder.stdout.readline() == b"held\n"
+        with pytest.raises(BusyError) as caught, applier.write_lock("a.db", timeout=0.3):
+            pass
+        assert re.search(rf"\(process {holder.pid}\) holds SHARED", str(caught.value)), caught.value
+        assert "," not in str(caught.value).partition(" holds ")[0]
+    finally:
+        holder.kill()
+        holder.communicate()
 
 
 def test_watching_writers_keeps_nobody_out(applier: Applier, mount_dir: Path, tmp_path: Path) -> None:
