@@ -8,6 +8,7 @@ connection, with the answer that lies in it: so what the proxy dials is a plain 
 
 import asyncio
 import contextlib
+import ipaddress
 import socket
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -16,6 +17,7 @@ from typing import Protocol
 import h11
 
 Headers = Sequence[tuple[bytes, bytes]]
+_Address = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 
 BLOCK = 64 * 1024
 REST_S = 0.05
@@ -78,10 +80,9 @@ class Dialled:
     async def to(cls, host: str, port: int) -> "Dialled":
         """The first of the host's addresses that answers. Raises OSError, the last one's."""
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         error = OSError(f"{host} has no address")
-        for family, kind, protocol, _, address in found:
-            sock = socket.socket(family, kind, protocol)
+        for family, address in await _addresses(host, port):
+            sock = socket.socket(family, socket.SOCK_STREAM)
             try:
                 sock.setblocking(False)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -112,6 +113,15 @@ class Dialled:
         """Whoever reads or writes here is told at once."""
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
+
+
+async def _addresses(host: str, port: int) -> list[tuple[int, _Address]]:
+    """A host's, each with its family. Raises OSError."""
+    with contextlib.suppress(ValueError):  # a name is looked up, in a thread
+        version = ipaddress.ip_address(host).version
+        return [(socket.AF_INET if version == 4 else socket.AF_INET6, (host, port))]
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [(family, address) for family, _, _, _, address in found]
 
 
 class Peer:

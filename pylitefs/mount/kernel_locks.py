@@ -52,10 +52,10 @@ def parse(line: str) -> KernelLock | None:
     )
 
 
-def all_locks() -> list[KernelLock]:
-    """Every lock of the machine. Raises OSError."""
+def all_locks(device: str = "") -> list[KernelLock]:
+    """Every lock of the machine, or of a device, as `00:2d:`. Raises OSError."""
     with open("/proc/locks", encoding="ascii") as file:
-        return [lock for line in file if (lock := parse(line)) is not None]
+        return [lock for line in file if device in line and (lock := parse(line)) is not None]
 
 
 def description_locks(pid: int) -> list[KernelLock]:
@@ -82,13 +82,14 @@ def is_write_locked(pid: int, minor: int, ranges: Iterable[tuple[int, int]]) -> 
     """Whether a process holds a write lock over one of the ranges (first byte, length) of some file of the
     mount with this device number. True also where it cannot be told."""
     wanted = list(ranges)
+    device = f"00:{minor:02x}:"
 
     def is_one(lock: KernelLock) -> bool:
-        on_mount = lock.write and lock.file.startswith(f"00:{minor:02x}:")
+        on_mount = lock.write and lock.file.startswith(device)
         return on_mount and any(lock.covers(first, length) for first, length in wanted)
 
     try:
-        found = [lock for lock in all_locks() if is_one(lock)]
+        found = [lock for lock in all_locks(device) if is_one(lock)]
         if any(lock.pid == pid for lock in found if lock.of_process):
             return True
         # Only where such a lock is there at all: a process may have many descriptors.
