@@ -150,7 +150,9 @@ async def _answer(client: Peer, server: Peer, extra: Callable[[], Headers]) -> N
                 (name, value) for name, value in _passed_on(event) if name.lower() != b"transfer-encoding"
             ]
             if client.is_sending:
-                kept.append((b"Connection", b"close"))  # and what it still sends will not be read for long
+                await asyncio.sleep(0)  # the body's end may be here, and only its turn was not
+            if client.is_sending:
+                kept.append((b"Connection", b"close"))  # what it still sends will not be read for long
             headers = [*kept, *extra()]
             await client.send(
                 h11.Response(status_code=event.status_code, headers=headers, reason=event.reason)

@@ -89,6 +89,20 @@ def test_an_early_refusal_reaches_who_uploads_through_two_proxies(stack: ExitSta
         assert answer.headers["Connection"] == "close"
 
 
+def test_a_connection_is_kept_however_fast_the_application_answers(stack: ExitStack, tmp_path: Path) -> None:
+    """A request without a body has ended with its head, also where the answer is there in the same moment."""
+    store = stack.enter_context(opened(tmp_path / "primary", primary=True))
+    app = Early(stack, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+    host, port = proxy(stack, store, app.address).split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=20)
+    with contextlib.closing(connection):
+        for number in range(100):
+            connection.request("POST" if number % 2 else "GET", "/", headers={"Content-Length": "0"})
+            answer = connection.getresponse()
+            assert answer.read() == b"ok"
+            assert answer.headers["Connection"] is None
+
+
 def test_an_early_answer_that_ends_with_its_connection_is_whole(stack: ExitStack, tmp_path: Path) -> None:
     """As of an application that speaks HTTP/1.0."""
     address = through_two(stack, tmp_path, Early(stack, b"HTTP/1.0 413 No\r\n\r\ntoo large").address)
