@@ -38,7 +38,7 @@ from pylitefs.mount.special_files import (
     split_special,
 )
 from pylitefs.shown import has_control
-from pylitefs.store.names import FileKind, is_super_journal, split_name
+from pylitefs.store.names import FileKind, directory_remedy, is_super_journal, split_name
 from pylitefs.store.privacy import FILE_MODE
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class MountOperations:
 
     def mkdir(self, path: str, mode: int) -> NoReturn:
         """Refused: the mount is flat."""
-        self._refuse_kind(path, "a directory")
+        self._refuse_kind(path, "a directory", directory_remedy(path[1:]))
 
     def rmdir(self, path: str) -> NoReturn:
         """Refused: there is no directory but the mount's own."""
@@ -389,8 +389,8 @@ class MountOperations:
         self.store.log_refusal(name, what, why, remedy)
         raise refused(code)
 
-    def _refuse_kind(self, path: str, what: str) -> NoReturn:
-        self._refuse(path[1:], what, "the mount holds databases only", "put it elsewhere", errno.EPERM)
+    def _refuse_kind(self, path: str, what: str, remedy: str = "put it elsewhere") -> NoReturn:
+        self._refuse(path[1:], what, "the mount holds databases only", remedy, errno.EPERM)
 
     def _require_primary(self, name: str, what: str) -> None:
         if not self.store.status.is_primary:

@@ -42,6 +42,7 @@ class FileKind(enum.Enum):
 
 _SIDE_FILES = (FileKind.JOURNAL, FileKind.WAL, FileKind.SHM)
 _SUPER_JOURNAL = re.compile(r"(?P<db>.+)-mj(?P<tail>[0-9A-F]{9})", re.DOTALL)
+_LITESTREAM = re.compile(r"\.(?P<db>.+)-litestream", re.DOTALL)
 
 
 def check_name(name: str) -> str:
@@ -89,6 +90,14 @@ def is_super_journal(name: str) -> tuple[str, str] | None:
     """(database, nine hex digits) if the name is a super-journal's, else None."""
     match = _SUPER_JOURNAL.fullmatch(name)
     return (match["db"], match["tail"]) if match else None
+
+
+def directory_remedy(name: str) -> str:
+    """What to do about a directory that cannot be made in the mount; `.DB-litestream` is Litestream's own."""
+    match = _LITESTREAM.fullmatch(name)
+    if not match:
+        return "put it elsewhere"
+    return f"set Litestream's meta-path for {match['db']} to a directory outside the mount"
 
 
 def database_dir(data_dir: Path, name: str) -> Path:

@@ -166,6 +166,7 @@ def test_other_refused_operations_log_one_line_each(pair: Pair) -> None:
     pair.make("one.db", rows=1)
     for command, words in {
         f"mkdir {mount}/folder": "folder|directory|databases only|elsewhere",
+        f"mkdir {mount}/.one.db-litestream": "directory|databases only|Litestream's meta-path for one.db",
         f"mkfifo {mount}/pipe": "pipe|databases only",
         f"ln -s one.db {mount}/soft.db": "soft.db|symbolic link",
         f"ln {mount}/one.db {mount}/hard.db": "hard.db|hard link",

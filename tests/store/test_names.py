@@ -14,6 +14,7 @@ from pylitefs.store.names import (
     check_name,
     check_path,
     database_dir,
+    directory_remedy,
     is_super_journal,
     split_name,
 )
@@ -89,3 +90,10 @@ def test_no_name_leads_out_of_the_data_directory(name: str) -> None:
     assert len(path.name.encode("utf-8", "surrogateescape")) <= MAX_NAME
     for kind in FileKind:
         assert split_name(name + kind.suffix)[0] in (name, name + kind.suffix)
+
+
+def test_a_directory_that_litestream_asks_for_is_told_by_its_name() -> None:
+    """Its default is `.DB-litestream` beside the database; who wants that has a setting for it."""
+    assert "Litestream's meta-path for a.db" in directory_remedy(".a.db-litestream")
+    for name in ("folder", "a.db-litestream", ".-litestream", ".a.db"):
+        assert directory_remedy(name) == "put it elsewhere"
