@@ -1,5 +1,7 @@
 """The programs that a test may start: those of a bare Debian, and those that demo/setup.sh installs.
 
+The client libraries' own tests, which run with --full alone, start what their languages need.
+
 The rule: a test that starts another one fails on every machine, also on one that has it. So the tests pass
 where nobody has installed anything by hand.
 """
@@ -18,6 +20,7 @@ BARE = {
     "false",
     "mount",
     "mv",
+    "nice",
     "nsenter",
     "prlimit",
     "rm",
@@ -38,6 +41,8 @@ INSTALLED = {
 }
 #: What `tests/run --docker` needs, and says how to get.
 DOCKER = {"chroot", "debootstrap", "docker", "dockerd", "node", "npm"}
+#: What the rows of docs/clients.md need with --full; a row whose language is missing fails, and names it.
+CLIENTS = {"apt-get", "cargo", "go", "java", "mvn", "node", "npm", "perl", "php", "ruby"}
 
 _ROOT = Path(__file__).resolve().parent.parent
 _OURS = tuple(f"{_ROOT / folder}{os.sep}" for folder in ("demo", "pylitefs", "tests"))
@@ -53,7 +58,7 @@ def refuse_others(event: str, arguments: tuple[object, ...]) -> None:
     if event != "subprocess.Popen":
         return
     folder, name = os.path.split(os.fsdecode(arguments[0]))  # type: ignore[arg-type]
-    if folder not in _SYSTEM or _PYTHON.fullmatch(name) or name in BARE | INSTALLED.keys() | DOCKER:
+    if folder not in _SYSTEM or _PYTHON.fullmatch(name) or name in BARE | INSTALLED.keys() | DOCKER | CLIENTS:
         return
     caller = sys._getframe(1)
     while caller.f_back and caller.f_code.co_filename == subprocess.__file__:
