@@ -1,6 +1,6 @@
 """The rows of docs/clients.md: a library, its script here, and how it gets onto this machine.
 
-The rule: a version that a registry gives is pinned here, so the table can say it. What Debian brings, and
+The rule: a version that can be asked for is pinned here, so the table can say it. What Debian brings, and
 Python and SQLite themselves, are as old or new as the machine.
 """
 
@@ -28,7 +28,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Row:
-    """One library. `script` is its file here, `pin` what the registry is asked for, "" for what is there."""
+    """One library. `script` is its file here, `pin` the package that is asked for, "" for what is there."""
 
     script: str
     pin: str
@@ -42,6 +42,10 @@ class Row:
     def version(self) -> str:
         """The pinned version, "" without a pin."""
         return self.pin.replace("==", "@").rpartition("@")[2].removeprefix("v")
+
+    def program(self, packages: Path) -> Program:
+        """The script, ready to be run; `packages` is where all that is installed goes."""
+        return self.prepare(self, packages / f"{Path(self.script).stem}-{self.version}")
 
 
 def do(*command: str, where: Path, environment: Mapping[str, str] | None = None) -> None:
@@ -64,10 +68,12 @@ def need(program: str, what: str) -> None:
 
 
 def pip(pin: str, folder: Path) -> Path:
-    """A folder with a package from PyPI; it is made once."""
+    """A folder with one package of Python's; it is made once."""
     if not folder.exists():
-        options = ["--quiet", "--disable-pip-version-check", "--target", str(folder)]
+        unfinished = folder.with_name(f"{folder.name}.part")
+        options = ["--quiet", "--disable-pip-version-check", "--upgrade", "--target", str(unfinished)]
         do(sys.executable, "-m", "pip", "install", *options, pin, where=ROOT)
+        unfinished.rename(folder)
     return folder
 
 
@@ -90,7 +96,7 @@ def node(row: Row, folder: Path) -> Program:
 
 
 def go(row: Row, folder: Path) -> Program:
-    need("go", "Go 1.25 or newer")
+    need("go", "Go 1.26 or newer")
     folder.mkdir(exist_ok=True)
     for name in ("go_sql.go", row.script):
         shutil.copy(HERE / name, folder)
@@ -102,7 +108,7 @@ def go(row: Row, folder: Path) -> Program:
 
 
 def rust(row: Row, folder: Path) -> Program:
-    need("cargo", "Rust")
+    need("cargo", "Rust 1.89 or newer")
     folder.mkdir(exist_ok=True)
     name, _, version = row.pin.partition("@")
     (folder / "Cargo.toml").write_text(
@@ -121,7 +127,7 @@ def java(row: Row, folder: Path) -> Program:
     folder.mkdir(exist_ok=True)
     group, name, version = row.pin.replace("@", ":").split(":")
     (folder / "pom.xml").write_text(
-        '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
+        "<project><modelVersion>4.0.0</modelVersion>"
         "<groupId>client</groupId><artifactId>client</artifactId><version>0</version>"
         f"<dependencies><dependency><groupId>{group}</groupId><artifactId>{name}</artifactId>"
         f"<version>{version}</version></dependency></dependencies></project>\n"

@@ -78,7 +78,7 @@ def test_each_script_has_a_row_and_each_row_a_script() -> None:
 
 @pytest.mark.fuse
 def test_python_s_own_library_does_what_its_row_says(pair: Cluster, packages: Path) -> None:
-    check(PLAIN, run(PLAIN.prepare(PLAIN, packages), pair, "plain"))
+    check(PLAIN, run(PLAIN.program(packages), pair, "plain"))
 
 
 @pytest.mark.fuse
@@ -90,7 +90,7 @@ def test_a_library_does_what_its_row_says(
 ) -> None:
     """Where the row says that it wants a WAL that opens for writing, it does not work without."""
     name = Path(row.script).stem
-    program = row.prepare(row, packages / name)
+    program = row.program(packages)
     if row.needs_writable:
         done = start(program, pair, name, "wal")
         assert done.returncode and "unable to open database file" in done.stderr, done
@@ -105,7 +105,7 @@ def test_a_library_does_what_its_row_says(
 def test_each_sqlite_does_as_the_newest(pair: Cluster, packages: Path, version: str) -> None:
     """By APSW, each of whose versions has a SQLite of its own."""
     row = Row(APSW.script, f"apsw=={version}", APSW.prepare)
-    ran = run(row.prepare(row, packages / f"apsw-{version}"), pair, f"apsw-{version}")
+    ran = run(row.program(packages), pair, f"apsw-{version}")
     assert all(version.startswith(facts["sqlite"]) for facts in ran.values()), ran
     for facts in ran.values():
         assert facts["refused"].endswith(READ_ONLY) and facts["timeout"] == 0

