@@ -15,7 +15,7 @@ import pytest
 
 from pylitefs.cluster.cluster import Cluster
 from tests.clients import table
-from tests.clients.rows import HERE, ROOT, ROWS, Program, Row
+from tests.clients.rows import HERE, ROOT, ROWS, Program, Row, need
 from tests.cluster.checks import assert_all_equal, wait_level
 from tests.cluster.clients import Clients
 
@@ -74,6 +74,11 @@ def test_each_script_has_a_row_and_each_row_a_script() -> None:
     for line, row in zip(lines, ROWS, strict=True):
         assert line.version == row.version and bool(line.sqlite) == row.brings_sqlite, line
     assert table.versions()[-1] == APSW.version
+
+
+def test_a_row_whose_language_is_missing_fails_by_name() -> None:
+    with pytest.raises(pytest.fail.Exception, match=r"no-such-go is missing: install Go 1\.26"):
+        need("no-such-go", "Go 1.26 or newer")
 
 
 @pytest.mark.fuse
