@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from pylitefs.cluster.cluster import Cluster, Settings, is_mounted, wait_until
 from pylitefs.cluster.nursery import Nursery
+from tests import forked
 from tests.programs import refuse_others
 
 #: Folders of tests without mounts and processes.
@@ -83,9 +84,13 @@ def nursery() -> Iterator[Nursery | None]:
     A module whose tests are about nodes as the command line starts them has a fixture of this name that gives
     None.
     """
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
+    yield forked.shared()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forks_end() -> Iterator[None]:
+    yield
+    forked.close()
 
 
 @pytest.fixture

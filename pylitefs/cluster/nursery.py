@@ -71,12 +71,13 @@ class ForkedProcess:
 class Nursery:
     """The process that nodes are forked from; it loads while others do something else."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = "pylitefs.cli.nursery") -> None:
+        """`module` is what the process runs."""
         self._lock = threading.Lock()
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                python_module("pylitefs.cli.nursery", str(theirs.fileno())),
+                python_module(module, str(theirs.fileno())),
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 process_group=0,

@@ -7,15 +7,13 @@ clients, looks into the data directories, and asks the nodes over HTTP (checks.p
 import json
 import os
 import select
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from pylitefs.cluster.cluster import ClusterNode
+from tests import forked
 
-ROOT = Path(__file__).parents[2]
 ANSWER_S = 20.0
 """A client that gives no answer for so long hangs."""
 
@@ -32,13 +30,8 @@ class Client:
     def __init__(self, path: Path, role: str = "shell", **options: object) -> None:
         self.name = f"{role} on {path.parent.parent.name}"
         self.options = options
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.cluster.client", str(path), json.dumps({"role": role, **options})],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=ROOT,
-            bufsize=0,
-        )
+        arguments = (path, json.dumps({"role": role, **options}))
+        self.process = forked.python("-m", "tests.cluster.client", *arguments)
         self._answer(ANSWER_S)
 
     @property
@@ -47,11 +40,9 @@ class Client:
 
     def tell(self, do: str, **more: object) -> None:
         """Give an order without waiting for the answer."""
-        assert self.process.stdin
-        self.process.stdin.write(json.dumps({"do": do, **more}).encode() + b"\n")
+        self.process.stdin.write(json.dumps({"do": do, **more}) + "\n")
 
     def _answer(self, seconds: float) -> Message:
-        assert self.process.stdout
         fd = self.process.stdout.fileno()
         data = b""
         deadline = time.monotonic() + seconds
@@ -103,9 +94,8 @@ class Client:
 
     def close(self) -> None:
         """End the process as a program ends: SQLite closes what it has open."""
-        for stream in (self.process.stdin, self.process.stdout):
-            if stream:
-                stream.close()
+        self.process.stdin.close()
+        self.process.stdout.close()
         self.process.wait(ANSWER_S)
 
     def kill9(self) -> None:
@@ -114,9 +104,8 @@ class Client:
     def discard(self) -> None:
         """Whatever state it is in: kill it; one that hangs in its mount ends with that."""
         self.process.kill()
-        for stream in (self.process.stdin, self.process.stdout):
-            if stream:
-                stream.close()
+        self.process.stdin.close()
+        self.process.stdout.close()
 
 
 class Clients:

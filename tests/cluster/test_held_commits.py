@@ -19,7 +19,7 @@ from pylitefs.cluster.cluster import Cluster, is_mounted, node_facts, wait_until
 from pylitefs.cluster.nursery import Nursery
 from pylitefs.replication.frames import Decoder, LtxBegin, LtxChunk, LtxEnd
 from pylitefs.sqlite.locks import SHARED_FIRST, SHARED_SIZE
-from tests.cluster.clients import ROOT, Client, Clients
+from tests.cluster.clients import Client, Clients
 from tests.cluster.watched import Message, Watched, assert_answers, look
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(100)]
@@ -342,7 +342,7 @@ def test_a_killed_lecture_takes_its_nodes_along_cleanly(tmp_path: Path) -> None:
         "time.sleep(600)\n"
     )
     lecture = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True
     )
     assert lecture.stdout
     path, *pids = lecture.stdout.readline().split()

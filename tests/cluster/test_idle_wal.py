@@ -4,8 +4,6 @@ only ones, make the index, and close as the last, beside the applies that come b
 import os
 import resource
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,6 +13,7 @@ import pytest
 
 from pylitefs.cluster.cluster import Cluster, ClusterNode, wait_until
 from pylitefs.sqlite.locks import SHARED_FIRST, SHARED_SIZE
+from tests import forked
 from tests.cluster.test_descriptors import child_of
 from tests.conftest import ClusterFactory
 from tests.mount.applier.support import ROWS, Reader
@@ -173,9 +172,7 @@ def test_the_first_client_makes_the_index_while_the_applier_comes_back(cluster: 
     (replica,) = cluster.replicas
     name = NAMES[0]
     before = value(replica, name)
-    command = [sys.executable, "-c", FIRST_CLIENT, str(replica.database(name))]
-    first = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert first.stdin and first.stdout
+    first = forked.python("-c", FIRST_CLIENT, replica.database(name))
     try:
         assert first.stdout.readline() == "alone\n"
         bump(cluster, name)
@@ -190,7 +187,7 @@ def test_the_first_client_makes_the_index_while_the_applier_comes_back(cluster: 
         cluster.wait_synced()
         assert value(replica, name) == before + 2
     finally:
-        first.communicate("\n", timeout=10)
+        first.end()
     close_index(cluster, name)
     assert value(replica, name) == before + 2
     assert content(replica, name) == content(cluster.primary, name)

@@ -3,8 +3,6 @@
 import re
 import socket
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -15,6 +13,7 @@ import httpx
 import pytest
 
 from pylitefs.cluster.cluster import ClusterNode
+from tests import forked
 from tests.cluster.checks import eventually, txid
 from tests.conftest import ClusterFactory
 
@@ -43,14 +42,9 @@ sys.stdin.read()
 @contextmanager
 def locked(node: ClusterNode, name: str) -> Iterator[int]:
     """A process that has made a large database and keeps every lock on it."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", EXCLUSIVE, str(node.database(name)), str(LARGE)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdin and process.stdout
+    process = forked.python("-c", EXCLUSIVE, node.database(name), LARGE)
     try:
-        assert process.stdout.readline() == b"ready\n"
+        assert process.stdout.readline() == "ready\n"
         yield process.pid
     finally:
         process.kill()

@@ -1,7 +1,6 @@
 """The lecture's side of a node's control channel, as tests use it: what was heard, what is held."""
 
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import Any
 import httpx
 
 from pylitefs.cluster.cluster import ClusterNode, node_facts
+from tests import forked
 
 Message = dict[str, Any]
 
@@ -90,15 +90,12 @@ class Watched:
 
 def look(node: ClusterNode, database: str, seconds: float = PATIENCE_S) -> str:
     """List the mount, stat all that is in it and read `DB-pos`, in a process that may hang; the position."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", _LOOK, str(node.mount), database], stdout=subprocess.PIPE, text=True
-    )
+    process = forked.python("-c", _LOOK, node.mount, database)
     try:
         code = process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         raise AssertionError(f"a look into {node.mount} hangs") from None
-    assert process.stdout
     with process.stdout:
         assert code == 0
         return process.stdout.read().strip()

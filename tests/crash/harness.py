@@ -8,8 +8,6 @@ there can be only one in a round, and it is held last.
 
 import json
 import select
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from pylitefs.ltx.checksum import page_checksum
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.header import DatabaseHeader
 from pylitefs.store.checksums import PageChecksums
+from tests import forked
 
 HANG_S = 20.0
 """A client that has no answer after so long hangs."""
@@ -31,20 +30,13 @@ class Writer:
     """A client process (writer.py); killed at the end, whatever it waits for."""
 
     def __init__(self, path: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("writer.py")), str(path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self.process = forked.python("-m", "tests.crash.writer", path)
 
     def send(self, *sql: str) -> None:
-        assert self.process.stdin is not None
         self.process.stdin.write(json.dumps({"sql": sql}) + "\n")
         self.process.stdin.flush()
 
     def answer(self, seconds: float = HANG_S) -> dict[str, Any]:
-        assert self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], seconds)
         assert ready, f"the client hangs: no answer for {seconds:g} s"
         answer: dict[str, Any] = json.loads(self.process.stdout.readline())
@@ -61,9 +53,8 @@ class Writer:
     def end(self) -> None:
         self.process.kill()
         self.process.wait(10)
-        for stream in (self.process.stdin, self.process.stdout):
-            if stream is not None:
-                stream.close()
+        self.process.stdin.close()
+        self.process.stdout.close()
 
 
 def ask(path: Path, *sql: str) -> list[list[Any]]:

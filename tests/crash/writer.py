@@ -1,6 +1,6 @@
 """A client of the mount in a process of its own: runs SQL that comes as lines of JSON, and says how it went.
 
-python writer.py DATABASE      {"sql": [...]} -> {"ok": rows} or {"error": text}
+python -m tests.crash.writer DATABASE      {"sql": [...]} -> {"ok": rows} or {"error": text}
 """
 
 import json
@@ -26,4 +26,5 @@ def main() -> None:
         print(json.dumps(answer), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -6,7 +6,6 @@ import queue
 import select
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,28 +17,38 @@ import pytest
 
 from pylitefs.mount import mountinfo
 from pylitefs.mount.session import detach
+from tests import forked
+from tests.forked import Program
 
 ROOT = Path(__file__).parents[2]
 ANSWER_SECONDS = 20.0
 
 
 class Mounted:
-    """One mount, served by another process; `ask` sends it a command of `node_process.NodeProcess`."""
+    """One mount, served by another process; `ask` sends it a command of `node_process.NodeProcess`.
+
+    The process is forked; with a `command` for Python, such as another user's, it is started.
+    """
 
     def __init__(self, data_dir: Path, mount_dir: Path, *flags: str, command: tuple[str, ...] = ()) -> None:
         self.data_dir = data_dir
         self.dir = mount_dir
         self.log: list[str] = []
         self._answers: queue.Queue[dict[str, object]] = queue.Queue()
-        self.process = subprocess.Popen(
-            [*(command or (sys.executable,)), "-m", "tests.mount.node_process", data_dir, mount_dir, *flags],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
+        program = ["-m", "tests.mount.node_process", str(data_dir), str(mount_dir), *flags]
+        self.process: subprocess.Popen[str] | Program
+        if command:
+            self.process = subprocess.Popen(
+                [*command, *program],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+            )
+        else:
+            self.process = forked.python(*program, stderr=True)
         for target in (self._read_answers, self._read_log):
             threading.Thread(target=target, daemon=True).start()
 
@@ -150,23 +159,16 @@ class Client:
     """A program that uses the mount from its own process: Python code, led by lines, killed at the end."""
 
     def __init__(self, code: str, *arguments: object) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-u", "-c", code, *map(str, arguments)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self.process = forked.python("-c", code, *arguments)
 
     def line(self, seconds: float = 10.0) -> str:
         """The next line it prints; fails the test if none comes."""
-        assert self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], seconds)
         assert ready, f"the client said nothing for {seconds:g} s"
         return self.process.stdout.readline().strip()
 
     def tell(self, text: str = "") -> None:
         """Send it a line."""
-        assert self.process.stdin is not None
         self.process.stdin.write(text + "\n")
         self.process.stdin.flush()
 

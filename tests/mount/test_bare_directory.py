@@ -8,7 +8,6 @@ import shutil
 import socket
 import sqlite3
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +19,8 @@ from pylitefs.errors import MountError
 from pylitefs.mount import mountinfo
 from pylitefs.mount.bare_directory import hidden_names
 from pylitefs.mount.session import prepare_mount_dir
+from tests import forked
+from tests.forked import Program
 from tests.mount.conftest import Mounted, MountFactory, until
 from tests.mount.nobody import NOBODY, nobody_s_home
 
@@ -32,7 +33,11 @@ ROUNDS = 8
 @contextlib.contextmanager
 def retrying(database: Path, acknowledged: Path, python: Sequence[str] = ()) -> Iterator[None]:
     """An application that inserts and tries again, until the end of the block."""
-    process = subprocess.Popen([*(python or [sys.executable]), WRITER, database, acknowledged])
+    process: subprocess.Popen[bytes] | Program
+    if python:
+        process = subprocess.Popen([*python, WRITER, database, acknowledged])
+    else:
+        process = forked.python(WRITER, database, acknowledged)
     # What it calls into the mount cannot be interrupted while the mount's process lives.
     try:
         yield

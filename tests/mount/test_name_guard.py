@@ -20,6 +20,7 @@ from pylitefs.store.names import FileKind
 from pylitefs.store.status import Status
 from pylitefs.store.store import Store
 from pylitefs.trace import Tracer
+from tests import forked
 from tests.conftest import ClusterFactory
 
 SHARED = (SHARED_FIRST, SHARED_SIZE)
@@ -96,18 +97,13 @@ def test_the_locks_of_sqlite_are_found(cluster_factory: ClusterFactory) -> None:
     assert mount
     found = []
     for sql in ("BEGIN IMMEDIATE", "BEGIN EXCLUSIVE", "PRAGMA user_version"):
-        holder = subprocess.Popen(
-            [sys.executable, "-c", HOLD, str(path), sql], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        assert holder.stdout and holder.stdin
-        assert holder.stdout.readline() == b"held\n"
+        holder = forked.python("-c", HOLD, path, sql)
+        assert holder.stdout.readline() == "held\n"
         ranges = ([(RESERVED_BYTE, 1)], [SHARED], [(RESERVED_BYTE, 1), SHARED])
         found.append([is_write_locked(holder.pid, mount.minor, one) for one in ranges])
         assert not is_write_locked(holder.pid, mount.minor + 1, ranges[-1])
         assert not is_write_locked(os.getpid(), mount.minor, ranges[-1])
-        holder.stdin.close()
-        holder.wait(10)
-        holder.stdout.close()
+        holder.end()
     assert found == [[True, False, True], [True, True, True], [False, False, False]]
 
 

@@ -1,9 +1,6 @@
 """Where the applier works in these tests: a plain directory (locks and page cache are the kernel's there,
 too), and a mount that another process serves."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,11 +10,10 @@ from pylitefs.mount import mountinfo
 from pylitefs.mount.applier.applier import Applier
 from pylitefs.mount.session import detach
 from pylitefs.trace import Tracer
+from tests import forked
+from tests.forked import Program
 
 from .support import Reader
-
-ROOT = Path(__file__).parents[3]
-
 
 OBSERVED_TOO = ("test_locks", "test_readers", "test_stayers")
 """What runs with observed locks each time; the rest, which is about bytes and processes, does with --full."""
@@ -40,13 +36,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 class Place:
     """A directory to keep databases in, and who serves it, if it is a mount."""
 
-    def __init__(self, path: Path, process: "subprocess.Popen[str] | None" = None) -> None:
+    def __init__(self, path: Path, process: Program | None = None) -> None:
         self.path = path
         self.process = process
 
     def holders(self, database: str) -> str:
         """Who has a database locked, by the account of the mount's own process."""
-        assert self.process and self.process.stdin and self.process.stdout
+        assert self.process
         self.process.stdin.write(f"{database}\n")
         self.process.stdin.flush()
         return self.process.stdout.readline().strip()
@@ -60,15 +56,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     if request.param == "directory":
         yield Place(mount)
         return
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.mount.applier.mounted", request.param, tmp_path / "data", mount],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
-    assert process.stdin is not None and process.stdout is not None
+    process = forked.python("-m", "tests.mount.applier.mounted", request.param, tmp_path / "data", mount)
     try:
         assert process.stdout.readline() == "ready\n", "the mount did not come up; see stderr"
         yield Place(mount, process)

@@ -6,8 +6,6 @@ transaction's state, whole, and never an older one than before.
 
 import json
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +15,7 @@ from pylitefs.ltx.checksum import CHECKSUM_FLAG, lock_pgno, page_checksum
 from pylitefs.ltx.encoder import encode
 from pylitefs.ltx.header import FLAG_LZ4, Header
 from pylitefs.sqlite.header import DatabaseHeader
-
-HERE = Path(__file__).parent
+from tests import forked
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout: float = 10.0) -> None:
@@ -116,17 +113,11 @@ class Reader:
     """A process that reads without end (reader.py) until it is told to stop, and then says what it saw."""
 
     def __init__(self, path: Path, **options: Any) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "reader.py"), str(path), json.dumps(options)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self.process = forked.python("-m", "tests.mount.applier.reader", path, json.dumps(options))
         self.said: list[dict[str, Any]] = []
 
     def line(self) -> dict[str, Any]:
         """The next thing it says."""
-        assert self.process.stdout is not None
         text = self.process.stdout.readline()
         assert text, f"the reader ended with {self.process.wait()}"
         message: dict[str, Any] = json.loads(text)
@@ -135,7 +126,6 @@ class Reader:
 
     def tell(self, word: str) -> dict[str, Any]:
         """Say a word to it and take its answer."""
-        assert self.process.stdin is not None
         self.process.stdin.write(word + "\n")
         self.process.stdin.flush()
         return self.line()
@@ -154,9 +144,8 @@ class Reader:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout):
-            if stream is not None:
-                stream.close()
+        self.process.stdin.close()
+        self.process.stdout.close()
 
 
 def pid_alive(pid: int) -> bool:

@@ -15,7 +15,9 @@ import pytest
 from pylitefs.errors import ApplierError
 from pylitefs.mount.applier.applier import Applier
 from pylitefs.trace import Event, Tracer
+from tests import forked
 
+from .conftest import Place
 from .support import Reader, Source, bump, make_rows, pid_alive, wait_until
 
 StartReader = Callable[..., Reader]
@@ -256,14 +258,7 @@ with applier.write_lock("a.db"):
     sys.stdin.readline()
     {"os.kill(os.getpid(), signal.SIGKILL)" if how == "SIGKILL" else "os._exit(0)"}
 """
-    node = subprocess.Popen(
-        [sys.executable, "-c", code, str(mount_dir)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
-    assert node.stdin is not None and node.stdout is not None
+    node = forked.python("-c", code, mount_dir)
     child = int(node.stdout.readline())
     with pytest.raises(sqlite3.OperationalError):
         sqlite3.connect(mount_dir / "a.db", timeout=0).execute("SELECT * FROM t")
@@ -281,11 +276,11 @@ with applier.write_lock("a.db"):
 @pytest.mark.parametrize("place", ["fuse", "observed"], indirect=True)
 @pytest.mark.parametrize("mode", ["delete", "wal"])
 def test_a_mount_that_is_killed_is_an_error_and_no_hang(
-    *, applier: Applier, mount_dir: Path, tmp_path: Path, reader: StartReader, mode: str
+    *, applier: Applier, place: Place, tmp_path: Path, reader: StartReader, mode: str
 ) -> None:
     source = Source(tmp_path / "source", mode=mode)
     applier.apply("a.db", make_rows(source))
-    holder = reader(mount_dir / "a.db", manual=True)
+    holder = reader(place.path / "a.db", manual=True)
     holder.tell("begin")
     holder.tell("read")
     errors: list[str] = []
@@ -298,8 +293,8 @@ def test_a_mount_that_is_killed_is_an_error_and_no_hang(
 
     thread = threading.Thread(target=work, args=(bump(source),), daemon=True)
     thread.start()
-    server = server_of(mount_dir)
-    os.kill(server, signal.SIGKILL)
+    assert place.process
+    place.process.kill()
     holder.kill()
     thread.join(5)
     assert len(errors) == 1 and "the mount says" in errors[0]
@@ -308,13 +303,3 @@ def test_a_mount_that_is_killed_is_an_error_and_no_hang(
         pass
     applier.stop()
     assert time.monotonic() - started < 2
-
-
-def server_of(mount_dir: Path) -> int:
-    """The process that serves the mount: it was started with the mount's path."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            if b"tests.mount.applier.mounted" in words and str(mount_dir).encode() in words:
-                return int(entry.name)
-    raise AssertionError("no process serves the mount")

@@ -12,7 +12,7 @@ from pylitefs.mount.applier.applier import Applier
 from .support import Reader, Source, bump, make_rows, wait_until
 
 MODES = ["delete", "wal"]
-TRANSACTIONS = 150
+TRANSACTIONS = 60
 StartReader = Callable[..., Reader]
 
 
