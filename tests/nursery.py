@@ -17,7 +17,7 @@ import sys
 from typing import cast
 
 from pylitefs.cli.main import run
-from pylitefs.cli.nursery import LOADED, serve
+from pylitefs.cli.nursery import LOADED, leave, serve
 
 PROGRAMS = (
     "tests.cluster.client",
@@ -43,14 +43,22 @@ def main() -> None:
     if forked is None:
         return
     if STDERR not in os.environ:
-        sys.exit(run())
+        leave(run())
     error = int(os.environ.pop(STDERR))
     os.dup2(error, 2)
     os.close(error)
     own = os.environ.pop(NAMES).split("=")
     for name in set(os.environ).difference(own):
         del os.environ[name]
-    be_python(forked["arguments"])
+    code = 0
+    try:
+        be_python(forked["arguments"])
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        code = end.code or 0
+    gc.collect()  # What it left open is closed now, such as a database.
+    leave(code)
 
 
 def be_python(arguments: list[str]) -> None:

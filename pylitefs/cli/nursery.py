@@ -7,6 +7,7 @@ of it is like a process that was just started. It ends when the channel does. A 
 channel and leaves dead mounts behind; this process takes them away, for nobody else is left to do it.
 """
 
+import atexit
 import errno
 import gc
 import importlib
@@ -15,8 +16,9 @@ import os
 import signal
 import socket
 import sys
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pylitefs.cli.main import run
 from pylitefs.cluster.cluster import unmount
@@ -73,6 +75,17 @@ def become(request: dict[str, Any], fds: list[int]) -> None:
     sys.argv = ["pylitefs", *request["arguments"]]
 
 
+def leave(code: int) -> NoReturn:
+    """End a fork, but do not take Python apart: that would write to all of its memory, and so copy it."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def is_dead_mount(path: Path) -> bool:
     """Whether a node was mounted here that has been killed."""
     try:
@@ -92,7 +105,7 @@ def main() -> None:
     with socket.socket(fileno=int(sys.argv[1])) as channel:
         forked = serve(channel, directories)
     if forked is not None:
-        sys.exit(run())
+        leave(run())
     for directory in directories:
         if is_dead_mount(Path(directory) / "mnt"):
             unmount(Path(directory) / "mnt")

@@ -67,6 +67,26 @@ def test_it_serves_until_its_channel_ends() -> None:
     child.returncode = 4
 
 
+LEAVING = """
+import atexit, sys, threading, time
+from pylitefs.cli.nursery import leave
+class Kept:
+    def __del__(self):
+        print("taken apart")
+kept = Kept()
+atexit.register(print, "at exit")
+threading.Thread(target=lambda: (time.sleep(0.2), print("thread"))).start()
+threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+leave(3)
+"""
+
+
+def test_a_fork_leaves_with_all_that_an_end_has_but_is_not_taken_apart() -> None:
+    """It waits for threads, does what is due at exit, and writes its output out."""
+    done = subprocess.run([sys.executable, "-c", LEAVING], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "thread\nat exit\n", "")
+
+
 def test_only_a_mount_whose_node_is_gone_is_a_dead_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
