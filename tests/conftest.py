@@ -17,6 +17,8 @@ from tests.programs import refuse_others
 
 #: Folders of tests without mounts and processes.
 PURE = {"config", "ltx", "sqlite", "store"}
+#: Of these, what takes longest: it begins first of them, or one worker would be alone with it in the end.
+LONG = {"test_crash_points.py", "test_faults.py"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -61,8 +63,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=deselected)
         left = set(items).difference(deselected)
         items[:] = [item for item in items if item in left]
-    # What waits for mounts comes first; what only computes fills the gaps at the end.
-    items.sort(key=lambda item: item.path.relative_to(item.config.rootpath / "tests").parts[0] in PURE)
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    """What waits for mounts comes first; what only computes fills the gaps at the end."""
+    if item.path.relative_to(item.config.rootpath / "tests").parts[0] not in PURE:
+        return 0
+    return 1 if item.path.name in LONG else 2
 
 
 class ClusterFactory(Protocol):

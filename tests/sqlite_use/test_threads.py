@@ -31,7 +31,7 @@ DMS = (128, 1)
 MODES = ["delete", "truncate", "persist", "wal"]
 READERS = {"delete": 3, "truncate": 3, "persist": 3, "wal": 2}
 ROWS = 300
-SHORT_S = 1.2
+SHORT_S = 0.8
 LONG = pytest.param(15, marks=pytest.mark.full)
 
 

@@ -12,7 +12,6 @@ from pylitefs.mount.applier.applier import Applier
 from .support import Reader, Source, bump, make_rows, wait_until
 
 MODES = ["delete", "wal"]
-TRANSACTIONS = 60
 StartReader = Callable[..., Reader]
 
 
@@ -22,15 +21,22 @@ def in_background(work: Callable[[], None]) -> threading.Thread:
     return thread
 
 
+@pytest.mark.parametrize("transactions", [60, pytest.param(150, marks=pytest.mark.full)])
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.timeout(180)
 def test_no_reader_sees_half_a_transaction_or_an_old_one(
-    applier: Applier, mount_dir: Path, tmp_path: Path, reader: StartReader, mode: str
+    *,
+    applier: Applier,
+    mount_dir: Path,
+    tmp_path: Path,
+    reader: StartReader,
+    mode: str,
+    transactions: int,
 ) -> None:
     """Plain, mapped and newly opened connections, under transactions that change every page."""
     source = Source(tmp_path / "source", mode=mode)
     applier.apply("a.db", make_rows(source))
-    paths = [bump(source) for _ in range(TRANSACTIONS)]
+    paths = [bump(source) for _ in range(transactions)]
     readers = [
         reader(mount_dir / "a.db"),
         reader(mount_dir / "a.db", mmap=1 << 26),
@@ -43,7 +49,7 @@ def test_no_reader_sees_half_a_transaction_or_an_old_one(
         report = one.stop()
         assert report["wrong"] == []
         assert report["errors"] == {}
-        assert report["last"] == TRANSACTIONS
+        assert report["last"] == transactions
 
 
 @pytest.mark.parametrize("mode", MODES)
