@@ -20,18 +20,23 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple
 
 from pylitefs.errors import SqliteFormatError
-from pylitefs.numeric import np
 from pylitefs.sqlite import Buffer, ReadAt
 from pylitefs.sqlite.header import is_page_size
+
+if TYPE_CHECKING:
+    from pylitefs.numeric import np
 
 WAL_MAGIC_LE = 0x377F0682
 WAL_MAGIC_BE = 0x377F0683
 WAL_VERSION = 3007000
 WAL_HEADER_SIZE = 32
 FRAME_HEADER_SIZE = 24
+SHORT = 48
+"""Bytes up to which a loop is quicker than NumPy: the headers of the WAL and of its index."""
 
 _HEADER = struct.Struct(">8I")
 _FRAME = struct.Struct(">6I")
@@ -40,28 +45,43 @@ _MASK = 0xFFFFFFFF
 
 def wal_checksum(data: Buffer, s1: int, s2: int, big_endian: bool) -> tuple[int, int]:
     """The WAL checksum of `data` (a multiple of 8 bytes), running on from (s1, s2); (0, 0) at first."""
-    words = np.frombuffer(data, _BIG_ENDIAN if big_endian else _LITTLE_ENDIAN)
-    if len(words) % 2:
+    if len(data) % 8:
         raise ValueError(f"a WAL checksum takes whole pairs of 32-bit words, not {len(data)} bytes")
+    if len(data) > SHORT:
+        return _page_checksum(data, s1, s2, big_endian)
+    for first, second in struct.iter_unpack(">II" if big_endian else "<II", data):
+        s1 = (s1 + first + s2) & _MASK
+        s2 = (s2 + second + s1) & _MASK
+    return s1, s2
+
+
+def _page_checksum(data: Buffer, s1: int, s2: int, big_endian: bool) -> tuple[int, int]:
+    numpy, little, big = _numpy()
+    words = numpy.frombuffer(data, big if big_endian else little)
     weights, f0, f1, f2 = _fibonacci(len(words))
     if big_endian:
-        words = words.astype(np.uint32)
+        words = words.astype(numpy.uint32)
     sum1, sum2 = weights.dot(words).tolist()
     return (sum1 + s1 * f0 + s2 * f1) & _MASK, (sum2 + s1 * f1 + s2 * f2) & _MASK
 
 
-_BIG_ENDIAN = np.dtype(">u4")
-_LITTLE_ENDIAN = np.dtype("<u4")
+@cache
+def _numpy() -> tuple[ModuleType, "np.dtype[np.uint32]", "np.dtype[np.uint32]"]:
+    """It, and its words of both orders. Loaded for the first page: an applier sums up headers alone."""
+    from pylitefs.numeric import np
+
+    return np, np.dtype("<u4"), np.dtype(">u4")
 
 
 @cache
 def _fibonacci(count: int) -> tuple["np.typing.NDArray[np.uint32]", int, int, int]:
     """The weight of each of `count` words in s1 (row 0) and s2 (row 1); F(count-1), F(count), F(count+1)."""
+    numpy, *_ = _numpy()
     row = [1, 0]  # F(-1), F(0)
     for _ in range(count + 1):
         row.append((row[-1] + row[-2]) & _MASK)
     numbers = row[1:]  # F(0) ... F(count + 1)
-    weights = np.array([numbers[:count][::-1], numbers[1 : count + 1][::-1]], dtype=np.uint32)
+    weights = numpy.array([numbers[:count][::-1], numbers[1 : count + 1][::-1]], dtype=numpy.uint32)
     return weights, row[count], row[count + 1], row[count + 2]
 
 

@@ -12,7 +12,8 @@ what a channel has locked is released when the channel ends, however it ends.
                                                 <-    {"pages": ...} or {"error": ..., "text": ...}
 
 Messages are JSON objects, one a packet. The rule: this process imports little, so that it starts at once,
-and what takes long to import (numpy, for WAL checksums) it imports while it waits for its first call.
+and what takes longer to import (SQLite, the WAL index) it imports while it waits for its first call. NumPy
+it loads for the pages of a WAL alone.
 """
 
 import json
