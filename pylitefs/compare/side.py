@@ -26,6 +26,8 @@ from pylitefs.ltx.header import parse_filename
 
 PATIENCE = 10.0
 """Seconds until a node that does not answer counts as hanging."""
+PLAIN: dict[str, Any] = {"timeout": PATIENCE, "trust_env": False, "verify": False}
+"""For HTTP: nobody here speaks TLS, and to read the certificates of the world would be most of a request."""
 
 Answer = dict[str, Any]
 
@@ -156,7 +158,7 @@ class Side:
     def _do_http(self, method: str, path: str, role: str) -> Answer:
         node = self.node(role)
         try:
-            answer = httpx.request(method, node.url + path, timeout=PATIENCE, trust_env=False)
+            answer = httpx.request(method, node.url + path, **PLAIN)
         except httpx.HTTPError as error:
             return {"error": type(error).__name__}
         kind = answer.headers.get("content-type", "").partition(";")[0]
@@ -206,9 +208,7 @@ class Side:
     def export(self, database: str, role: str) -> str:
         """`GET /export` as size and digest, or what it answered instead."""
         try:
-            answer = httpx.get(
-                f"{self.node(role).url}/export", params={"name": database}, timeout=PATIENCE, trust_env=False
-            )
+            answer = httpx.get(f"{self.node(role).url}/export", params={"name": database}, **PLAIN)
         except httpx.HTTPError as error:
             return "no answer" if isinstance(error, httpx.TimeoutException) else type(error).__name__
         if answer.status_code != httpx.codes.OK:
