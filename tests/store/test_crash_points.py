@@ -29,6 +29,11 @@ Note = Callable[[int], None]
 Workload = Callable[[Served, Note], None]
 
 
+@pytest.fixture
+def tmp_path(folder_in_memory: Path) -> Path:
+    return folder_in_memory
+
+
 @dataclass
 class Run:
     """What a workload did: the images on its way, and the positions there were, by database."""

@@ -27,6 +27,11 @@ LITTLE = os.statvfs_result((4096, 4096, 100, 1, 1, 1, 1, 1, 1, 255))
 """One block of 4,096 bytes is free."""
 
 
+@pytest.fixture
+def tmp_path(folder_in_memory: Path) -> Path:
+    return folder_in_memory
+
+
 class Fault:
     """Has the call number `at` fail, once. Without a number it only counts, by call and file."""
 
