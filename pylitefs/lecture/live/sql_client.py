@@ -11,6 +11,7 @@ Requests come as JSON lines on standard input and are answered in order on stand
     …                                        -> {"error": "database is locked"}
 
 The rules: it opens the database as anybody's program would, in autocommit mode and without a busy timeout;
+it reaches nothing but the databases beside that one (confined.py), which it finds by their plain names;
 and it ends with its standard input, also in the middle of a statement, which is then interrupted.
 
 SQLite calls `fchown` on each WAL that it opens, if it runs as root. The kernel makes that call wait while a
@@ -25,7 +26,10 @@ import queue
 import sqlite3
 import sys
 import threading
+from pathlib import Path
 from typing import Any
+
+from pylitefs.lecture.live.confined import Confined
 
 END_S = 2.0
 """So long an interrupted statement has to come back once standard input has ended."""
@@ -48,16 +52,19 @@ class Shell:
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self._confined = Confined(Path(path))
         self._connection: sqlite3.Connection | None = None
         self._now: sqlite3.Connection | None = None
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         fresh = bool(request.get("fresh"))
+        self._confined.why = ""
         try:
             if fresh or self._connection is None:
                 connection = sqlite3.connect(
                     self._path, timeout=0, isolation_level=None, check_same_thread=False
                 )
+                self._confined.watch(connection)
                 if not fresh:
                     self._connection = connection
             else:
@@ -72,7 +79,7 @@ class Shell:
                 if fresh:
                     connection.close()
         except (sqlite3.Error, sqlite3.Warning) as error:
-            return {"error": str(error)}
+            return {"error": self._confined.why or str(error)}
 
     def _run(self, connection: sqlite3.Connection, script: str) -> dict[str, Any]:
         before = connection.total_changes
@@ -137,6 +144,8 @@ def main() -> None:
     """Answer requests until standard input ends."""
     if os.geteuid() == 0:
         be_nobody_to_sqlite()
+    with contextlib.suppress(OSError):  # the node is gone: so is what a name would stand for
+        os.chdir(Path(sys.argv[1]).parent)
     shell = Shell(sys.argv[1])
     requests: queue.SimpleQueue[str] = queue.SimpleQueue()
 
