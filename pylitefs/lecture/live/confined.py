@@ -19,8 +19,8 @@ from pylitefs.store.names import check_database_name
 _OWN_MEMORY = frozenset({"", ":memory:"})
 """Names of databases that no file in the folder has; plain VACUUM attaches the first."""
 
-_PRAGMAS = frozenset(
-    """analysis_limit application_id auto_vacuum automatic_index busy_timeout cache_size cache_spill
+_HARMLESS = """
+    analysis_limit application_id auto_vacuum automatic_index busy_timeout cache_size cache_spill
     case_sensitive_like cell_size_check checkpoint_fullfsync collation_list compile_options count_changes
     data_version database_list default_cache_size defer_foreign_keys empty_result_callbacks encoding
     foreign_key_check foreign_key_list foreign_keys freelist_count full_column_names fullfsync function_list
@@ -29,8 +29,9 @@ _PRAGMAS = frozenset(
     max_page_count mmap_size module_list optimize page_count page_size pragma_list query_only quick_check
     read_uncommitted recursive_triggers reverse_unordered_selects schema_version secure_delete
     short_column_names shrink_memory soft_heap_limit stats synchronous table_info table_list table_xinfo
-    temp_store threads trusted_schema user_version wal_autocheckpoint wal_checkpoint""".split()
-)
+    temp_store threads trusted_schema user_version wal_autocheckpoint wal_checkpoint
+"""
+_PRAGMAS = frozenset(_HARMLESS.split())
 _TO_READ = frozenset({"writable_schema", "temp_store_directory", "data_store_directory"})
 """PRAGMAs that may be asked, and not set."""
 _FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer"})
@@ -63,7 +64,9 @@ class Confined:
         return sqlite3.SQLITE_DENY
 
     def _why_not_attach(self, name: str | None) -> str:
-        remedy = "ATTACH and VACUUM INTO reach a database in the node's mount: write its name, as in 'other.db'"
+        remedy = (
+            "ATTACH and VACUUM INTO reach a database in the node's mount: write its name, as in 'other.db'"
+        )
         if name is None:
             return f"a file's name that is computed is refused: {remedy}"
         if name in _OWN_MEMORY:

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from pylitefs.lecture.language.safe_html import ATTRIBUTES, TAGS, why_not_prose
 from pylitefs.lecture.model import to_line
 from pylitefs.lecture.show import bundle
 from pylitefs.lecture.show.server import LectureServer, page_files
 from tests.lecture import recordings
 from tests.lecture.browsing import chromium, open_page, pause_as_people_do, place, step, wait_for
+from tests.lecture.hostile_html import KNOWN, generated
 from tests.lecture.scripted import ScriptedSession, live, recorded
 
 pytestmark = pytest.mark.browser
@@ -497,3 +499,37 @@ def test_ten_thousand_events_stay_quick(browser: Browser) -> None:
             took[action] = max(took.get(action, 0), times[2])
     print(took)
     assert max(took.values()) < 100, took
+
+
+def test_chromium_finds_only_prose_in_what_is_let_through(browser: Browser) -> None:
+    """What a recording may bring, as the browser itself reads it: no other tag, attribute, comment or scheme.
+
+    Some of what is refused is more than prose in the browser: so the test could fail.
+    """
+    texts = [*KNOWN, *generated(4000)]
+    with browser.new_page() as page:
+        found: list[list[str]] = page.evaluate(_MORE_THAN_PROSE, [texts, sorted(TAGS), sorted(ATTRIBUTES)])
+    bad = {text: more for text, more in zip(texts, found, strict=True) if more}
+    assert not {text: more for text, more in bad.items() if not why_not_prose(text)}
+    assert KNOWN[0] in bad and len(bad) > 500
+
+
+_MORE_THAN_PROSE = """([texts, tags, attributes]) => texts.map((text) => {
+  const bad = [], parsed = new DOMParser().parseFromString(text, "text/html");
+  for (const node of [...parsed.head.childNodes, ...parsed.childNodes]) {
+    if (node.nodeName !== "HTML") bad.push(node.nodeName);
+  }
+  const walk = document.createTreeWalker(parsed.body, NodeFilter.SHOW_ALL);
+  while (walk.nextNode()) {
+    const node = walk.currentNode;
+    if (node.nodeType === Node.TEXT_NODE) continue;
+    if (node.nodeType !== Node.ELEMENT_NODE || !tags.includes(node.localName)) {
+      bad.push(node.nodeName);
+      continue;
+    }
+    for (const one of node.attributes) if (!attributes.includes(one.name)) bad.push(one.name);
+    const harmless = ["http:", "https:", "mailto:", "about:"];
+    if (node.href && !harmless.includes(node.protocol)) bad.push(node.protocol);
+  }
+  return bad;
+})"""
