@@ -8,8 +8,8 @@
 The same lines are what a live page is sent. A file may be gzipped; its name then ends in `.gz`.
 
 The rule: nothing here needs FUSE, Linux or a node, and nothing that is read is believed: a line that is
-not as `model.py` says is refused with its number and what to do. A last line that is cut (the lecture was
-killed) only ends the recording there. No path of the machine it was made on gets in.
+not as `model.py` says, or more than `bounds.py` lets be, is refused with its number and what to do. A last
+line that is cut (the lecture was killed) only ends the recording there. No path of the machine gets in.
 """
 
 import binascii
@@ -17,9 +17,8 @@ import gzip
 import io
 import json
 import threading
-import zlib
 from base64 import b64decode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import resources
@@ -31,16 +30,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from pylitefs import __version__
 from pylitefs.errors import PylitefsError
+from pylitefs.lecture import bounds, json_lines
 from pylitefs.lecture.language import lesson as lessons
 from pylitefs.lecture.language.safe_html import why_not_prose
 from pylitefs.lecture.model import FORMAT, Dump, Entry, Json, Term, to_line
 
 SUFFIX = ".jsonl.gz"
-MAX_BYTES = 256 << 20
-"""Of a recording, unpacked: more is refused, so that a small bad file cannot fill the memory."""
-
 KINDS = frozenset({"event", "command", "sql", "fault", "prose", "question", "answer", "note", "error"})
-_GZIP_MAGIC = b"\x1f\x8b"
 _REMEDY = "record it again with `pylitefs lecture LESSON --record FILE`"
 
 
@@ -223,46 +219,18 @@ def read(path: Path) -> Recording:
     """Read and check a recording, gzipped or not. Raises RecordingError."""
     try:
         with path.open("rb") as file:
-            return read_bytes(file.read(MAX_BYTES + 1), str(path))
+            return read_bytes(file.read(bounds.MAX_BYTES + 1), str(path))
     except OSError as error:
         raise RecordingError(f"{path}: {error.strerror}") from None
 
 
 def read_bytes(data: bytes, name: str) -> Recording:
     """As `read`; `name` is what the errors call it."""
-    is_cut = False
-    if data.startswith(_GZIP_MAGIC):
-        data, is_cut = _unpacked(data, name)
-    if len(data) > MAX_BYTES:
-        raise RecordingError(f"{name} is longer than {MAX_BYTES >> 20} MB: record fewer steps at a time")
-    lines = data.split(b"\n")
-    if lines[-1] == b"":
-        lines.pop()
-    else:
-        is_cut = is_cut or not _is_json(lines[-1])
-    return _Reader(name).read(lines[:-1] if is_cut else lines, is_cut)
-
-
-def _unpacked(data: bytes, name: str) -> tuple[bytes, bool]:
-    """What is inside of the gzip file, and whether it ends too early."""
-    unpacker = zlib.decompressobj(wbits=31)
     try:
-        found = unpacker.decompress(data, MAX_BYTES + 1)
-    except zlib.error as error:
-        raise RecordingError(f"{name} is a damaged gzip file ({error}): {_REMEDY}") from None
-    return found, not unpacker.eof and len(found) <= MAX_BYTES
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
+        text, is_cut = json_lines.text_of(data)
+    except ValueError as error:
+        raise RecordingError(f"{name}: {error}; {_REMEDY}, with fewer steps if it was long") from None
+    return _Reader(name).read(json_lines.lines(text), is_cut)
 
 
 Line = TypeVar("Line")
@@ -281,11 +249,14 @@ class _Reader:
         self._entries: list[Entry] = []
         self._dumps: dict[str, Dump] = {}
 
-    def read(self, lines: Sequence[bytes], is_cut: bool) -> Recording:
-        if not lines:
+    def read(self, lines: Iterator[bytes], is_cut: bool) -> Recording:
+        first = next(lines, None)
+        if first is None:
             raise self._wrong("there is no line in it")
-        head = self._read_head(self._object(lines[0]))
-        for self._number, line in enumerate(lines[1:], start=2):
+        head = self._read_head(self._object(first))
+        for self._number, line in enumerate(lines, start=2):
+            if self._number > bounds.MAX_LINES:
+                raise self._wrong(f"a recording has at most {bounds.MAX_LINES:,} lines")
             found = self._object(line)
             if set(found) == {"dump"}:
                 self._add_dump(found["dump"])
@@ -300,12 +271,13 @@ class _Reader:
 
     def _object(self, line: bytes) -> Json:
         try:
-            found = json.loads(line, parse_constant=_no_constant)
-        except (ValueError, RecursionError) as error:
-            raise self._wrong(f"not JSON ({error})") from None
-        if not isinstance(found, dict):
-            raise self._wrong("not a JSON object")
-        return found
+            return json_lines.parsed(line)
+        except ValueError as error:
+            raise self._wrong(str(error)) from None
+
+    def _refuse(self, why: str | None) -> None:
+        if why:
+            raise self._wrong(why)
 
     def _read_head(self, found: Json) -> Head:
         if "format" not in found or "pylitefs" not in found:
@@ -317,6 +289,8 @@ class _Reader:
             )
         head = self._checked(_HEAD, found)
         for number, section in enumerate(head.sections, start=1):
+            if why_long := bounds.why_too_long(section.prose, section.html):
+                raise self._wrong(f"section {number} has {why_long}")
             why = why_not_prose(section.html)
             if why:
                 raise self._wrong(f"section {number} has {why}, which no lesson's prose has")
@@ -342,6 +316,8 @@ class _Reader:
         except (AttributeError, TypeError, ValueError) as error:
             raise self._wrong(f"the entry's xor cannot be read ({error})") from None
         entry = self._checked(_ENTRY, {**found, "xor": terms})
+        self._refuse(bounds.why_no_facts(entry.detail) or bounds.why_no_facts(entry.frame or {}))
+        self._refuse(bounds.why_no_state(entry.set))
         if entry.seq != len(self._entries):
             raise self._wrong(f"entry {len(self._entries)} is missing: this is {entry.seq}")
         if entry.kind not in KINDS:

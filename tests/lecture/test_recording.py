@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pylitefs.lecture import recording
+from pylitefs.lecture import bounds, recording
 from pylitefs.lecture.language import lesson as lessons
 from pylitefs.lecture.language.safe_html import why_not_prose
 from pylitefs.lecture.model import Json, state_at, to_line
@@ -166,7 +166,7 @@ def test_a_damaged_gzip_file_and_one_too_long_are_refused(monkeypatch: pytest.Mo
     packed[21] ^= 0xFF
     with pytest.raises(RecordingError):
         read_bytes(bytes(packed), "run.jsonl.gz")
-    monkeypatch.setattr(recording, "MAX_BYTES", 1000)
+    monkeypatch.setattr(bounds, "MAX_BYTES", 1000)
     with pytest.raises(RecordingError, match="longer than"):
         read_bytes(gzip.compress(bytes(100_000)), "bomb.gz")
 

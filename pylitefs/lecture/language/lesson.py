@@ -10,6 +10,7 @@ belongs to at least one step, every ```lesson block is parsed before the first n
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -25,6 +26,11 @@ from pylitefs.lecture.language.grammar import join_lines, parse
 LESSONS = Path(__file__).parents[1] / "lessons"
 BLOCK = "lesson"
 """The info string of the fenced blocks that hold commands."""
+MAX_BYTES = 128 << 10
+"""Of a lesson: it can be a stranger's. The longest of ours has 5 kB."""
+MAX_PROSE = 16 << 10
+"""Characters before one block of commands: to render them may take time that grows faster than they do."""
+MAX_HTML = 8 * MAX_PROSE
 NAME = re.compile(r"(?:\d\d-)?(.+)")
 
 
@@ -90,14 +96,17 @@ def load(name_or_path: str | Path) -> Lesson:
             raise LessonError(f"there is no lesson {name_or_path!r}; there is: {', '.join(near)}")
         path = known[name_or_path]
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1).decode()
+    except (OSError, ValueError) as error:
         raise LessonError(f"cannot read the lesson {path}: {error}") from error
     return read(_name(path), text, path.name)
 
 
 def read(name: str, text: str, file: str = "") -> Lesson:
     """The lesson that `text` is. `file` is what errors call it. Raises LessonError."""
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        raise LessonError(f"{file or name} is longer than {MAX_BYTES:,} bytes: make it several lessons")
     return _Reader(name, text, file or name).lesson()
 
 
@@ -121,6 +130,12 @@ def _markdown() -> MarkdownIt:
     return MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
+@cache
+def _blocks() -> MarkdownIt:
+    """As above, but what is inside of a paragraph is left as it is: that can take time that grows faster."""
+    return MarkdownIt("commonmark", {"html": False}).enable("table").disable("inline")
+
+
 class _Reader:
     """Goes through a lesson's text once, from the top."""
 
@@ -128,7 +143,8 @@ class _Reader:
         self.name = name
         self.file = file
         self.lines = text.splitlines()
-        self.tokens = _markdown().parse(text)
+        self.tokens = _blocks().parse(text)
+        self.fences = tuple(self._all_fences())
         self.sections: list[Section] = []
         self.steps: list[Step] = []
 
@@ -163,22 +179,34 @@ class _Reader:
             if token.type == "heading_open" and token.tag == "h2" and token.map is not None:
                 yield token.map[0], text.content
 
-    def _fences(self, start: int, end: int) -> Iterator[_Fence]:
+    def _all_fences(self) -> Iterator[_Fence]:
         for token in self.tokens:
-            if token.type != "fence" or token.info.strip() != BLOCK or token.map is None:
-                continue
-            if start <= token.map[0] < end:
+            if token.type == "fence" and token.info.strip() == BLOCK and token.map is not None:
                 yield _Fence(token.map[0], token.map[1], tuple(token.content.splitlines()))
+
+    def _fences(self, start: int, end: int) -> tuple[_Fence, ...]:
+        """Those that begin in these lines."""
+        first, after = (bisect_left(self.fences, line, key=lambda one: one.start) for line in (start, end))
+        return self.fences[first:after]
 
     def _read_section(self, heading: str, start: int, end: int) -> None:
         at = start
         for fence in self._fences(start, end):
             prose = "\n".join(self.lines[at : fence.start]).strip()
             if prose or at == start:
-                self.sections.append(Section(heading, prose, render(prose)))
+                self.sections.append(self._section(heading, prose, at))
             self._read_block(fence)
             at = fence.end
         self._must_be_empty(at, end, f"is shown at no step: end “{heading}” with a ```{BLOCK} block (a note)")
+
+    def _section(self, heading: str, prose: str, line: int) -> Section:
+        if len(prose) > MAX_PROSE:
+            what = f"{len(prose):,} characters before one block, where {MAX_PROSE:,} are the most"
+            raise self._error(line + 1, f"{what}: put a ```{BLOCK} block (a note) between")
+        html = render(prose)
+        if len(html) > MAX_HTML:
+            raise self._error(line + 1, f"this prose makes {len(html):,} characters of HTML: use less markup")
+        return Section(heading, prose, html)
 
     def _read_block(self, fence: _Fence) -> None:
         try:

@@ -160,7 +160,7 @@ class _Lines:
                     busy = self.busy
                     out.append(_message("busy", busy))
                 if out:
-                    yield "".join(out).encode("utf-8", "surrogateescape")
+                    yield "".join(out).encode("utf-8", "surrogatepass")
                     continue
                 try:
                     await asyncio.wait_for(wake.wait(), KEEP_ALIVE_S)
@@ -303,7 +303,7 @@ class LectureServer:
             self._check(request)
         except _Refused as refused:
             return _refusal(refused)
-        text = "".join(f"{line}\n" for line in tuple(self._lines.lines)).encode("utf-8", "surrogateescape")
+        text = "".join(f"{line}\n" for line in tuple(self._lines.lines)).encode("utf-8", "surrogatepass")
         headers = {**HEADERS, "Content-Disposition": 'attachment; filename="lecture.jsonl"'}
         return Response(text, media_type="application/jsonl", headers=headers)
 

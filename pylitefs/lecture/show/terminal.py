@@ -1,17 +1,19 @@
 """A lesson in the terminal: prose, the nodes, the last events, a dump on demand; live or a recording.
 
-The rule: it reads lines and prints text, so that a plain pipe does as well as a terminal, and it never
-runs ahead: Enter first walks what was seen already, and only at its end does the lesson's next step.
+The rules: it reads lines and prints text, so that a plain pipe does as well as a terminal; it never runs
+ahead: Enter first walks what was seen already, and only at its end does the lesson's next step; and nothing
+that a recording or a database holds steers the terminal.
 """
 
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markdown import Markdown
 from rich.rule import Rule
+from rich.segment import Segment
 from rich.text import Text
 
 from pylitefs.errors import PylitefsError
@@ -19,6 +21,7 @@ from pylitefs.lecture.language.commands import VERBS
 from pylitefs.lecture.model import Dump, Entry, Json, state_at
 from pylitefs.lecture.recording import Head, Recording
 from pylitefs.lecture.show import terminal_view as view
+from pylitefs.shown import shown_lines
 
 WIDTH_OF_A_PIPE = 120
 _KEYS = (
@@ -102,15 +105,15 @@ class TerminalLecture:
             self._next()
         elif line in {"b", "back"}:
             self._back()
-        elif word == "d" and (not rest or rest.isdecimal()):
+        elif word == "d" and (not rest or _is_number(rest)):
             self._dump(int(rest or 1))
         elif line in {"?", "h", "help"}:
             self._help()
-        elif line.isdecimal():
+        elif _is_number(line):
             self._answer(int(line))
         elif self._lecture is None:
             self._say("This is a recording: it has no nodes. Enter, b, d and q do something, ? says more.")
-        elif word == "again" and rest.isdecimal():
+        elif word == "again" and _is_number(rest):
             self._lecture.again(max(int(rest) - 1, 0))
             self._at = -1
             self._catch_up()
@@ -234,9 +237,22 @@ class TerminalLecture:
         self._console.print(Text(text, "dim"))
 
 
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= 9
+
+
+class LectureConsole(Console):
+    """Prints what a recording or a database holds without what would steer the terminal."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            yield segment if control else Segment(shown_lines(text), style)
+
+
 def console_for_lectures() -> Console:
     """The terminal; of a pipe, lines of a fixed width."""
-    console = Console(highlight=False)
+    console = LectureConsole(highlight=False)
     if not console.is_terminal:
         console.width = WIDTH_OF_A_PIPE
     return console

@@ -4,7 +4,8 @@ The rule: values in, something printable out; no node, no input, and every text 
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -23,30 +24,39 @@ def nodes_table(state: Json, *, live: bool) -> RenderableType:
     table = Table(box=box.SIMPLE, pad_edge=False, show_edge=False)
     for heading in ("node", "role", "database", "TXID", "checksum", "behind", "locks", "held"):
         table.add_column(heading, justify="right" if heading in {"TXID", "behind"} else "left")
+    databases, newest = _databases(state)
     for node in state.get("nodes", ()):
         role = Text(str(state.get(f"node/{node}/role", "")))
         held = Text(_held(state.get(f"node/{node}/held") or [], live=live), "yellow")
         link = _link(state.get(f"node/{node}/link") or {})
         if link:
             role.append(f", {link}", "red")
-        names = _databases(state, node) or [""]
+        names = sorted(databases.get(node, ())) or [""]
         for number, name in enumerate(names):
             first = number == 0
             table.add_row(
                 Text(node if first else "", "bold"),
                 role if first else "",
-                *_database_cells(state, node, name),
+                *_database_cells(state, node, name, newest.get(name, 0)),
                 held if first else "",
             )
     return table
 
 
-def _databases(state: Json, node: str) -> list[str]:
-    keys = (key.split("/") for key in state)
-    return sorted({key[2] for key in keys if key[:2] == ["db", node] and len(key) == 4})
+def _databases(state: Json) -> tuple[Mapping[str, set[str]], Mapping[str, int]]:
+    """Each node's databases, and each database's newest TXID on any node."""
+    names: dict[str, set[str]] = {}
+    newest: dict[str, int] = {}
+    for key, value in state.items():
+        words = key.split("/")
+        if words[0] == "db" and len(words) == 4:
+            names.setdefault(words[1], set()).add(words[2])
+            if words[3] == "txid" and isinstance(value, int):
+                newest[words[2]] = max(newest.get(words[2], 0), value)
+    return names, newest
 
 
-def _database_cells(state: Json, node: str, name: str) -> tuple[Text, ...]:
+def _database_cells(state: Json, node: str, name: str, newest: int) -> tuple[Text, ...]:
     if not name:
         return (Text(""),) * 5
 
@@ -54,11 +64,7 @@ def _database_cells(state: Json, node: str, name: str) -> tuple[Text, ...]:
         return state.get(f"db/{node}/{name}/{what}", "")
 
     txid = fact("txid")
-    newest = max(
-        (value for key, value in state.items() if key.startswith("db/") and key.endswith(f"/{name}/txid")),
-        default=0,
-    )
-    behind = newest - txid if isinstance(txid, int) and isinstance(newest, int) else 0
+    behind = newest - txid if isinstance(txid, int) else 0
     found = fact("locks")
     locks = found if isinstance(found, list) else []
     held: dict[str, list[str]] = {}
@@ -142,10 +148,11 @@ def dump(shown: Dump) -> RenderableType:
     table.title = Text(shown.title)
     for heading in ("", "offset", "bytes", "field", "value", "meaning"):
         table.add_column(heading, justify="right" if heading == "offset" else "left", overflow="fold")
+    changed = _Ranges(shown.changed)
     for part in shown.parts or _whole(shown):
         start = part.offset - shown.base
         table.add_row(
-            Text("*" if _is_changed(shown, part) else "", "bold yellow"),
+            Text("*" if changed.meet(part.offset, part.offset + part.length) else "", "bold yellow"),
             str(part.offset),
             Text(_hex(shown.data[max(start, 0) : max(start + part.length, 0)])),
             Text(part.name, "bold"),
@@ -160,8 +167,23 @@ def _whole(shown: Dump) -> Iterable[Part]:
         yield Part(shown.base + start, min(_SHOWN_BYTES, len(shown.data) - start), "")
 
 
-def _is_changed(shown: Dump, part: Part) -> bool:
-    return any(at < part.offset + part.length and part.offset < at + length for at, length in shown.changed)
+class _Ranges:
+    """Runs of bytes, merged and in order."""
+
+    def __init__(self, runs: Iterable[tuple[int, int]]) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        for start, length in sorted(runs):
+            if length > 0 and self._ends and start <= self._ends[-1]:
+                self._ends[-1] = max(self._ends[-1], start + length)
+            elif length > 0:
+                self._starts.append(start)
+                self._ends.append(start + length)
+
+    def meet(self, start: int, end: int) -> bool:
+        """Whether one of them has a byte from `start` up to `end`."""
+        before = bisect_left(self._starts, end)
+        return before > 0 and self._ends[before - 1] > start
 
 
 def _hex(data: bytes) -> str:

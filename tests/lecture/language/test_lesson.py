@@ -1,5 +1,6 @@
 """Lessons are Markdown: all that is in the file is there, in order, and safe; what is wrong says where."""
 
+import time
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -167,3 +168,37 @@ def test_the_packaged_lessons_are_in_their_order() -> None:
         "crash",
         "asynchronous",
     )
+
+
+LONG = "# A\n\nb\n\n## c\n\n{0}\n\n```lesson\ncluster\n```\n"
+
+
+@pytest.mark.parametrize(
+    ("prose", "said"),
+    [
+        (
+            "*a" * 10_000,
+            "line 6: 20,000 characters before one block, where 16,384 are the most: put a ```lesson",
+        ),
+        ("|" + "a|" * 500 + "\n|" + "-|" * 500 + "\n" + "|x\n" * 1000, "line 6: this prose makes"),
+        ("x" * lesson.MAX_BYTES, "is longer than 131,072 bytes: make it several lessons"),
+    ],
+)
+def test_a_lesson_of_a_stranger_s_is_not_without_end(prose: str, said: str) -> None:
+    with pytest.raises(LessonError) as error:
+        lesson.read("x", LONG.format(prose), "x.md")
+    assert str(error.value).startswith("x.md") and said in str(error.value)
+
+
+def test_a_file_without_end_is_read_no_further_than_a_lesson_may_be(tmp_path: Path) -> None:
+    (tmp_path / "x.md").symlink_to("/dev/zero")
+    with pytest.raises(LessonError, match="longer than"):
+        lesson.load(tmp_path / "x.md")
+
+
+def test_many_sections_are_read_in_time_that_grows_with_them() -> None:
+    """By the square of their number it took minutes."""
+    began = time.process_time()
+    with pytest.raises(LessonError):
+        lesson.read("x", "# A\n\nb\n\n" + "## c\n```lesson\n```\n" * 5000 + "end", "x.md")
+    assert time.process_time() - began < 20

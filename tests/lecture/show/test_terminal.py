@@ -8,7 +8,10 @@ import pytest
 from rich.console import Console
 
 from pylitefs.errors import LessonError
-from pylitefs.lecture.show.terminal import Story, TerminalLecture
+from pylitefs.lecture.model import to_line
+from pylitefs.lecture.recording import read_bytes
+from pylitefs.lecture.show.terminal import LectureConsole, Story, TerminalLecture
+from pylitefs.shown import has_control
 from tests.lecture.sample_run import HEAD, JOURNAL, entries, recording
 
 
@@ -200,3 +203,34 @@ def test_markup_in_a_text_is_text() -> None:
     out = io.StringIO()
     TerminalLecture(HEAD, story, console=Console(file=out, width=140), read=Typed([""])).run()
     assert "a[bold]b[/]c [/x]" in out.getvalue()
+
+
+def hostile(found: object) -> object:
+    """The same with every text of people's made to steer a terminal; names by which things are found stay."""
+    if isinstance(found, dict):
+        kept = {"kind", "lesson", "pylitefs", "id", "dumps", "data", "name", "phase", "xor", "nodes", "html"}
+        return {key: value if key in kept else hostile(value) for key, value in found.items()}
+    if isinstance(found, list):
+        return [hostile(one) for one in found]
+    return f"\x1b[2J\x1b]0;x\x07\u202e\ud800\udcff{found}\r\x9b" if isinstance(found, str) else found
+
+
+def test_nothing_that_a_recording_holds_steers_the_terminal() -> None:
+    """Prose, headings, commands, events, bytes, questions: escaped, also what is no Unicode."""
+    lines = [hostile(line) for line in recording().lines()]
+    assert isinstance(lines[0], dict)
+    data = "".join(to_line(line) + "\n" for line in lines if isinstance(line, dict))
+    found = read_bytes(data.encode("utf-8", "surrogatepass"), "run.jsonl")
+    out = io.StringIO()
+    console = LectureConsole(file=out, width=140, highlight=False, force_terminal=False)
+    TerminalLecture(
+        found.head, Story(found), console=console, read=Typed(["", "", "d", "", "1", "b", "?", ""])
+    ).run()
+    text = out.getvalue()
+    assert "\\u001b" in text and "\\ud800" in text and "\\u202e" in text
+    assert not has_control(text.replace("\n", "")) and text.encode()
+
+
+def test_a_number_of_any_length_is_typed_without_harm() -> None:
+    text = played("9" * 5000, f"d {'9' * 5000}", f"again {'9' * 5000}")
+    assert text.count("This is a recording: it has no nodes.") == 3

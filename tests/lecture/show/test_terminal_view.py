@@ -1,6 +1,7 @@
 """What the terminal shows, as text: values in, lines out."""
 
 import io
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -98,3 +99,23 @@ def test_each_line_of_the_events_says_when_where_and_what() -> None:
     assert lines[0].split() == ["0.000", "s", "cluster", "Two", "nodes."]
     assert lines[1].split()[1:4] == ["s", "n1", "journal.write"]
     assert lines[1].endswith("[d: 1]")
+
+
+def test_a_part_is_marked_that_shares_a_byte_with_what_changed() -> None:
+    """Whatever the order of the changes, and whether they overlap."""
+    parts = tuple(replace(JOURNAL.parts[0], offset=at, length=2, name=f"p{at}") for at in range(0, 12, 2))
+    dump = replace(JOURNAL, parts=parts, changed=((9, 1), (2, 0), (3, 2), (4, 1)))
+    marked = [line.split()[3] for line in shown(view.dump(dump)) if line.startswith("*")]
+    assert marked == ["p2", "p4", "p8"]
+
+
+def test_what_is_shown_takes_time_that_grows_with_it() -> None:
+    """10,000 parts and changes, 10,000 databases: by the square it would take minutes."""
+    part = JOURNAL.parts[0]
+    parts = tuple(replace(part, offset=2 * number, length=1) for number in range(10_000))
+    changed = tuple((2 * number + 1, 1) for number in range(10_000))
+    began = time.process_time()
+    assert view.dump(replace(JOURNAL, parts=parts, changed=changed))
+    state = {f"db/n1/{number}/txid": number for number in range(10_000)}
+    assert view.nodes_table({"nodes": ["n1"], **state}, live=False)
+    assert time.process_time() - began < 20
