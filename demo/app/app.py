@@ -7,6 +7,7 @@ of replication; every page shows which node answered. Plain forms; JavaScript on
 """
 
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -26,6 +27,7 @@ from starlette.templating import Jinja2Templates
 
 HERE = Path(__file__).parent
 DATABASE = Path(os.environ.get("DATABASE", "/litefs/data.db"))
+NODE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 LOAD_SECONDS, LOAD_WRITES_A_SECOND = 10, 50
 
 invoices = Invoices(DATABASE)
@@ -33,6 +35,11 @@ templates = Jinja2Templates(HERE / "templates")
 templates.env.filters["money"] = lambda cents: f"{cents / 100:,.2f}"
 
 _loading = threading.Lock()
+
+
+def number_of(text: str) -> int:
+    """A number as people type it; 0, which is no invoice, no page and no quantity, for anything else."""
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0
 
 
 def page(request: Request, name: str, status: int = 200, **values: object) -> Response:
@@ -48,8 +55,8 @@ def page(request: Request, name: str, status: int = 200, **values: object) -> Re
 
 async def home(request: Request) -> Response:
     text = request.query_params.get("q", "").strip()
-    number = request.query_params.get("page", "")
-    found = await run_in_threadpool(invoices.search, text, max(1, int(number)) if number.isdecimal() else 1)
+    number = number_of(request.query_params.get("page", ""))
+    found = await run_in_threadpool(invoices.search, text, max(1, number))
     return page(request, "list.html", found=found, q=text)
 
 
@@ -59,21 +66,20 @@ async def new(request: Request) -> Response:
 
 
 async def show(request: Request) -> Response:
-    found = await run_in_threadpool(invoices.invoice, request.path_params["number"])
+    found = await run_in_threadpool(invoices.invoice, number_of(request.path_params["number"]))
     if found is None:
         return page(request, "message.html", 404, title="There is no such invoice", text="It may come yet.")
     return page(request, "invoice.html", head=found[0], lines=found[1])
 
 
 async def add(request: Request) -> Response:
-    form = dict(parse_qsl((await request.body()).decode()))
-    quantity = form.get("quantity", "")
+    form = dict(parse_qsl((await request.body()).decode(errors="replace")))
     try:
         number = await run_in_threadpool(
             invoices.add,
             form.get("customer", ""),
             form.get("item", ""),
-            int(quantity) if quantity.isdecimal() else 0,
+            number_of(form.get("quantity", "")),
         )
     except ValueError as error:
         return page(request, "message.html", 400, title="This is no invoice", text=str(error))
@@ -81,7 +87,7 @@ async def add(request: Request) -> Response:
 
 
 async def paid(request: Request) -> Response:
-    number = request.path_params["number"]
+    number = number_of(request.path_params["number"])
     if not await run_in_threadpool(invoices.mark_paid, number):
         title, text = "There is no such invoice", "Nothing was changed."
         return page(request, "message.html", 404, title=title, text=text)
@@ -120,7 +126,10 @@ async def pin(request: Request) -> Response:
     """Have NGINX send this browser to one node, or (no node) to each in turn."""
     answer = RedirectResponse(_back(request), HTTPStatus.SEE_OTHER)
     chosen = request.query_params.get("node", "")
-    answer.set_cookie("pin", chosen, path="/") if chosen else answer.delete_cookie("pin", path="/")
+    if NODE_NAME.fullmatch(chosen):
+        answer.set_cookie("pin", chosen, path="/")
+    else:
+        answer.delete_cookie("pin", path="/")
     return answer
 
 
@@ -155,8 +164,8 @@ app = Starlette(
         Route("/", home),
         Route("/invoices", add, methods=["POST"]),
         Route("/invoices/new", new),
-        Route("/invoices/{number:int}", show),
-        Route("/invoices/{number:int}/paid", paid, methods=["POST"]),
+        Route("/invoices/{number}", show),
+        Route("/invoices/{number}/paid", paid, methods=["POST"]),
         Route("/load", watch),
         Route("/load", load, methods=["POST"]),
         Route("/node", facts),

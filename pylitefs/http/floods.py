@@ -1,9 +1,12 @@
-"""HTTP/2 clients whose frames only cost time: a PING is answered, and there can be 100,000 in a second.
+"""HTTP/2 clients whose frames only cost time, or are no requests.
 
-The rule: no connection keeps the others waiting. What it sends is taken in small slices, and between two of
-them the event loop serves the others. Frames that carry no request and no data are counted: a connection has
-BURST of them, and RATE more each second; one that sends more floods, and is cut off. WINDOW_UPDATE is not
-counted: a replica sends two for each piece that it takes.
+The rule: no connection keeps the others waiting. A PING is answered, and 100,000 can come in a second. So
+what comes is taken in small slices, and between two of them the event loop serves the others. Frames that
+carry no request and no data are counted: a connection has BURST of them, and RATE more each second; one that
+sends more floods, and is cut off. WINDOW_UPDATE is not counted: a replica sends two for each piece it takes.
+
+hypercorn takes a request's method and path for ASCII, and each piece of a body for one that is still awaited.
+What is neither is sorted out here.
 """
 
 import asyncio
@@ -20,7 +23,9 @@ from h2.events import (
     PingReceived,
     PriorityUpdated,
     RemoteSettingsChanged,
+    RequestReceived,
     SettingsAcknowledged,
+    StreamEnded,
     StreamReset,
     UnknownFrameReceived,
 )
@@ -80,9 +85,30 @@ class CalmProtocol(H2Protocol):
     async def _handle_events(self, events: list[Event]) -> None:
         count = sum(isinstance(event, _COUNTED) or _is_empty(event) for event in events)
         if count and not self._is_allowed(count):
-            await self._cut()
+            await self._cut(
+                f"floods its HTTP/2 connection (over {BURST} frames without content, and {RATE} a second)",
+                ErrorCodes.ENHANCE_YOUR_CALM,
+            )
             return
-        await super()._handle_events(events)
+        if any(_is_no_request(event) for event in events):
+            await self._cut("sends an HTTP/2 request whose path is not ASCII", ErrorCodes.PROTOCOL_ERROR)
+            return
+        await super()._handle_events(self._awaited(events))
+
+    def _awaited(self, events: list[Event]) -> list[Event]:
+        """Without the pieces of bodies that came after their answers."""
+        begun = {event.stream_id for event in events if isinstance(event, RequestReceived)}
+        kept: list[Event] = []
+        for event in events:
+            if isinstance(event, DataReceived | StreamEnded) and event.stream_id not in {
+                *self.streams,
+                *begun,
+            }:
+                if isinstance(event, DataReceived) and event.flow_controlled_length:
+                    self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            else:
+                kept.append(event)
+        return kept
 
     def _is_allowed(self, count: int) -> bool:
         now = time.monotonic()
@@ -90,16 +116,11 @@ class CalmProtocol(H2Protocol):
             self._allowance = Allowance(now)
         return self._allowance.take(count, now)
 
-    async def _cut(self) -> None:
+    async def _cut(self, what: str, code: ErrorCodes) -> None:
         self._is_cut = True
-        log.warning(
-            "%s floods its HTTP/2 connection (over %d frames without content, and %d a second): cut off",
-            "{}:{}".format(*self.client) if self.client else "a client",
-            BURST,
-            RATE,
-        )
+        log.warning("%s %s: cut off", "{}:{}".format(*self.client) if self.client else "a client", what)
         self.connection.clear_outbound_data_buffer()
-        self.connection.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
+        self.connection.close_connection(code)
         await self._flush()
         await self.handle(Closed())
         await self.send(Closed())
@@ -107,6 +128,12 @@ class CalmProtocol(H2Protocol):
 
 def _is_empty(event: Event) -> bool:
     return isinstance(event, DataReceived) and not event.data and event.stream_ended is None
+
+
+def _is_no_request(event: Event) -> bool:
+    if not isinstance(event, RequestReceived):
+        return False
+    return any(not bytes(value).isascii() for name, value in event.headers if name in (b":method", b":path"))
 
 
 def install() -> None:

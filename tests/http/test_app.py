@@ -1,6 +1,7 @@
 """The API: statuses, words and headers are LiteFS's."""
 
 import json
+import logging
 import socket
 import sqlite3
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pylitefs.replication.frames import encode_positions
 from pylitefs.store.store import Store
 from pylitefs.trace import Gate
 from tests.golden.recordings import DATA
+from tests.http.hostile import errors, outcomes, requests
 from tests.replication.stores import CLUSTER, Writer, database_bytes, opened, serving
 
 
@@ -298,3 +300,35 @@ def test_a_name_that_steers_a_terminal_is_refused(client: httpx.Client, primary:
         assert answer.status_code == 400 and "it has a control character" in answer.text
         assert answer.text.rstrip("\n").isprintable()
     assert primary.databases() == []
+
+
+ROUTES = {
+    "/stream": "POST",
+    "/events": "GET",
+    "/info": "GET",
+    "/export": "GET",
+    "/import": "POST",
+    "/promote": "POST",
+    "/handoff": "POST",
+    "/halt": "POST",
+    "/tx": "POST",
+    "/metrics": "GET",
+    "/debug/vars": "GET",
+    "/debug/pprof/": "GET",
+    "/debug/pprof/goroutine": "GET",
+    "/{}": "GET",
+}
+LITEFS_S_OWN = ("cannot be handed off", "not supported yet", "cannot be promoted", "lease expired", "busy")
+"""What a well-formed request is answered with, by a status that is LiteFS's."""
+
+
+def test_no_request_is_an_error_of_the_node_s(primary: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """Every route with odd hosts, headers, queries and bodies: never a 500 of ours, never a traceback."""
+    Writer(primary, "1").commit({1: 7})
+    with caplog.at_level(logging.ERROR), serving(primary) as info:
+        port = int(info.advertise_url.rpartition(":")[2])
+        seen = list(outcomes(port, requests(ROUTES, ("name", "nodeID", "filter"))))
+        assert httpx.get(f"{info.advertise_url}/info", trust_env=False).status_code == 200
+    assert errors(seen, *LITEFS_S_OWN) == []
+    assert len(seen) > 1500 and {200, 400, 403, 404, 405, 421, 426} <= {status for _, status, _ in seen}
+    assert [record for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR] == []

@@ -11,10 +11,12 @@ from pathlib import Path
 import httpx
 import hypercorn.config
 import pytest
+from hpack import Encoder
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.events import RawData
 
 from pylitefs.http.floods import BURST, RATE, SLICE, Allowance, CalmProtocol
+from tests.lecture.scripted import live
 from tests.replication.stores import opened, serving
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -122,3 +124,39 @@ def test_an_allowance_comes_back_with_time() -> None:
     allowance = Allowance(0.0)
     assert allowance.take(BURST, 0.0) and allowance.take(RATE, 1.0) and not allowance.take(1, 1.0)
     assert not Allowance(0.0).take(BURST + 1, 1000.0)
+
+
+@pytest.mark.parametrize(("method", "path"), [(b"GET", b"/\xff"), (b"G\xff", b"/info")])
+def test_a_request_that_is_not_ascii_costs_its_connection_and_no_traceback(
+    port: int, caplog: pytest.LogCaptureFixture, method: bytes, path: bytes
+) -> None:
+    """hypercorn would fail at decoding it. The log says in a line who sent it."""
+    with connected(port) as connection:
+        connection.sendall(_headers([(b":method", method), (b":path", path)]))
+        while connection.recv(1 << 16):
+            pass
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "sends an HTTP/2 request whose path is not ASCII" in caplog.text
+
+
+def test_a_body_that_comes_after_its_answer_is_passed_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The lecture's server answers who has no token before it has read the body. The connection goes on."""
+    with live() as (server, _), connected(server.port) as connection:
+        connection.sendall(_headers([(b":method", b"POST"), (b":path", b"/do?token=x")], flags=4))
+        while b"the token is missing" not in connection.recv(1 << 16):
+            pass
+        connection.sendall(frame(0, b"x" * 100, stream=1) + frame(6, b"answered"))
+        answer = b""
+        while b"answered" not in answer:
+            piece = connection.recv(1 << 16)
+            assert piece, "the connection was closed"
+            answer += piece
+    assert [record for record in caplog.records if record.exc_info or record.levelname == "ERROR"] == []
+
+
+def _headers(given: list[tuple[bytes, bytes]], flags: int = 5) -> bytes:
+    """A HEADERS frame of stream 1; by default it is all of the request."""
+    packed = Encoder().encode([*given, (b":scheme", b"http"), (b":authority", b"127.0.0.1")])
+    return frame(1, packed, stream=1, flags=flags)

@@ -28,7 +28,7 @@ from pylitefs.lecture.language.words import (
 )
 from pylitefs.sqlite.header import is_page_size
 
-TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s)")
+TIME = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s)")
 MOST_REPLICAS = 8
 CHOICES_AT_LEAST = 2
 

@@ -10,6 +10,8 @@ from difflib import get_close_matches
 from pylitefs.trace import TRACEPOINTS
 
 NODE = re.compile(r"n[1-9][0-9]?")
+MAX_DIGITS = 18
+"""Of a number: what is larger is none of a lesson's, and SQLite's end there, too."""
 SHELL = re.compile(r"(n[1-9][0-9]?)(?:/([a-z][a-z0-9_-]*))?")
 
 
@@ -56,6 +58,8 @@ def tracepoints(words: Iterable[str]) -> tuple[str, ...]:
 def number(word: str, what: str) -> int:
     if not word.isascii() or not word.isdigit():
         raise Wrong(f"{word!r} is no {what}")
+    if len(word) > MAX_DIGITS:
+        raise Wrong(f"a {what} of {len(word)} digits is too large", f"at most {MAX_DIGITS} digits")
     return int(word)
 
 

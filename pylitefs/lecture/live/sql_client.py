@@ -78,7 +78,8 @@ class Shell:
                 self._now = None
                 if fresh:
                     connection.close()
-        except (sqlite3.Error, sqlite3.Warning) as error:
+        except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError, MemoryError) as error:
+            # The last three are Python's: text that is no Unicode, a value too large for it.
             return {"error": self._confined.why or str(error)}
 
     def _run(self, connection: sqlite3.Connection, script: str) -> dict[str, Any]:

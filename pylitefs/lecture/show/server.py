@@ -14,7 +14,6 @@ done at a time; a second one meanwhile is refused, never queued: a double press 
 import asyncio
 import contextlib
 import hmac
-import ipaddress
 import json
 import logging
 import secrets
@@ -22,8 +21,6 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import PurePosixPath
-from typing import Protocol
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -33,12 +30,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from pylitefs.errors import ConfigError, LessonError, PylitefsError
+from pylitefs.http.door import names_loopback
 from pylitefs.http.server import HttpServer
 from pylitefs.lecture.language.commands import VERBS
 from pylitefs.lecture.model import Dump, Entry, Json, to_line
+from pylitefs.lecture.show.asking import ACTIONS, Lecture, Refused, last_event, parse_request, read_body
 from pylitefs.trace import TRACEPOINTS
 
-MAX_REQUEST = 65536
 KEEP_ALIVE_S = 15.0
 LINES_A_MESSAGE = 500
 """How many lines are handed to the socket at once: a long history arrives in a few writes."""
@@ -58,23 +56,6 @@ HEADERS = {
 }
 
 log = logging.getLogger("pylitefs.lecture")
-
-
-class Lecture(Protocol):
-    """What the buttons act on: `Session` of live/session.py."""
-
-    def next(self) -> object: ...
-    def answer(self, choice: int) -> None: ...
-    def do(self, line: str) -> None: ...
-    def again(self, step: int) -> None: ...
-
-
-class _Refused(Exception):
-    """A request that gets a status and a sentence."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
 
 
 class _Lines:
@@ -134,8 +115,8 @@ class _Lines:
             with contextlib.suppress(RuntimeError):  # the loop is closed: the server has stopped
                 waker()
 
-    async def read(self, last_id: str) -> AsyncIterator[bytes]:
-        """Server-sent events after the one with this id, for ever."""
+    async def read(self, run: int, at: int) -> AsyncIterator[bytes]:
+        """Server-sent events after this line of this run, for ever."""
         loop, wake = asyncio.get_running_loop(), asyncio.Event()
 
         def waker() -> None:
@@ -144,12 +125,11 @@ class _Lines:
         with self._lock:
             self._wakers.add(waker)
         try:
-            run, at = _parse_id(last_id)
             busy: str | None = None
             while not self.closed:
                 wake.clear()
                 with self._lock:
-                    reset = run != self.run
+                    reset = run != self.run or at > len(self.lines)
                     if reset:
                         run, at = self.run, 0
                     lines = self.lines[at : at + LINES_A_MESSAGE]
@@ -174,12 +154,6 @@ class _Lines:
 
 def _message(event: str, data: object) -> str:
     return f"event: {event}\ndata: {json.dumps(data)}\n\n"
-
-
-def _parse_id(last_id: str) -> tuple[int, int]:
-    """Run and line of a Last-Event-ID; what is none is the beginning."""
-    run, _, at = last_id.partition("-")
-    return (int(run), int(at)) if run.isdecimal() and at.isdecimal() else (-1, 0)
 
 
 class LectureServer:
@@ -224,8 +198,8 @@ class LectureServer:
     @property
     def url(self) -> str:
         """The URL to open, with the token. The host is loopback also where every interface is listened on."""
-        host = self._host if _is_loopback(self._host) else "127.0.0.1"
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/?token={self.token}"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host if names_loopback(host) else '127.0.0.1'}:{self.port}/?token={self.token}"
 
     def attach(self, lecture: Lecture) -> None:
         """From now on the buttons act on this session."""
@@ -253,16 +227,16 @@ class LectureServer:
     # Requests.
 
     def _check(self, request: Request, *, token: bool = True) -> None:
-        """Raise _Refused unless host, origin and token are right."""
+        """Raise Refused unless host, origin and token are right."""
         host = request.headers.get("host", "")
-        if not _is_loopback(urlsplit(f"//{host}").hostname or ""):
-            raise _Refused(403, f"the lecture answers on loopback names only, and this asks for {host!r}")
+        if not names_loopback(host):
+            raise Refused(403, f"the lecture answers on loopback names only, and this asks for {host!r}")
         origin = request.headers.get("origin")
-        if origin is not None and origin != f"{request.url.scheme}://{host}":
-            raise _Refused(403, f"the lecture does not answer pages of {origin}")
+        if origin is not None and origin != f"{request.scope['scheme']}://{host}":
+            raise Refused(403, f"the lecture does not answer pages of {origin}")
         given = request.query_params.get("token", "")
         if token and not hmac.compare_digest(given.encode(), self.token.encode()):
-            raise _Refused(403, "the token is missing or wrong: open the URL that pylitefs lecture printed")
+            raise Refused(403, "the token is missing or wrong: open the URL that pylitefs lecture printed")
 
     async def _page(self, request: Request) -> Response:
         return self._answer(request, "index.html", token=True)
@@ -273,7 +247,7 @@ class LectureServer:
     def _answer(self, request: Request, name: str, *, token: bool) -> Response:
         try:
             self._check(request, token=token)
-        except _Refused as refused:
+        except Refused as refused:
             return _refusal(refused)
         found = page_files().get(name)
         if found is None:
@@ -283,13 +257,13 @@ class LectureServer:
     async def _events(self, request: Request) -> Response:
         try:
             self._check(request)
-        except _Refused as refused:
+            run, at = last_event(request)
+        except Refused as refused:
             return _refusal(refused)
-        last_id = request.headers.get("last-event-id", "")
 
         async def messages() -> AsyncIterator[bytes]:
             yield _message("hello", self._hello()).encode()
-            async for message in self._lines.read(last_id):
+            async for message in self._lines.read(run, at):
                 yield message
 
         return StreamingResponse(messages(), media_type="text/event-stream", headers=HEADERS)
@@ -301,7 +275,7 @@ class LectureServer:
     async def _recording(self, request: Request) -> Response:
         try:
             self._check(request)
-        except _Refused as refused:
+        except Refused as refused:
             return _refusal(refused)
         text = "".join(f"{line}\n" for line in tuple(self._lines.lines)).encode("utf-8", "surrogatepass")
         headers = {**HEADERS, "Content-Disposition": 'attachment; filename="lecture.jsonl"'}
@@ -310,12 +284,12 @@ class LectureServer:
     async def _do(self, request: Request) -> Response:
         try:
             self._check(request)
-            what, value = _parse_request(await _body(request))
+            what, value = parse_request(await read_body(request))
             if self._lecture is None:
                 reason = "the nodes are not up yet" if self._live else "this is a recording: it has no nodes"
-                raise _Refused(409, reason)
+                raise Refused(409, reason)
             await run_in_threadpool(self._perform, self._lecture, what, value)
-        except _Refused as refused:
+        except Refused as refused:
             return _refusal(refused)
         except PylitefsError as error:
             return JSONResponse({"error": str(error), "last": self._lines.last_id}, 409)
@@ -332,59 +306,15 @@ class LectureServer:
             self._lines.set_busy(str(value) if what == "line" else what)
             if what == "again":
                 self._lines.begin()
-            _ACTIONS[what][1](lecture, value)
+            ACTIONS[what][1](lecture, value)
         finally:
             self._lines.set_busy("")
             self._doing.release()
 
 
-#: What POST /do takes: the type of the value, and what is done with it.
-_ACTIONS: Mapping[str, tuple[type, Callable[[Lecture, object], object]]] = {
-    "next": (bool, lambda lecture, _: lecture.next()),
-    "answer": (int, lambda lecture, value: lecture.answer(int(str(value)))),
-    "line": (str, lambda lecture, value: lecture.do(str(value))),
-    "again": (int, lambda lecture, value: lecture.again(int(str(value)))),
-    "pause": (bool, lambda lecture, _: lecture.do("pause")),
-    "run": (bool, lambda lecture, _: lecture.do("run")),
-}
-
-
-def _parse_request(body: bytes) -> tuple[str, object]:
-    """The one thing that is asked for, and its value."""
-    try:
-        found = json.loads(body)
-    except ValueError:
-        raise _Refused(400, "the body is no JSON") from None
-    if not isinstance(found, dict) or len(found) != 1:
-        raise _Refused(400, f"one of {', '.join(_ACTIONS)} is asked for, as an object with one key")
-    ((what, value),) = found.items()
-    if what not in _ACTIONS or type(value) is not _ACTIONS[what][0]:
-        raise _Refused(400, f"{what!r} with {value!r} is nothing the lecture can do")
-    return what, value
-
-
-async def _body(request: Request) -> bytes:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_REQUEST:
-            raise _Refused(413, "that is too long")
-    return body
-
-
-def _refusal(refused: _Refused) -> Response:
+def _refusal(refused: Refused) -> Response:
     log.warning("refused: %s", refused)
     return JSONResponse({"error": str(refused)}, refused.status, headers=HEADERS)
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether this names the machine itself: localhost, 127.0.0.0/8, ::1."""
-    if host.rstrip(".").lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def page_files() -> Mapping[str, bytes]:
