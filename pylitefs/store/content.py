@@ -25,7 +25,7 @@ def check(path: Path, name: str, stopping: Callable[[float], bool]) -> None:
     """Raise SqliteFormatError if SQLite cannot read the database at `path`, or comes to no end; BusyError
     if the node ends meanwhile."""
     seconds = CHECK_S + path.stat().st_size // SLOW_RATE
-    command = [sys.executable, "-I", "-S", quick_check.__file__, str(path), str(seconds)]
+    command = _command(path, seconds)
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/"
     ) as process:
@@ -39,8 +39,29 @@ def check(path: Path, name: str, stopping: Callable[[float], bool]) -> None:
             raise BusyError(f"cannot import {name}: this node ends; send it again")
         raise SqliteFormatError(f"cannot import {name}: SQLite's check takes over {seconds} s: {_REMEDY}")
     if process.returncode:
-        why = said or f"SQLite's check of it ended with code {process.returncode}"
-        raise SqliteFormatError(f"cannot import {name}: {why}: {_REMEDY}")
+        raise SqliteFormatError(f"cannot import {name}: {_verdict(process.returncode, said)}: {_REMEDY}")
+
+
+def objection(path: Path) -> str:
+    """What SQLite has against the database at `path`, in words; "" if nothing."""
+    seconds = CHECK_S + path.stat().st_size // SLOW_RATE
+    command = _command(path, seconds)
+    try:
+        found = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, cwd="/", timeout=seconds, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"SQLite's check of it takes over {seconds} s"
+    said = found.stdout.decode("ascii", "replace").strip()
+    return _verdict(found.returncode, said) if found.returncode else ""
+
+
+def _command(path: Path, seconds: int) -> list[str]:
+    return [sys.executable, "-I", "-S", quick_check.__file__, str(path), str(seconds)]
+
+
+def _verdict(code: int, said: str) -> str:
+    return said or f"SQLite's check of it ended with code {code}"
 
 
 def _wait(

@@ -13,14 +13,13 @@ Raises OSError with the errno that SQLite is to see; each refusal logs one line 
 
 import errno
 import os
-from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import NoReturn, Protocol
 
 from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
-from pylitefs.store import replica_wal, write_events
+from pylitefs.store import hot_journal, replica_wal, write_events
 from pylitefs.store.applier_side import ApplierSide
 from pylitefs.store.capture import commit_drop, tell_pending
 from pylitefs.store.copies import Copies
@@ -133,11 +132,6 @@ class Database:
     def ltx_header(self, min_txid: int, max_txid: int) -> Header | None:
         return self.state.ltx.header(min_txid, max_txid)
 
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """Writes by kind of file (`database`, `journal`, `wal`, `shm`) and transactions (`commit`)."""
-        return self.state.counts
-
     # -- open, create, release -----------------------------------------------------------------------
 
     def create_file(self, kind: FileKind, flags: int, applier: bool) -> int:
@@ -166,6 +160,10 @@ class Database:
             replica_wal.check_opening(self.state, flags)
         if kind is FileKind.JOURNAL and applier and flags & os.O_ACCMODE != os.O_RDONLY:
             self._applier_side.check_left("rolling back")
+        if kind is FileKind.JOURNAL and hot_journal.is_opened(
+            self.state, self.rollback_watch, flags, applier
+        ):
+            self.stale.add(kind)
         with self.files.lock:
             try:
                 # SQLite that may not write tries again, to read only.

@@ -157,6 +157,10 @@ class RollbackWatch:
             self.unjournaled = False
             (self.state.directory / MARKER).unlink(missing_ok=True)
 
+    def disown_journal(self) -> None:
+        """The journal was not this database's, and its header is zero now: there is nothing to roll back."""
+        self._head = bytes(JOURNAL_HEADER_SIZE)
+
     def forget(self) -> None:
         """The database is gone, or replaced as a whole."""
         self.clear()

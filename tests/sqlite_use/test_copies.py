@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from pylitefs.cluster.cluster import wait_until
+from tests.sqlite.journals import make_journal
 from tests.sqlite_use.pair import Pair, connect, content, fill, refusals_of, run, shell
 
 pytestmark = pytest.mark.fuse
@@ -258,3 +259,17 @@ def test_touched_and_mistyped_names_are_gone_after_a_restart(pair: Pair) -> None
     assert not pair.path("touched").exists()
     shell(pair.path("touched"), "CREATE TABLE t(a);")
     pair.check("touched")
+
+
+def test_a_journal_copied_beside_a_database_stops_nobody(pair: Pair, tmp_path: Path) -> None:
+    """One that is not the database's: SQLite would roll back by it, and leave what is no database."""
+    name = "planted.db"
+    pair.make(name, rows=300)
+    before = content(pair.path(name))
+    (tmp_path / "journal").write_bytes(make_journal([[1, 2, 3]], page_size=4096))
+    with pair.refusals("rolling back by planted.db-journal|journal.removed"):
+        run("cp", tmp_path / "journal", f"{pair.path(name)}-journal")
+        assert content(pair.path(name)) == before
+    assert pair.check(name).txid == 2
+    shell(pair.path(name), "INSERT INTO t(b) VALUES('after');")
+    assert pair.check(name).txid == 3

@@ -183,7 +183,7 @@ def test_writes_are_counted_by_file_and_transactions_too(served: Served, store: 
     db.execute("CREATE TABLE t (x)")
     db.execute("PRAGMA journal_mode=wal")
     db.execute("INSERT INTO t VALUES (1)")
-    counts = store.require("a.db").counts
+    counts = store.require("a.db").state.counts
     assert counts["commit"] == store.require("a.db").pos.txid == 3
     assert counts["database"] >= 3 and counts["journal"] >= 6 and counts["wal"] == 3 and counts["shm"] > 0
 
