@@ -5,14 +5,16 @@ what comes is taken in small slices, and between two of them the event loop serv
 carry no request and no data are counted: a connection has BURST of them, and RATE more each second; one that
 sends more floods, and is cut off. WINDOW_UPDATE is not counted: a replica sends two for each piece it takes.
 
-hypercorn takes a request's method and path for ASCII, and each piece of a body for one that is still awaited.
-What is neither is sorted out here.
+hypercorn takes a request's method and path for ASCII, each piece of a body for one that is still awaited, and
+what an upgrade to WebSockets or to HTTP/2 brings along for right. What is not so is sorted out here. Nobody
+is upgraded: nothing here is a WebSocket, and who wants HTTP/2 begins with it.
 """
 
 import asyncio
 import logging
 import time
 
+import h11
 import hypercorn.protocol
 import hypercorn.protocol.h2
 from h2.errors import ErrorCodes
@@ -32,6 +34,7 @@ from h2.events import (
 from hypercorn.events import Closed, RawData
 from hypercorn.events import Event as WireEvent
 from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.protocol.h11 import H11Protocol
 
 BURST = 1000
 RATE = 100
@@ -91,7 +94,8 @@ class CalmProtocol(H2Protocol):
             )
             return
         if any(_is_no_request(event) for event in events):
-            await self._cut("sends an HTTP/2 request whose path is not ASCII", ErrorCodes.PROTOCOL_ERROR)
+            what = "sends an HTTP/2 request that is none (its path is not ASCII, or it is a CONNECT)"
+            await self._cut(what, ErrorCodes.PROTOCOL_ERROR)
             return
         await super()._handle_events(self._awaited(events))
 
@@ -133,9 +137,31 @@ def _is_empty(event: Event) -> bool:
 def _is_no_request(event: Event) -> bool:
     if not isinstance(event, RequestReceived):
         return False
-    return any(not bytes(value).isascii() for name, value in event.headers if name in (b":method", b":path"))
+    line = {bytes(name): bytes(value) for name, value in event.headers if name in (b":method", b":path")}
+    return line.get(b":method") == b"CONNECT" or not all(value.isascii() for value in line.values())
+
+
+class PlainProtocol(H11Protocol):
+    """hypercorn's HTTP/1.1 connection, which is never upgraded: such a request is answered as it stands."""
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        await super()._check_protocol(_without_upgrade(event))
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        await super()._create_stream(_without_upgrade(request))
+
+
+def _without_upgrade(request: h11.Request) -> h11.Request:
+    headers = request.headers.raw_items()
+    kept = [(name, value) for name, value in headers if name.lower() != b"upgrade"]
+    if len(kept) == len(headers):
+        return request
+    return h11.Request(
+        method=request.method, target=request.target, headers=kept, http_version=request.http_version
+    )
 
 
 def install() -> None:
-    """Have hypercorn use it, from now on."""
+    """Have hypercorn use them, from now on."""
     hypercorn.protocol.H2Protocol = CalmProtocol  # type: ignore[attr-defined]
+    hypercorn.protocol.H11Protocol = PlainProtocol  # type: ignore[attr-defined]

@@ -126,17 +126,24 @@ def test_an_allowance_comes_back_with_time() -> None:
     assert not Allowance(0.0).take(BURST + 1, 1000.0)
 
 
-@pytest.mark.parametrize(("method", "path"), [(b"GET", b"/\xff"), (b"G\xff", b"/info")])
-def test_a_request_that_is_not_ascii_costs_its_connection_and_no_traceback(
-    port: int, caplog: pytest.LogCaptureFixture, method: bytes, path: bytes
+@pytest.mark.parametrize(
+    "given",
+    [
+        [(b":method", b"GET"), (b":path", b"/\xff")],
+        [(b":method", b"G\xff"), (b":path", b"/info")],
+        [(b":method", b"CONNECT"), (b":path", b"/info"), (b":protocol", b"websocket")],
+    ],
+)
+def test_a_request_that_is_none_costs_its_connection_and_no_traceback(
+    port: int, caplog: pytest.LogCaptureFixture, given: list[tuple[bytes, bytes]]
 ) -> None:
     """hypercorn would fail at decoding it. The log says in a line who sent it."""
     with connected(port) as connection:
-        connection.sendall(_headers([(b":method", method), (b":path", path)]))
+        connection.sendall(_headers(given))
         while connection.recv(1 << 16):
             pass
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "sends an HTTP/2 request whose path is not ASCII" in caplog.text
+    assert "sends an HTTP/2 request that is none" in caplog.text
 
 
 def test_a_body_that_comes_after_its_answer_is_passed_over(
@@ -154,6 +161,24 @@ def test_a_body_that_comes_after_its_answer_is_passed_over(
             assert piece, "the connection was closed"
             answer += piece
     assert [record for record in caplog.records if record.exc_info or record.levelname == "ERROR"] == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"Upgrade: websocket\r\nSec-WebSocket-Key: \xff\r\nSec-WebSocket-Extensions: \xff",
+        b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        b"Upgrade: h2c\r\nHTTP2-Settings: AAMA",
+        b"UPGRADE: H2C",
+    ],
+)
+def test_nobody_is_upgraded(port: int, caplog: pytest.LogCaptureFixture, headers: bytes) -> None:
+    """Such a request is answered as if it had not asked for it, whatever it brings along."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        request = b"GET /info HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\n"
+        connection.sendall(b"%s%s\r\n\r\n" % (request, headers))
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+    assert caplog.records == []
 
 
 def _headers(given: list[tuple[bytes, bytes]], flags: int = 5) -> bytes:

@@ -279,3 +279,19 @@ def test_a_killed_lecture_leaves_no_dead_mount_of_a_node_that_it_had_killed(
     lecture.wait()
     lecture.stdout.close()
     eventually(lambda: not any(map(is_mounted, mounts)), "the dead mounts are gone")
+
+
+def test_a_lesson_attaches_databases_of_its_node_and_no_file_of_the_machine(
+    tmp_path: Path, lecture: Conducted
+) -> None:
+    """On a real mount: one transaction over two databases is shipped, and outside nothing is made."""
+    lecture.run("cluster replicas 1", TABLE)
+    both = "BEGIN; INSERT INTO t VALUES (2); INSERT INTO u VALUES (3); COMMIT"
+    lecture.run(f"sql n1 ATTACH 'other.db' AS o; CREATE TABLE o.u(a); {both}", "expect n1 done")
+    lecture.run("expect same n1 n2", 'expect n2 sql "SELECT count(*) FROM t" = 2')
+    for outside in ("../x.db", f"{tmp_path}/x.db", f"{tmp_path}/n2/mnt/data.db"):
+        lecture.run(f"sql n1/b VACUUM INTO '{outside}'", "expect n1/b fails is outside of the node")
+    fails = "fails is outside of the node"
+    lecture.run(f"expect n1 sql \"ATTACH '{tmp_path}/x.db' AS x\" {fails}")
+    lecture.run("sql n1 SELECT a FROM u", "expect n1 done 3")
+    assert not list(tmp_path.rglob("x.db"))
