@@ -25,6 +25,7 @@ from pylitefs.http.proxy_relay import TargetGone, relay, send_text
 from pylitefs.http.proxy_rules import Action, Route, Rules, set_cookie
 from pylitefs.http.server import Listener
 from pylitefs.ltx.header import format_txid
+from pylitefs.replication.threads import in_thread
 from pylitefs.store.store import Store
 
 log = logging.getLogger("pylitefs")
@@ -37,6 +38,11 @@ HEADER_S, IDLE_S = 10.0, 30.0
 """Real LiteFS's `read-header-timeout` and `idle-timeout` where the config file has none."""
 FORWARDED = b"Pylitefs-Forwarded"
 """Marks a request that a replica has passed on, so that two nodes never pass one to and fro."""
+
+
+async def _nothing() -> list[tuple[bytes, bytes]]:
+    """No headers of ours."""
+    return []
 
 
 class Proxy:
@@ -172,11 +178,13 @@ class Proxy:
             await send_text(client, 200, "OK")
 
     async def _to_application(self, client: Peer, request: h11.Request, route: Route) -> None:
-        def extra() -> list[tuple[bytes, bytes]]:
+        async def extra() -> list[tuple[bytes, bytes]]:
             database = self._store.get(self._config.db) if route.sets_cookie else None
             if database is None:
                 return []
-            return [(b"Set-Cookie", set_cookie(database.pos.txid).encode())]
+            # The application has answered: its commit is to be in the position that the client gets.
+            pos = await in_thread(database.current_pos) if database.state.pending else database.pos
+            return [(b"Set-Cookie", set_cookie(pos.txid).encode())]
 
         host, port = self._target
         try:
@@ -197,7 +205,7 @@ class Proxy:
             target = (where.hostname or hostname, port)
             mark = [(FORWARDED, self._store.node_id_text.encode())]
             try:
-                await relay(client, request, target, list, request_headers=mark, dial_s=0)
+                await relay(client, request, target, _nothing, request_headers=mark, dial_s=0)
             except TargetGone as error:
                 text = f"Proxy error: the primary {hostname} at {target[0]}:{port}: {error}; reads go on"
                 await send_text(client, 503, text)

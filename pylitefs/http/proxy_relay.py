@@ -7,7 +7,7 @@ Format: https://www.rfc-editor.org/rfc/rfc9112
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import h11
 
@@ -34,7 +34,7 @@ async def relay(
     client: Peer,
     request: h11.Request,
     target: tuple[str, int],
-    extra: Callable[[], Headers],
+    extra: Callable[[], Awaitable[Headers]],
     *,
     request_headers: Headers = (),
     dial_s: float = 0.0,
@@ -127,7 +127,7 @@ async def _pump_body(client: Peer, server: Peer) -> None:
                 return
 
 
-async def _answer(client: Peer, server: Peer, extra: Callable[[], Headers]) -> None:
+async def _answer(client: Peer, server: Peer, extra: Callable[[], Awaitable[Headers]]) -> None:
     began = False
     while True:
         try:
@@ -153,7 +153,7 @@ async def _answer(client: Peer, server: Peer, extra: Callable[[], Headers]) -> N
                 await asyncio.sleep(0)  # the body's end may be here, and only its turn was not
             if client.is_sending:
                 kept.append((b"Connection", b"close"))  # what it still sends will not be read for long
-            headers = [*kept, *extra()]
+            headers = [*kept, *await extra()]
             await client.send(
                 h11.Response(status_code=event.status_code, headers=headers, reason=event.reason)
             )
