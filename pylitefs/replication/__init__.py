@@ -1,7 +1,7 @@
 """How transactions travel: frames on the wire, what a replica gets, and the two ends of a stream.
 
     primary.py --catchup.decide--> nothing, LTX files, or a snapshot --frames.py--> the wire
-    the wire --http2.py, frames.py--> replica.py --> Store.receive_ltx
+    the wire --http2.py, frames.py--> replica.py --> intake.py --gathering.py--> Store.receive_ltx, …_together
 
 The rule: the replica says its positions, and the primary decides from them alone. frames.py and catchup.py
 are pure: bytes and values in, bytes and values out.

@@ -16,7 +16,8 @@ The life of a transaction, on the primary:
 
 In the rollback modes the journal's end is the commit: unlinked, truncated, or its header zeroed. In WAL mode
 it is a frame with a nonzero commit field whose checksums hold; `WalTracker` finds it in writes of any order
-and size, and `WalWatch` captures it in that same write. A position is a TXID and the checksum of the whole
+and size, and `WalWatch` captures it in that same write. There SQLite's readers see it a moment later, by the
+WAL index; only then does the publisher move the position. A position is a TXID and the checksum of the whole
 database. The checksum is the XOR of one number a page, so a commit of three pages costs three numbers, not
 the database.
 
@@ -46,6 +47,7 @@ Read in this order:
     database.py                                one method for each thing SQLite does to its files
     rollback.py, wal_watch.py, wal_tracker.py  what these calls mean, in each journal mode
     capture.py                                 the only place where a transaction of this node is made
+    publisher.py                               when one of WAL mode is told
     incoming.py, applying.py                   the only place where one of another node comes in
     recovery.py                                from what a crash left to one position
     store.py                                   all databases of a node; imports.py, snapshot.py: whole ones
