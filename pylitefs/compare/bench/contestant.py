@@ -27,19 +27,21 @@ JOURNAL_MODES = ("delete", "truncate", "persist", "wal")
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured: rounds, seconds of a rate, megabytes of the large database, many databases."""
+    """How much is measured: rounds, seconds of a rate, megabytes of the large database, many databases, and
+    commits without a rest."""
 
     rounds: int
     seconds: float
     megabytes: int
     visible: int
     databases: int
+    commits: int
 
 
-FULL = Size(rounds=5, seconds=1.0, megabytes=200, visible=100, databases=10_000)
+FULL = Size(rounds=5, seconds=1.0, megabytes=200, visible=100, databases=10_000, commits=3000)
 
 
-QUICK = Size(rounds=3, seconds=0.25, megabytes=40, visible=30, databases=100)
+QUICK = Size(rounds=3, seconds=0.25, megabytes=40, visible=30, databases=100, commits=300)
 
 
 @dataclass
@@ -58,10 +60,14 @@ class Contestant:
 
     def ask(self, client_name: str, op: str, **arguments: object) -> float:
         """A figure from one of its clients. Raises ClusterError where there is none."""
+        return self.asked(client_name, op, **arguments).get("value", 0.0)
+
+    def asked(self, client_name: str, op: str, **arguments: object) -> dict[str, float]:
+        """The same of several figures."""
         answer = self.clients.get(client_name).ask(op, 120.0, **arguments)
         if "error" in answer:
             raise ClusterError(f"{self.name}: {op} {arguments}: {answer['error']}")
-        return float(answer.get("value", 0.0))
+        return {name: float(value) for name, value in answer.items() if isinstance(value, int | float)}
 
     def settle(self) -> None:
         """Wait until the replica has everything, so that nothing of this one runs beside the next."""

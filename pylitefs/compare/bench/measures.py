@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 
 from pylitefs.cluster.cluster import ClusterError, wait_until
-from pylitefs.compare.bench import many
+from pylitefs.compare.bench import many, sustained
 from pylitefs.compare.bench.contestant import Contestant, Measure, Size, import_large, large_file
 from pylitefs.compare.bench.processes import memory
 
@@ -37,7 +37,9 @@ def measures(size: Size, base: Path) -> list[Measure]:
     for cold, word, target in ((True, "first", "≥ 10"), (False, "second", "plain + 10 %")):
         found.append(_scan(f"{word} scan of {mb} MB", cold=cold, target=target))
     for mode in ("delete", "wal"):
-        found.append(_visible(f"commit to visible, {mode.upper()}", mode, size))
+        for word, part in (("", 0.5), (", of ten the slowest", 0.9)):
+            found.append(_visible(f"commit to visible, {mode.upper()}{word}", mode, size, part))
+    found.extend(sustained.measures(size.commits, _INSERT))
     found.append(Measure(f"import of {mb} MB", "s", False, lambda c: _import(c, base, size), few, "≥ 2"))
     found.append(Measure(f"join with {mb} MB", "s", False, _join, few, "≥ 1.5"))
     found.append(Measure(f"reopen with {mb} MB", "s", False, _reopen, few))
@@ -71,12 +73,12 @@ def _scan(name: str, *, cold: bool, target: str) -> Measure:
     return Measure(name, "ms", False, run, target=target)
 
 
-def _visible(name: str, mode: str, size: Size) -> Measure:
+def _visible(name: str, mode: str, size: Size, part: float) -> Measure:
     def run(contestant: Contestant) -> float | None:
         if contestant.system is None:
             return None
         places = {role: str(contestant.path(f"{mode}.db-pos", role)) for role in ("primary", "replica")}
-        return contestant.ask(mode, "visible", text=_INSERT, times=size.visible, **places)
+        return contestant.ask(mode, "visible", text=_INSERT, times=size.visible, part=part, **places)
 
     return Measure(name, "ms", False, run, target="≥ 1")
 

@@ -1,5 +1,6 @@
 """What a node's processes take, as the kernel tells it."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -7,6 +8,16 @@ from pathlib import Path
 def memory(pid: int) -> float:
     """MiB of a node's processes that are its own (proportional share of what is shared)."""
     return sum(_pss(one) for one in tree(pid)) / 1024
+
+
+def processor_time(pid: int) -> float:
+    """Seconds that a node's processes have computed so far, for themselves and in the kernel."""
+    ticks = 0
+    for one in tree(pid):
+        with suppress(OSError):
+            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def tree(pid: int) -> list[int]:

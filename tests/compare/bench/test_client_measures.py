@@ -64,6 +64,37 @@ def test_visible_waits_until_the_replica_s_position_is_the_primary_s(
 
     monkeypatch.setattr("pylitefs.compare.bench.client_measures.os.pread", counted)
     places = {"primary": str(primary), "replica": str(replica)}
-    request = {"text": "INSERT INTO t VALUES (1)", "times": 3, **places}
+    request = {"text": "INSERT INTO t VALUES (1)", "times": 3, "part": 0.5, **places}
     assert measures.visible(request)["value"] > 0
     assert count(measures) == 3 and len(looked) == 5 + 2 * 2, "until it is there, then once"
+
+
+def test_of_ten_the_slowest_is_no_less_than_the_half(measures: Measures, tmp_path: Path) -> None:
+    place = tmp_path / "pos"
+    place.write_bytes(b"0000000000000002/".ljust(34))
+    request = {"text": "INSERT INTO t VALUES (1)", "times": 1, "primary": str(place), "replica": str(place)}
+    assert measures.visible({**request, "part": 0.9})["value"] > 0
+
+
+def test_a_sustained_load_says_how_far_behind_the_replica_is_and_waits_for_it(
+    measures: Measures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    primary, replica = tmp_path / "primary-pos", tmp_path / "replica-pos"
+    primary.write_bytes(b"00000000000000ff/".ljust(34))
+    replica.write_bytes(b"00000000000000f0/".ljust(34))
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            replica.write_bytes(primary.read_bytes())
+
+    monkeypatch.setattr("pylitefs.compare.bench.client_measures.time.sleep", sleep)
+    request = {
+        "text": "INSERT INTO t VALUES (1)",
+        "times": 20,
+        "primary": str(primary),
+        "replica": str(replica),
+    }
+    found = measures.sustained(request)
+    assert found["behind"] == 15 and found["applied"] > 0 and len(slept) == 3 and count(measures) == 20

@@ -17,7 +17,7 @@ from pylitefs.compare.bench.contestant import (
 )
 from tests.compare.plain import PlainConnections
 
-TINY = Size(rounds=1, seconds=0.01, megabytes=1, visible=1, databases=1)
+TINY = Size(rounds=1, seconds=0.01, megabytes=1, visible=1, databases=1, commits=5)
 
 
 @pytest.fixture

@@ -9,7 +9,17 @@ from pylitefs.compare.bench.measures import measures
 from tests.compare.bench.test_contestant import TINY
 from tests.compare.plain import PlainConnections
 
-NEEDS_NODES = ("visible", "import", "join", "reopen", "memory", "databases")
+NEEDS_NODES = (
+    "visible",
+    "import",
+    "join",
+    "reopen",
+    "memory",
+    "databases",
+    "behind",
+    "applied",
+    "one of them",
+)
 
 
 def test_every_measure_has_a_name_of_its_own_and_a_unit(tmp_path: Path) -> None:

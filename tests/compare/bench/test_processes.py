@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pylitefs.compare.bench.processes import memory, tree
+from pylitefs.compare.bench.processes import memory, processor_time, tree
 
 
 @contextmanager
@@ -37,3 +37,12 @@ def test_a_process_that_has_ended_takes_nothing() -> None:
     with child() as pid:
         pass
     assert memory(pid) == 0 and tree(pid) == [pid]
+
+
+def test_processor_time_grows_with_what_is_computed() -> None:
+    before = processor_time(os.getpid())
+    while processor_time(os.getpid()) < before + 0.05:
+        sum(range(10_000))
+    with child() as pid:
+        pass
+    assert processor_time(pid) == 0
