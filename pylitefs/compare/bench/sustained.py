@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pylitefs.compare.bench.contestant import Contestant, Measure
 from pylitefs.compare.bench.processes import processor_time
 
-BEHIND = "transactions behind after {} commits at full speed"
+BEHIND = "behind after {} commits at full speed"
 FIGURES = {
-    "behind": (BEHIND, "", False, "≤ 20"),
+    "behind": (BEHIND, "transactions", False, "≤ 20"),
     "applied": ("applied by the replica under them", "1/s", True, ""),
     "primary": ("processor time of one of them, primary", "µs", False, ""),
     "replica": ("processor time of one of them, replica", "µs", False, ""),

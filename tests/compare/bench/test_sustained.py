@@ -20,7 +20,7 @@ def test_the_first_figure_of_a_round_measures_all_of_it(
 
     monkeypatch.setattr(sustained, "measure", measure)
     found = sustained.measures(3000, "INSERT")
-    assert found[0].name == "transactions behind after 3,000 commits at full speed"
+    assert found[0].name == "behind after 3,000 commits at full speed"
     ours, theirs = (Contestant(name, tmp_path, SimpleNamespace()) for name in ("a", "b"))  # type: ignore[arg-type]
     rounds = [[one.run(contestant) for one in found for contestant in (ours, theirs)] for _ in range(2)]
     assert rounds == [[10, 20, 11, 21, 12, 22, 13, 23], [30, 40, 31, 41, 32, 42, 33, 43]]
