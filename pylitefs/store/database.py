@@ -287,9 +287,9 @@ class Database:
         if not os.path.lexists(self.path(FileKind.SHM)):
             self._refuse(
                 errno.EIO,
-                "a transaction in WAL mode with locking_mode=EXCLUSIVE",
-                "SQLite keeps its WAL index in memory then, where other processes cannot see it",
-                "use PRAGMA locking_mode=NORMAL before the first access",
+                "writing a WAL that has no index (locking_mode=EXCLUSIVE, or a WAL that was copied here)",
+                "with that mode SQLite keeps the index in memory, where other processes cannot see it",
+                "use PRAGMA locking_mode=NORMAL before the first access; `pylitefs import` takes a copy",
             )
         if self.rollback_watch.unjournaled:
             # What was written without a journal came before: it is a transaction before this one.
