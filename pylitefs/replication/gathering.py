@@ -20,31 +20,29 @@ MOST_BYTES = 1 << 20
 
 
 class Gathering:
-    """LTX files of one database, in the order in which they came. `hand_on(name, files)` takes them in."""
+    """LTX files by database, each one's in the order in which they came. `hand_on(name, files)` gets them."""
 
     def __init__(self, hand_on: Callable[[str, list[bytes]], None]) -> None:
         self._hand_on = hand_on
-        self._name = ""
-        self._files: list[bytes] = []
-        self._size = 0
+        self._files: dict[str, list[bytes]] = {}
+        self._count = self._size = 0
 
     def add(self, name: str, content: bytes) -> None:
-        """One more; those of another database are handed on first, and all of them once they are many."""
-        if name != self._name:
-            self.flush()
-        self._name = name
-        self._files.append(content)
+        """One more; all are handed on once they are many."""
+        self._files.setdefault(name, []).append(content)
+        self._count += 1
         self._size += len(content)
-        if len(self._files) >= MOST_TOGETHER or self._size >= MOST_BYTES:
+        if self._count >= MOST_TOGETHER or self._size >= MOST_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Hand on what is here."""
-        if self._files:
-            name, files = self._name, self._files
-            self.forget()
-            self._hand_on(name, files)
+        files = self._files
+        self.forget()
+        for name, contents in files.items():
+            self._hand_on(name, contents)
 
     def forget(self) -> None:
         """The connection is gone: what is here is asked for again."""
-        self._name, self._files, self._size = "", [], 0
+        self._files = {}
+        self._count = self._size = 0
