@@ -110,6 +110,21 @@ def test_a_super_journal_decides_whether_its_transaction_counts(state: DatabaseS
     assert database(state).read_bytes() == expected and read_marker(state.directory, 7) is left
 
 
+def test_a_super_journal_of_ours_is_known_whatever_links_lead_to_the_mount(
+    state: DatabaseState, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SQLite writes the name it went by, links resolved; it is gone, so the transaction was committed. A file
+    of that name that lies at the client's path is no super-journal of another database."""
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.mkdir()
+    link.symlink_to(real)
+    name = real / "a.db-mj012345678"
+    name.write_bytes(b"")
+    hot(state, tail=pack_super_journal(str(name), PAGE))
+    assert roll_back_journal(state, link, 7) is Left.COMMITTED
+    assert "outside the mount" not in caplog.text
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_a_super_journal_outside_is_asked_where_it_lies_and_is_named(
     state: DatabaseState, tmp_path: Path, there: bool, caplog: pytest.LogCaptureFixture
