@@ -16,6 +16,7 @@ from pylitefs.config import ProxyConfig
 from pylitefs.errors import ConfigError
 from pylitefs.http import proxy as proxy_module
 from pylitefs.http.proxy import Proxy
+from pylitefs.store.state import DatabaseState
 from pylitefs.store.store import Store
 from tests.replication.stores import Writer, opened
 
@@ -153,6 +154,29 @@ def test_a_write_on_the_primary_gets_the_txid_it_led_to(primary: Node, http: htt
         answer = http.post(url, content=b"x" * 10)
         assert answer.text == "primary POST / 10 "
         assert answer.cookies["__txid"] == f"{txid:016x}"
+
+
+def test_the_txid_counts_what_the_application_has_just_committed(
+    primary: Node, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In WAL mode a commit is told a moment after its client has its answer: the cookie waits for that."""
+    url = primary.proxy()
+    primary.writer.commit({1: 1})
+    database = primary.store.require("data.db")
+    settled: list[int] = []
+
+    class Slow:
+        """Has one transaction to tell."""
+
+        def settle(self, state: DatabaseState) -> None:
+            settled.append(1)
+            state.pending = None
+            primary.writer.commit({1: 2})
+
+    monkeypatch.setattr(database.state.node, "publisher", Slow())
+    primary.handler.on_write = staticmethod(lambda: setattr(database.state, "pending", object()))  # type: ignore[attr-defined]
+    assert http.post(url, content=b"x").cookies["__txid"] == f"{2:016x}"
+    assert settled == [1]
 
 
 @pytest.mark.parametrize("size", [0, 1, 70_000, 3_000_000])
