@@ -10,7 +10,7 @@ again and again, although the primary was told our position, cannot be mended so
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 
 from pylitefs.errors import (
@@ -92,11 +92,16 @@ class Intake:
         if self._held_up.take(name, body):
             return
         first, whole = ([], False) if self._store.tracer.active else body.short(SHORT)
+        if not whole:
+            self._gathering.flush()
+        rest: Iterator[Frame] = iter((LtxEnd(),)) if whole else frames
+        body = Body(chain(map(LtxChunk, first), rest))
+        if self._held_up.take(name, body):
+            return  # What was gathered has been handed on meanwhile, and is held up.
         if whole:
             self._gathering.add(name, b"".join(first))
         else:
-            self._gathering.flush()
-            self._receive_one(name, body, chain(first, body))
+            self._receive_one(name, body)
 
     def _take_in(self, name: str, files: list[bytes]) -> None:
         """Short LTX files of one database that came together: all at once, or else one by one."""
@@ -114,12 +119,12 @@ class Intake:
         for content in files:
             body = Body(iter((LtxChunk(content), LtxEnd())))
             if not self._held_up.take(name, body):
-                self._receive_one(name, body, body)
+                self._receive_one(name, body)
 
-    def _receive_one(self, name: str, body: Body, chunks: Iterable[bytes]) -> None:
-        """An LTX file, while it comes; `body` is read to its end."""
+    def _receive_one(self, name: str, body: Body) -> None:
+        """An LTX file, while it comes: it is read to its end."""
         try:
-            received = self._store.receive_ltx(name, iter(chunks), PATIENCE_S)
+            received = self._store.receive_ltx(name, iter(body), PATIENCE_S)
             body.drain()
         except HeldUpError as held_up:
             body.drain()

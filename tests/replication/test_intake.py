@@ -1,14 +1,17 @@
 """What becomes of the LTX files of a stream: together if they can be, else one by one, each in its turn."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
+from pylitefs.cluster.cluster import wait_until
 from pylitefs.errors import ReplicationError
 from pylitefs.replication.frames import Frame, LtxChunk, LtxEnd
 from pylitefs.replication.gathering import SHORT
 from pylitefs.replication.intake import CannotGoOnError, Intake
+from pylitefs.store.incoming import HeldUpError, Received
 from pylitefs.store.store import Store
 from tests.replication.stores import Writer, opened
 
@@ -105,6 +108,49 @@ def test_a_long_one_comes_after_those_that_are_gathered(
     long = primary.require(NAME).ltx_path(4, 4).read_bytes()
     assert len(long) > SHORT
     send(taken, long)
+    assert replica.positions() == primary.positions()
+
+
+@pytest.mark.parametrize("size", [2, 200], ids=["short", "long"])
+def test_one_that_comes_while_the_one_before_is_held_up_queues_behind_it(
+    primary: Store, replica: Store, taken: Intake, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """The gathered ones are handed on while the next one is half here, and their readers hold them up."""
+    sent = files(primary, 2)
+    writer = Writer(primary)
+    writer.pages = {1: bytes([2]) * 512, 2: bytes([2]) * 512}
+    for number in (7, 8):
+        writer.commit(dict.fromkeys(range(1, size), number))
+    sent += [primary.require(NAME).ltx_path(txid, txid).read_bytes() for txid in (3, 4)]
+    send(taken, sent[0])
+    taken.flush()
+    gone = threading.Event()
+    receive = replica.receive_ltx
+
+    def held_up(name: str, chunks: Iterable[bytes], patience: float | None = None) -> Received:
+        monkeypatch.undo()
+        stored = list(chunks)
+
+        def finish() -> Received:
+            gone.wait(10)
+            return receive(name, stored)
+
+        raise HeldUpError(name, "a reader", finish)
+
+    def half_here(content: bytes) -> Iterator[Frame]:
+        yield LtxChunk(content[:200])
+        taken.flush()
+        yield LtxChunk(content[200:])
+        yield LtxEnd()
+
+    monkeypatch.setattr(replica, "receive_ltx", held_up)
+    send(taken, sent[1])
+    taken.receive(NAME, half_here(sent[2]))
+    send(taken, sent[3])
+    taken.flush()
+    assert replica.positions()[NAME].txid == 1 and not taken.is_level
+    gone.set()
+    assert wait_until(lambda: taken.is_level, 10)
     assert replica.positions() == primary.positions()
 
 
