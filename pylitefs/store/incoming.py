@@ -34,6 +34,8 @@ TURN_S = 600.0
 MOST_TOGETHER = 64
 """So many LTX files are received together, at most."""
 _IN_MEMORY = 1 << 20
+_PAGES_TOGETHER = 16 << 20
+"""Bytes of their pages, at most: what is short on the wire may be long."""
 
 Outcome = Literal["applied", "skipped", "snapshot"]
 
@@ -196,6 +198,7 @@ def _doubt_together(state: DatabaseState, contents: Sequence[bytes]) -> list[_St
     """Verify them, and that each continues the one before it; None if one does not, or is no ordinary one."""
     pos, ahead = state.pos, Ahead(state.sums)
     doubted: list[_Stored] = []
+    size = 0
     try:
         for content in contents:
             decoder = Decoder(BytesIO(content).read)
@@ -204,7 +207,8 @@ def _doubt_together(state: DatabaseState, contents: Sequence[bytes]) -> list[_St
                 return None
             for batch in decoder.batches():
                 changes.extend(batch.pgnos, batch.checksums())
-            if pos != Pos(header.min_txid - 1, header.pre_apply_checksum):
+            size += len(changes) * header.page_size
+            if size > _PAGES_TOGETHER or pos != Pos(header.min_txid - 1, header.pre_apply_checksum):
                 return None
             promised = decoder.trailer.post_apply_checksum
             if ahead.add(changes, header.commit) != promised:

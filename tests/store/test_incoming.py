@@ -1,12 +1,15 @@
 """A replica takes an LTX file in: doubted to its last byte, durable, applied, and then the position moves."""
 
 import os
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 from pylitefs.errors import LtxChecksumError, LtxError, PositionMismatchError, PylitefsError, TornLtxError
+from pylitefs.ltx.decoder import Decoder
 from pylitefs.ltx.position import Pos
+from pylitefs.store import incoming
 from pylitefs.store.store import Store
 from pylitefs.trace import Event
 from tests.store.serving import Served
@@ -206,6 +209,19 @@ def test_several_are_applied_at_once_and_kept_one_by_one(
         assert replica.positions()["a.db"] == store.positions()["o.db"]
         assert [database.ltx_path(*span).read_bytes() for span in database.ltx_files()] == ordinary
         assert data_file(replica, "a.db").read_bytes() == data_file(store, "o.db").read_bytes()
+
+
+def test_what_is_short_on_the_wire_and_long_in_memory_comes_one_by_one(
+    ordinary: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Empty pages are packed a hundredfold: the pages of all of them have a bound of their own."""
+    pages = [len(list(Decoder(BytesIO(content).read).pages())) for content in ordinary]
+    monkeypatch.setattr(incoming, "_PAGES_TOGETHER", 512 * sum(pages[1:3]))
+    with opened(tmp_path / "replica", primary=False) as replica:
+        feed(replica, ordinary[0])
+        assert feed_together(replica, ordinary[1:]) is None
+        assert replica.require("a.db").ltx_files() == [(1, 1)]
+        assert feed_together(replica, ordinary[1:3]) == 3
 
 
 def test_those_that_have_to_come_one_by_one_change_nothing_together(
