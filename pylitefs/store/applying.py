@@ -23,6 +23,10 @@ LOCK_S = 20.0
 class WriteLock(Protocol):
     """All of SQLite's write locks on one database, held."""
 
+    index: bytes
+    """The head of the WAL index as it was when they were had; b"" where there is none. (While they are held,
+    its headers may be zeros, to keep readers out.)"""
+
     def apply(self, ltx_path: Path, *, verified: bool = False) -> None:
         """Write an LTX file's pages through the mount; a WAL and a journal are emptied."""
 
@@ -132,6 +136,7 @@ class DirectApplier:
 
 class _DirectWriteLock:
     def __init__(self, applier: DirectApplier, database: str) -> None:
+        self.index = b""
         self._applier = applier
         self._database = database
 

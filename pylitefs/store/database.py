@@ -169,8 +169,9 @@ class Database:
                 # SQLite that may not write tries again, to read only.
                 fd = open_data(self.path(kind), writing=flags & os.O_ACCMODE != os.O_RDONLY)
             except FileNotFoundError:
-                # The kernel still knows the name of a side file that a drop took along.
-                if kind is FileKind.DATABASE or not self.exists:
+                # The kernel still knows a side file that a drop took along: made anew, but for no mere look.
+                looks = applier and flags & os.O_ACCMODE == os.O_RDONLY
+                if kind is FileKind.DATABASE or not self.exists or looks:
                     raise
             else:
                 self._opened(kind, fd, flags, applier, created=False)
@@ -178,8 +179,7 @@ class Database:
         return self.create_file(kind, flags, applier)
 
     def _opened(self, kind: FileKind, fd: int, flags: int, applier: bool, created: bool) -> None:
-        if not applier:
-            self.files.add(kind, fd)
+        self.files.add(kind, fd, flags, applier)
         if kind is FileKind.DATABASE and not applier and flags & os.O_ACCMODE == os.O_WRONLY:
             if created or self._is_blank():
                 self.copies.begin(fd)
@@ -254,7 +254,9 @@ class Database:
             self._refuse(errno.EPERM, f"copying over {self.name}", "it is a live database", _USE_IMPORT)
         if fd in self.copies:
             self.copies.written(fd, offset, len(data))
-        elif not self.wal_watch.live and self.rollback_watch.page_written(offset, len(data)):
+        elif self.wal_watch.live:
+            self.wal_watch.checkpointed(offset, data)
+        elif self.rollback_watch.page_written(offset, len(data)):
             self._services.later(self.name, "capture")
         pwrite_all(fd, data, offset)
         if self.state.node.tracer.active:

@@ -3,7 +3,7 @@
 The rule: the source is checked to be a whole database, which SQLite can read, before anything is locked;
 then, under all of SQLite's write locks, the LTX file comes first and the pages after it, so that a crash in
 between is finished by recovery. The position moves last, when the pages are there. An import that cannot
-write its first page has not happened; one that was stopped in the middle is tried again until it is done, and
+write its first page has not happened (and what was committed before it keeps its own LTX file); one that was stopped in the middle is tried again until it is done, and
 nobody gets at the database meanwhile.
 
 Bytes 24-27 and 40-43 of page 1 (change counter and schema cookie) are zeroed, as LiteFS does, so that open
@@ -137,10 +137,9 @@ def _import_locked(
         with applier.write_lock(database.name, patience.left) as lock:
             if not database.wait_for_writers(RELEASE_S):
                 raise BusyError(f"cannot import {database.name}: a client has its journal open: {_LATER}")
-            database.settle()
+            database.copies.settle()
             with state.lock:
-                # Every write lock is ours: what SQLite has not published by now, it has lost.
-                database.wal_watch.drop_pending()
+                database.wal_watch.end_pending_by(lock.index)
                 counters = _next_counters(database)
                 runs = runs_in_file(source, all_pgnos(count, page_size), page_size)
                 captured = capture(state, page_size, count, PageRuns(_anew(runs, *counters)), replace=True)

@@ -4,6 +4,7 @@ The rule: a descriptor counts for as long as the file that it was opened on has 
 name is another file's, and the descriptor counts no more.
 """
 
+import os
 import threading
 
 from pylitefs.store.names import FileKind
@@ -17,25 +18,39 @@ class OpenFiles:
         """Guards which descriptors are on which files. Taken after the state's lock, and never for long."""
         self.write_only: set[int] = set()
         """Those on a live database that were opened to write only: their writes are refused."""
+        self.appliers_index: set[int] = set()
+        """The applier's on the WAL index, where it may hold a lock: then no client makes the index anew."""
         self._live: dict[FileKind, set[int]] = {kind: set() for kind in FileKind}
 
     def any(self, kind: FileKind) -> bool:
         """Whether a client has this file open."""
         return bool(self._live[kind])
 
+    @property
+    def index_is_used(self) -> bool:
+        """Whether who comes next goes by the WAL index as it is, because somebody uses it."""
+        return bool(self._live[FileKind.SHM] or self.appliers_index)
+
     def is_live(self, kind: FileKind, fd: int) -> bool:
         """Whether a descriptor is on the file that now bears the name."""
         return fd in self._live[kind]
 
-    def add(self, kind: FileKind, fd: int) -> None:
-        self._live[kind].add(fd)
+    def add(self, kind: FileKind, fd: int, flags: int = os.O_RDWR, applier: bool = False) -> None:
+        """Someone has opened it. The applier's eyes, which only read the index, do not count."""
+        if not applier:
+            self._live[kind].add(fd)
+        elif kind is FileKind.SHM and flags & os.O_ACCMODE != os.O_RDONLY:
+            self.appliers_index.add(fd)
 
     def discard(self, kind: FileKind, fd: int) -> None:
         self._live[kind].discard(fd)
         self.write_only.discard(fd)
+        self.appliers_index.discard(fd)
 
     def unlinked(self, kind: FileKind) -> None:
         """The name leads to another file now, or to none."""
         self._live[kind].clear()
         if kind is FileKind.DATABASE:
             self.write_only.clear()
+        elif kind is FileKind.SHM:
+            self.appliers_index.clear()

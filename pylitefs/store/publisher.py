@@ -14,21 +14,24 @@ this node see the transaction. Who asks for the position (`-pos`, the API) gets 
 client that has just committed is never told an older one.
 
 A commit that comes alone is looked for at once. In a burst nobody looks: the next commit comes first, and its
-writer had seen this one published (`tell_pending` in capture.py).
+writer had seen this one published (`tell_pending` in capture.py). A checkpoint tells as well, by what it
+copies; and an import, which takes the index away from everyone, goes by the index as it was before.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pylitefs.errors import PylitefsError
-from pylitefs.sqlite.wal import FRAME_HEADER_SIZE, WAL_HEADER_SIZE
 from pylitefs.store.applying import Applier
 from pylitefs.store.capture import tell_pending
 from pylitefs.store.database import Database
 from pylitefs.store.names import FileKind
 from pylitefs.store.state import Captured, DatabaseState
+
+log = logging.getLogger("pylitefs")
 
 BURST_S = 0.003
 """Commits that come closer than this are a burst."""
@@ -52,6 +55,8 @@ class _Awaited:
     begun: int = 0
     """Looks that were begun, and that are done."""
     done: int = 0
+    failed: bool = False
+    """A look failed, and that was told."""
 
 
 class Publisher:
@@ -126,11 +131,12 @@ class Publisher:
     def _run(self) -> None:
         while (taken := self._next()) is not None:
             state, awaited = taken
-            told = self._look(state)
+            looked = self._look_safely(state, awaited)
             with self._changed:
-                awaited.done = awaited.begun
+                if looked is not None:
+                    awaited.done = awaited.begun
                 if self._awaited.get(state) is awaited:
-                    if told:
+                    if looked:
                         del self._awaited[state]
                     elif awaited.due:
                         awaited.due = time.monotonic() + awaited.pause
@@ -152,18 +158,34 @@ class Publisher:
                 self._changed.wait(None if state is None else awaited.due - now)
             return None
 
-    def _look(self, state: DatabaseState) -> bool:
-        """Look at the index once, and tell the pending transaction if it is there; whether none is left."""
+    def _look_safely(self, state: DatabaseState, awaited: _Awaited) -> bool | None:
+        """The same as `_look`. Whatever happens there, the thread goes on, for every database hangs on it."""
+        try:
+            return self._look(state)
+        except Exception as error:
+            trouble = isinstance(error, OSError) and state.node.disk.note(error)
+            if not awaited.failed and not trouble:
+                log.error("%s: its newest transaction is not told yet: %s", state.name, error, exc_info=True)
+            awaited.failed = True
+        return False
+
+    def _look(self, state: DatabaseState) -> bool | None:
+        """Look at the index once, and tell the pending transaction if it is there; whether none is left.
+        None if somebody was in the way: then this was no look."""
         pending = state.pending
         if pending is None:
             return True
         database = self._find(state.name)
+        unseen = not database.files.index_is_used
         shown = self._is_shown(database, pending)
-        if shown is False or not state.lock.acquire(timeout=LOCK_S):
+        if shown is False:
             return False
+        if not state.lock.acquire(timeout=LOCK_S):
+            return None
         try:
             # Another WAL's index: this one was published and is in the database file, or it never will be.
             if state.pending is pending and (shown or database.wal_watch.is_backfilled()):
+                database.wal_watch.told_unseen = unseen or not database.files.index_is_used
                 tell_pending(state)
             return state.pending is None
         finally:
@@ -171,16 +193,13 @@ class Publisher:
 
     def _is_shown(self, database: Database, pending: Captured) -> bool | None:
         """Whether SQLite's readers see it; None if the index does not say."""
-        if not database.files.any(FileKind.SHM):
+        if not database.files.index_is_used:
             # Nobody uses the index that lies there: the writer has locked all others out (in
             # locking_mode=EXCLUSIVE), or is gone. Then who comes next makes the index from the WAL, with
             # this transaction in it. (Whoever takes the index away takes the WAL next: that decides.)
             return True if database.path(FileKind.SHM).exists() else None
-        header = pending.header
-        size = FRAME_HEADER_SIZE + header.page_size
-        frame = (header.wal_offset + header.wal_size - WAL_HEADER_SIZE) // size
-        salts = (header.wal_salt1, header.wal_salt2)
+        generation = database.state.index_generation
         try:
-            return self._applier.shows(database.name, database.state.index_generation, salts, frame)
+            return self._applier.shows(database.name, generation, pending.salts, pending.last_frame)
         except (PylitefsError, OSError):
             return None

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
+from pylitefs.sqlite.wal import FRAME_HEADER_SIZE, WAL_HEADER_SIZE
 from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.descriptors import Descriptors
 from pylitefs.store.disk_state import DiskState
@@ -36,6 +37,22 @@ class Captured:
     changes: Changes | dict[int, int]
     content: bytes | None
     """The LTX file, if it is short."""
+
+    @property
+    def salts(self) -> tuple[int, int]:
+        """Of the WAL in which it lies."""
+        return self.header.wal_salt1, self.header.wal_salt2
+
+    @property
+    def last_frame(self) -> int:
+        """Its commit frame in that WAL; frames count from 1."""
+        end = self.header.wal_offset + self.header.wal_size
+        return (end - WAL_HEADER_SIZE) // (FRAME_HEADER_SIZE + self.header.page_size)
+
+    def sum_of(self, pgno: int) -> int | None:
+        """The checksum of a page that it changes."""
+        changes = self.changes if isinstance(self.changes, dict) else dict(self.changes.items())
+        return changes.get(pgno)
 
 
 class Publisher(Protocol):

@@ -21,6 +21,7 @@ from pylitefs.sqlite import Buffer
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.sqlite.locks import lock_pgno
 from pylitefs.sqlite.wal import FRAME_HEADER_SIZE, WAL_HEADER_SIZE
+from pylitefs.sqlite.wal_index import read_header
 from pylitefs.store import write_events
 from pylitefs.store.capture import (
     Pages,
@@ -44,6 +45,8 @@ class WalWatch:
     def __init__(self, state: DatabaseState) -> None:
         self.state = state
         self.tracker = WalTracker()
+        self.told_unseen = False
+        """The newest transaction was told because nobody was there to publish it, not because it was seen."""
 
     @property
     def live(self) -> bool:
@@ -235,8 +238,8 @@ class WalWatch:
 
     @property
     def _told_may_be_lost(self) -> bool:
-        """Whether SQLite may lose what was told: where nobody looks at the index, or it lacks checksums."""
-        return self.state.node.publisher is None or self.tracker.unsummed
+        """Whether SQLite may lose what was told: where nobody looked at the index, or it lacks checksums."""
+        return self.state.node.publisher is None or self.told_unseen or self.tracker.unsummed
 
     def drop_pending(self) -> None:
         """SQLite has lost the newest transaction, of which nobody was told."""
@@ -248,6 +251,31 @@ class WalWatch:
     def end_pending(self) -> None:
         """The WAL is about to go, and all that SQLite published is in the database file: tell or drop it."""
         if self.is_backfilled():
+            tell_pending(self.state)
+        else:
+            self.drop_pending()
+
+    def checkpointed(self, offset: int, data: "bytes | memoryview") -> None:
+        """A page is about to be copied into the database file: SQLite copies only what it has published."""
+        pending, size = self.state.pending, self.page_size
+        if pending is None or not size or offset % size or len(data) != size:
+            return
+        pgno = offset // size + 1
+        new = pending.sum_of(pgno)
+        if new not in (None, self.state.sums.page(pgno)) and page_checksum(pgno, data) == new:
+            tell_pending(self.state)
+
+    def end_pending_by(self, index: bytes) -> None:
+        """The applier has every lock, so what SQLite has not published, it has lost. `index` is the head of
+        the WAL index as it was then."""
+        pending = self.state.pending
+        if pending is None:
+            return
+        header = read_header(index)
+        if header is not None and (header.salt1, header.salt2) != pending.salts:
+            self.end_pending()
+        elif header is None or header.max_frame >= pending.last_frame:
+            # Without a valid index, who comes next makes it from the WAL, with this transaction in it.
             tell_pending(self.state)
         else:
             self.drop_pending()

@@ -1,11 +1,13 @@
 """WAL mode on a node: a transaction is told when the WAL index shows it, and never when SQLite loses it."""
 
 import errno
+import os
 import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,9 +16,10 @@ from pylitefs.errors import ApplierError
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.wal_index import read_header
 from pylitefs.store import publisher
-from pylitefs.store.applying import DirectApplier
+from pylitefs.store.applying import DirectApplier, WriteLock
 from pylitefs.store.database import Database
 from pylitefs.store.names import FileKind
+from pylitefs.store.open_files import OpenFiles
 from pylitefs.store.store import Store
 from tests.store.serving import Served
 from tests.store.support import assert_captured, committed_bytes, opened
@@ -40,6 +43,21 @@ class Looker(DirectApplier):
         if head is not None and (head.salt1, head.salt2) != salts:
             return self.answer(None)
         return self.answer(truth)
+
+    @contextmanager
+    def write_lock(self, database: str, timeout: float = 0.0) -> Iterator[WriteLock]:
+        """As the real one does in WAL mode: the index's headers are zeros meanwhile, to keep readers out."""
+        shm = self.data_dir / "dbs" / database / "shm"
+        with super().write_lock(database, timeout) as lock:
+            if not shm.exists():
+                yield lock
+                return
+            fd = os.open(shm, os.O_RDWR)
+            head = lock.index = os.pread(fd, 136, 0)
+            os.pwrite(fd, bytes(96), 0)
+            yield lock
+            os.pwrite(fd, head[:96], 0)
+            os.close(fd)
 
 
 def unanswered(truth: bool | None) -> bool | None:
@@ -262,7 +280,148 @@ def test_without_an_index_in_use_the_wal_decides(
     db.execute("INSERT INTO t VALUES (1)")
     shm = database.path(FileKind.SHM)
     shm.rename(shm.with_name("away"))
-    monkeypatch.setattr(database.files, "any", lambda kind: False)
+    monkeypatch.setattr(OpenFiles, "index_is_used", False)
     assert database.current_pos().txid == 3
     shm.with_name("away").rename(shm)
     assert database.current_pos().txid == 4
+
+
+def lose(served: Served, db: sqlite3.Connection) -> None:
+    """A transaction that SQLite does not publish: its sync fails."""
+    db.execute("PRAGMA synchronous=full")
+    served.refuse = lambda call, name: errno.EIO if (call, name) == ("sync", f"{DB}-wal") else 0
+    with pytest.raises(sqlite3.OperationalError):
+        db.execute("INSERT INTO t VALUES (randomblob(5000))")
+    served.refuse = lambda call, name: 0
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["published", "lost"])
+def test_an_import_keeps_what_was_published_and_drops_what_was_lost(
+    served: Served, db: sqlite3.Connection, looker: Looker, source: Path, lost: bool
+) -> None:
+    """Its locks make the index unreadable for everyone, so it goes by the index as it was before. A commit
+    that its client was told of keeps its LTX file, even if the node ends in the middle of the import."""
+    database = served.store.require(DB)
+    database.settle()
+    looker.answer = lambda truth: False
+    if lost:
+        lose(served, db)
+    else:
+        db.execute("INSERT INTO t VALUES (1)")
+    assert database.pos.txid == 3
+    with open(source, "rb") as file:
+        assert served.store.import_database(DB, file).txid == 5 - lost
+    assert database.ltx_files()[-1] == (5 - lost, 5 - lost)
+
+
+def test_a_checkpoint_of_what_was_not_told_yet_tells_it(
+    served: Served, db: sqlite3.Connection, database: Database, looker: Looker, tmp_path: Path
+) -> None:
+    """SQLite copies only what it has published, so a copy of the database never has bytes from after its
+    position."""
+    looker.answer = unanswered
+    db.execute("UPDATE t SET x = randomblob(9000)")
+    assert database.pos.txid == 3
+    db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    assert database.pos.txid == 4
+    assert served.store.snapshot(DB, tmp_path / "snapshot").pos.txid == 4  # Its checksum is compared.
+
+
+def test_a_checkpoint_of_what_came_before_tells_nothing(
+    served: Served,
+    both: tuple[sqlite3.Connection, sqlite3.Connection],
+    database: Database,
+    looker: Looker,
+    tmp_path: Path,
+) -> None:
+    """What SQLite has lost is not among the frames that a checkpoint copies."""
+    keeper, db = both
+    looker.answer = lambda truth: False
+    lose(served, db)
+    keeper.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    assert database.pos.txid == 3
+    assert served.store.snapshot(DB, tmp_path / "snapshot").pos.txid == 3
+
+
+def test_a_look_that_fails_is_told_once_and_the_next_ones_go_on(
+    db: sqlite3.Connection, database: Database, looker: Looker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One thread looks for all databases: whatever happens in it, it lives on."""
+    looks = looker.looks
+
+    def fails(truth: bool | None) -> bool | None:
+        raise RuntimeError("something unforeseen")
+
+    looker.answer = fails
+    db.execute("INSERT INTO t VALUES (1)")
+    deadline = time.monotonic() + SOON_S
+    while looker.looks < looks + 4:
+        assert time.monotonic() < deadline, "the publisher looks no more"
+        time.sleep(0.001)
+    looker.answer = lambda truth: truth
+    eventually_at(database, 4)
+    assert len([record for record in caplog.records if "unforeseen" in record.getMessage()]) == 1
+
+
+def test_who_asks_waits_for_who_has_the_database_locked(
+    db: sqlite3.Connection, database: Database, looker: Looker
+) -> None:
+    """A copy of a small database keeps its lock for tens of milliseconds: a client that has committed before
+    is told its own position all the same."""
+    taken, holders = threading.Event(), []
+
+    def hold() -> None:
+        with database.state.lock:
+            taken.set()
+            time.sleep(20 * publisher.LOCK_S)
+
+    def answer(truth: bool | None) -> bool | None:
+        if truth and not taken.is_set():
+            holders.append(threading.Thread(target=hold))
+            holders[0].start()
+            taken.wait(SOON_S)
+        return truth
+
+    looker.answer = answer
+    db.execute("INSERT INTO t VALUES (1)")
+    assert database.current_pos().txid == 4
+    holders[0].join()
+
+
+def test_what_was_told_without_anyone_to_publish_it_may_still_be_lost(
+    served: Served,
+    both: tuple[sqlite3.Connection, sqlite3.Connection],
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody seemed to use the index, so the WAL was to decide; it did not. Then what SQLite has becomes a
+    transaction when the WAL begins anew."""
+    keeper, db = both
+    served.store.settle()
+    with monkeypatch.context() as patch:
+        patch.setattr(OpenFiles, "index_is_used", False)
+        lose(served, db)
+        eventually_at(database, 4)
+    db.close()
+    assert keeper.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()[0] == 0
+    keeper.execute("INSERT INTO t VALUES ('next')")
+    served.store.settle()
+    assert_captured(served, 6)
+
+
+def test_the_applier_s_lock_on_an_index_counts_as_use_and_its_look_does_not(database: Database) -> None:
+    """While the applier has it, as in a snapshot, no client makes the index anew. Its eyes have no lock,
+    and make no index where there is none."""
+    shm = FileKind.SHM
+    database.files.unlinked(shm)
+    look = database.open_file(shm, os.O_RDONLY, True)
+    assert not database.files.index_is_used
+    lock = database.open_file(shm, os.O_RDWR, True)
+    assert database.files.index_is_used
+    database.release(shm, lock, True)
+    assert not database.files.index_is_used
+    database.release(shm, look, True)
+    database.path(shm).rename(database.dir / "away")
+    with pytest.raises(FileNotFoundError):
+        database.open_file(shm, os.O_RDONLY, True)
+    assert not database.path(shm).exists()

@@ -35,7 +35,11 @@ ATTEMPTS = 4
 class WriteLock:
     """Every lock on one database, held by the applier for this node: nobody reads or writes it."""
 
-    def __init__(self, applier: "Applier", child: Child, channel: CallChannel, database: str) -> None:
+    def __init__(
+        self, applier: "Applier", child: Child, channel: CallChannel, database: str, index: bytes
+    ) -> None:
+        self.index = index
+        """The head of the WAL index as it was when the locks were had; b"" in a rollback mode."""
         self._applier = applier
         self._child = child
         self._channel = channel
@@ -209,12 +213,12 @@ class Applier:
         return answer
 
     @contextmanager
-    def _holding(self, message: Message) -> Iterator[tuple[Child, CallChannel]]:
+    def _holding(self, message: Message) -> Iterator[tuple[Child, CallChannel, Message]]:
         """Make a call that locks something, and unlock at the end."""
         database = str(message["db"])
-        child, channel, _ = self._call(message)
+        child, channel, answer = self._call(message)
         try:
-            yield child, channel
+            yield child, channel, answer
         except BaseException:
             child.discard(channel)  # This unlocks, too, and does not hide the error.
             raise
@@ -298,8 +302,9 @@ class Applier:
     @contextmanager
     def write_lock(self, database: str, timeout: float = LOCK_S) -> Iterator[WriteLock]:
         """Lock everyone out of a database, made if it is missing; for an import on the primary."""
-        with self._holding({"op": "write_lock", "db": database, "timeout": timeout}) as (child, channel):
-            yield WriteLock(self, child, channel, database)
+        request: Message = {"op": "write_lock", "db": database, "timeout": timeout}
+        with self._holding(request) as (child, channel, answer):
+            yield WriteLock(self, child, channel, database, bytes.fromhex(str(answer["index"])))
 
     def shows(self, database: str, generation: int, salts: tuple[int, int], frame: int) -> bool | None:
         """Whether SQLite's readers see a frame of the WAL with these salts; see index_eyes.py."""
@@ -317,7 +322,7 @@ class Applier:
         It takes no lock, so it is in nobody's way, and touches no file of the mount, so it may be called
         while the mount's own callbacks wait for the caller.
         """
-        with self._holding({"op": "watch_writers", "db": database}) as (_, channel):
+        with self._holding({"op": "watch_writers", "db": database}) as (_, channel, _):
 
             def is_written() -> bool:
                 answer = _held_call(channel, {"op": "is_written", "db": database}, database)

@@ -222,7 +222,7 @@ class Calls:
             files.close()
             raise
         self._keep(channel, Holding(files, "an import's write lock", locks))
-        return {"wal": locks.in_wal}
+        return {"wal": locks.in_wal, "index": locks.index.hex() if locks.in_wal else ""}
 
     def _apply_locked(self, channel: Channel, message: Message) -> Message:
         holding = self._held.get(channel)

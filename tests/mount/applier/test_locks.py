@@ -87,6 +87,22 @@ def test_an_import_under_the_write_lock(
     again.close()
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_the_write_lock_tells_the_index_as_it_was(
+    applier: Applier, mount_dir: Path, tmp_path: Path, mode: str
+) -> None:
+    """While it is held the headers are zeros, to keep readers out; afterwards they are what they were."""
+    prepare(applier, tmp_path, mode)
+    db = connect(mount_dir)
+    db.execute("UPDATE t SET v = 1")
+    before = applier.wal_index("a.db")[:96]
+    with applier.write_lock("a.db") as lock:
+        assert lock.index[:96] == (before if mode == "wal" else b"")
+        assert mode != "wal" or not any(applier.wal_index("a.db")[:96])
+    assert applier.wal_index("a.db")[:96] == before
+    db.close()
+
+
 def test_an_import_of_a_new_name(applier: Applier, mount_dir: Path, tmp_path: Path) -> None:
     source = Source(tmp_path / "source", mode="wal")
     make_rows(source)
