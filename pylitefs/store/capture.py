@@ -271,8 +271,8 @@ def drop_pending(state: DatabaseState) -> None:
     """SQLite has lost the newest transaction of the WAL, of which nobody was told: there was none."""
     pending = state.pending
     if pending is not None:
-        state.pending = None
         state.ltx.remove(pending.pos.txid, pending.pos.txid)
+        state.pending = None
         tracer = state.node.tracer
         if tracer.active:
             tracer.emit("tx.rollback", state.name, state.pos.txid, lost=pending.pos.txid)

@@ -2,9 +2,9 @@
 
 The rule: the source is checked to be a whole database, which SQLite can read, before anything is locked;
 then, under all of SQLite's write locks, the LTX file comes first and the pages after it, so that a crash in
-between is finished by recovery. The position moves last, when the pages are there. An import that cannot
-write its first page has not happened (and what was committed before it keeps its own LTX file); one that was stopped in the middle is tried again until it is done, and
-nobody gets at the database meanwhile.
+between is finished by recovery. The position moves last, when the pages are there. What clients committed
+before it keeps an LTX file of its own. An import that cannot write its first page has not happened; one that
+was stopped in the middle is tried again until it is done, and nobody gets at the database meanwhile.
 
 Bytes 24-27 and 40-43 of page 1 (change counter and schema cookie) are zeroed, as LiteFS does, so that open
 connections read everything anew. But zero may be what they know: after an earlier import, or after as many

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from pylitefs.errors import BusyError, LtxChecksumError, LtxError, PositionMismatchError, PylitefsError
+from pylitefs.limits import is_shortage
 from pylitefs.ltx.decoder import Decoder
 from pylitefs.ltx.header import Header, Trailer
 from pylitefs.ltx.position import Pos
@@ -188,7 +189,12 @@ def receive_together(
         doubted = _doubt_together(database.state, contents)
         if doubted is None:
             return None
-        _store_together(database.state, doubted, contents)
+        try:
+            _store_together(database.state, doubted, contents)
+        except OSError as error:
+            if is_shortage(error):
+                return None  # Too few files can be open: one by one they need one.
+            raise
         return _apply_or_wait(database, applier, replace(doubted[-1], before=doubted[:-1]), patience)
     finally:
         database.visitors.end_apply()

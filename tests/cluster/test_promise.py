@@ -3,9 +3,14 @@
 Whoever clears a cache on an event, or waits for a position, counts on it: on the primary and on a replica.
 """
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 
-from tests.cluster.checks import eventually, txid, wait_level
+from pylitefs.cli.main import run
+from tests.cluster.checks import assert_history_adds_up, eventually, txid, wait_level
 from tests.cluster.clients import Clients
 from tests.conftest import ClusterFactory
 
@@ -61,3 +66,30 @@ def test_who_has_just_committed_reads_its_own_position(
         found = client.ask("pause")
         assert (found["older"], found["errors"]) == (0, {})
         client.close()
+
+
+@pytest.mark.parametrize("imports", [3, pytest.param(40, marks=pytest.mark.full)])
+def test_each_commit_before_an_import_has_its_own_position(
+    cluster_factory: ClusterFactory, clients: Clients, imports: int, tmp_path: Path
+) -> None:
+    """A client counts as fast as it can while its database is imported again and again: each commit that it
+    was told of, and each import, has moved the position by one."""
+    cluster = cluster_factory(replicas=1)
+    writer = clients(cluster.primary, DB, role="counter", timeout=20.0)
+    made = ("PRAGMA journal_mode=wal", "CREATE TABLE counter (n)", "INSERT INTO counter VALUES (0)")
+    writer.sql(*made, "PRAGMA synchronous=normal")
+    source = tmp_path / "source.db"
+    with closing(sqlite3.connect(source)) as db, db:
+        for statement in made:
+            db.execute(statement)
+    before = txid(cluster.primary, DB)
+    writer.ask("run")
+    for number in range(imports):
+        eventually(lambda more=number: writer.ask("report")["steps"] > 5 * more, "commits")  # type: ignore[misc]
+        assert run(["import", "-name", DB, "-url", cluster.primary.url, str(source)]) == 0
+    found = writer.ask("pause")
+    assert found["errors"] == {}
+    wait_level(cluster, DB)
+    assert txid(cluster.primary, DB) == before + found["steps"] + imports
+    for node in cluster:
+        assert_history_adds_up(node, DB)

@@ -1,5 +1,6 @@
 """A replica takes an LTX file in: doubted to its last byte, durable, applied, and then the position moves."""
 
+import errno
 import os
 from io import BytesIO
 from pathlib import Path
@@ -10,6 +11,7 @@ from pylitefs.errors import LtxChecksumError, LtxError, PositionMismatchError, P
 from pylitefs.ltx.decoder import Decoder
 from pylitefs.ltx.position import Pos
 from pylitefs.store import incoming
+from pylitefs.store.privacy import private
 from pylitefs.store.store import Store
 from pylitefs.trace import Event
 from tests.store.serving import Served
@@ -268,4 +270,25 @@ def test_a_disk_that_is_full_in_their_middle_keeps_none_of_them(
         database = replica.require("a.db")
         assert database.pos.txid == 1 and database.ltx_files() == [(1, 1)]
         assert len(list(database.ltx_dir.iterdir())) == 1
+        assert feed_together(replica, ordinary[1:]) == len(ordinary)
+
+
+def test_where_too_few_files_can_be_open_they_come_one_by_one(
+    ordinary: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replica with a low limit would else be refused the same ones for ever."""
+    with opened(tmp_path / "replica", primary=False) as replica:
+        feed(replica, ordinary[0])
+        calls = iter(range(100))
+
+        def scarce(path: str, flags: int) -> int:
+            if next(calls) == 3:
+                raise OSError(errno.EMFILE, "Too many open files")
+            return private(path, flags)
+
+        monkeypatch.setattr(incoming, "private", scarce)
+        assert feed_together(replica, ordinary[1:6]) is None
+        monkeypatch.undo()
+        database = replica.require("a.db")
+        assert database.ltx_files() == [(1, 1)] and len(list(database.ltx_dir.iterdir())) == 1
         assert feed_together(replica, ordinary[1:]) == len(ordinary)
