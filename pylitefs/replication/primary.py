@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
 from pylitefs.errors import BusyError, PylitefsError
-from pylitefs.ltx.header import TRAILER_SIZE, Header, Trailer
+from pylitefs.ltx.header import TRAILER_SIZE, Header
 from pylitefs.ltx.position import Pos
-from pylitefs.replication import catchup
+from pylitefs.replication import catchup, kept
 from pylitefs.replication.frames import (
     DropDb,
     End,
@@ -29,6 +29,7 @@ from pylitefs.replication.frames import (
     Ready,
     pack_ltx_body,
 )
+from pylitefs.replication.kept import pos_after
 from pylitefs.replication.snapshots import SnapshotPipe
 from pylitefs.replication.stream_log import StreamLog
 from pylitefs.replication.threads import in_thread
@@ -89,6 +90,8 @@ class PrimaryStream:
         self._count_frame = count_frame
         self._lock = threading.Lock()
         self._pending: dict[str, Header | None] = {}
+        self._older: frozenset[str] = frozenset()
+        """Databases that were there before this stream: it has not seen their first transactions."""
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -143,7 +146,8 @@ class PrimaryStream:
             if self.request.wants(name) and self._store.get(name) is None:
                 await self._send(DropDb(name).pack(), "drop-db", name)
         with self._lock:
-            for name in self._store.positions():
+            self._older = frozenset(self._store.positions())
+            for name in self._older:
                 if self.request.wants(name):
                     self._pending.setdefault(name, None)
 
@@ -221,9 +225,9 @@ class PrimaryStream:
         previous: catchup.Decision | None = None
         while database is not None and not self._over():
             replica = self.positions.get(name, Pos())
-            file = _next_file(database, replica.txid, header)
+            born = name not in self._older
+            decision, file = kept.decision(database, replica, header, born=born)
             header = None
-            decision = catchup.decide(replica, database.pos, file)
             if previous is None or type(decision) not in (type(previous), catchup.Nothing):
                 await self._trace_decision(name, database.pos, decision)
             previous = decision
@@ -231,6 +235,9 @@ class PrimaryStream:
                 return
             if isinstance(decision, catchup.Snapshot):
                 self._told.snapshot(self.request.node_id, name, decision.reason)
+                if decision.kept is not None:
+                    self.positions[name] = await self._send_file(name, database, decision.kept) or replica
+                    continue
                 try:
                     self.positions[name] = await self._send_snapshot(name, database)
                 except BusyError as error:
@@ -242,7 +249,10 @@ class PrimaryStream:
                 self.positions[name] = await self._send_file(name, database, file) or replica
 
     async def _send_file(self, name: str, database: Database, file: catchup.NextFile) -> Pos | None:
-        """Send one LTX file and its high-water mark; None if it was reaped just now."""
+        """Send one LTX file and its high-water mark; None if it was reaped just now.
+
+        One that begins at TXID 1 is a snapshot, which LiteFS sends without a mark.
+        """
         data: bytes | BinaryIO | None = database.read_ltx(file.min_txid, file.max_txid)
         if data is None:
             path = database.ltx_path(file.min_txid, file.max_txid)
@@ -250,18 +260,19 @@ class PrimaryStream:
                 data = await self._beating(in_thread(lambda: read_or_open(path, BLOCK)))
             except FileNotFoundError:
                 return None
-        after = HighWaterMark(0, name).pack()
+        snapshot = file.min_txid == 1
+        kind, after = ("ltx:snapshot", b"") if snapshot else ("ltx", HighWaterMark(0, name).pack())
         if isinstance(data, bytes):
             frames = (LtxBegin(name).pack(), pack_ltx_body(data), LtxEnd().pack(), after)
-            await self._send(b"".join(frames), "ltx", name, file.max_txid, wait=True, after=len(after))
-            return _pos_after(file, data[-TRAILER_SIZE:])
+            await self._send(b"".join(frames), kind, name, file.max_txid, wait=True, after=len(after))
+            return pos_after(file, data[-TRAILER_SIZE:])
         with data:
             first = await asyncio.to_thread(data.read, BLOCK)
-            await self._begin_body(name, file.max_txid, "ltx", first)
+            await self._begin_body(name, file.max_txid, kind, first)
             while block := await asyncio.to_thread(data.read, BLOCK):
                 await self._send_body(block)
             await self._end_body(after)
-            return _pos_after(file, os.pread(data.fileno(), TRAILER_SIZE, data.tell() - TRAILER_SIZE))
+            return pos_after(file, os.pread(data.fileno(), TRAILER_SIZE, data.tell() - TRAILER_SIZE))
 
     async def _send_snapshot(self, name: str, database: Database) -> Pos:
         path = self._store.temp_path(".ltx")
@@ -379,17 +390,3 @@ class PrimaryStream:
             reason=decision.reason,
             position=str(self.positions.get(name, Pos())),
         )
-
-
-def _next_file(database: Database, txid: int, header: Header | None) -> catchup.NextFile | None:
-    """The LTX file after `txid`. After a commit its header came along: then the disk is not looked at."""
-    if header is None or header.min_txid != txid + 1:
-        found = database.ltx_next(txid) if txid else None
-        header = database.ltx_header(*found) if found is not None else None
-    if header is None:
-        return None
-    return catchup.NextFile(header.min_txid, header.max_txid, header.pre_apply_checksum)
-
-
-def _pos_after(file: catchup.NextFile, trailer: bytes) -> Pos:
-    return Pos(file.max_txid, Trailer.unpack(trailer).post_apply_checksum)

@@ -121,6 +121,21 @@ def test_a_change_is_told_as_what_it_is(
     assert any(one == aspect and place.startswith(where) for one, place in told), told
 
 
+def test_an_ltx_file_of_another_time_is_the_primary_s_own(sides: Sides) -> None:
+    """LiteFS makes a snapshot afresh, with its own time: often, not always, another millisecond's."""
+    for time in (1_700_000_000_000, 1_700_000_000_001):
+        put_ltx(sides[1].replica.databases_dir / "a.db", 1, ltx_bytes(1, timestamp_ms=time))
+        told = [one.aspect for one in found(sides).differences]
+        assert "LTX files on the replica" not in told
+
+
+@pytest.mark.parametrize("change", [{"wal_offset": 32}, {"wal_salt1": 1}, {"flags": 1}])
+def test_an_ltx_file_that_differs_otherwise_is_another(sides: Sides, change: dict[str, int]) -> None:
+    put_ltx(sides[1].replica.databases_dir / "a.db", 1, ltx_bytes(1, None, **change))
+    (difference,) = [one for one in found(sides).differences if one.aspect == "LTX files on the replica"]
+    assert difference.theirs == f"{1:016x}-{1:016x}.ltx is another file there"
+
+
 def test_of_an_ltx_file_without_a_node_s_id_it_is_said(sides: Sides) -> None:
     for node in sides[1].system.pair:
         put_ltx(node.databases_dir / "a.db", 1, ltx_bytes(1, node_id=0))

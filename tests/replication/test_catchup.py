@@ -3,7 +3,16 @@
 import pytest
 
 from pylitefs.ltx.position import Pos
-from pylitefs.replication.catchup import Files, NextFile, Nothing, Snapshot, decide
+from pylitefs.replication.catchup import (
+    CHEAP_BYTES,
+    CHEAP_FILES,
+    Files,
+    History,
+    NextFile,
+    Nothing,
+    Snapshot,
+    decide,
+)
 
 A, B = 1 << 63 | 0xA, 1 << 63 | 0xB
 
@@ -13,7 +22,9 @@ A, B = 1 << 63 | 0xA, 1 << 63 | 0xB
     [
         (Pos(), Pos(), None, Nothing, "no transaction yet"),
         (Pos(5, A), Pos(), None, Nothing, "no transaction yet"),
-        (Pos(), Pos(1, A), NextFile(1, 1, 0), Snapshot, "no transaction of this database yet"),
+        (Pos(), Pos(1, A), NextFile(1, 1, 0), Snapshot, "yet: LTX file 0000000000000001-0000000000000001 is"),
+        (Pos(), Pos(7, A), NextFile(1, 7, 0), Snapshot, "yet: LTX file 0000000000000001-0000000000000007 is"),
+        (Pos(), Pos(7, A), NextFile(1, 1, 0), Snapshot, "no transaction of this database yet"),
         (Pos(), Pos(7, A), None, Snapshot, "no transaction of this database yet"),
         (Pos(8, A), Pos(7, A), None, Snapshot, "the replica is ahead"),
         (Pos(7, A), Pos(7, A), None, Nothing, "up to date at TXID 0000000000000007"),
@@ -47,3 +58,34 @@ def test_a_difference_names_both_checksums() -> None:
     reason = decide(Pos(7, B), Pos(7, A), None).reason
     assert f"{A:016x}" in reason
     assert f"{B:016x}" in reason
+
+
+def test_the_one_file_that_holds_all_is_the_snapshot() -> None:
+    """An LTX file that begins at TXID 1 holds every page: none has to be made afresh."""
+    whole = NextFile(1, 4, 0)
+    decision = decide(Pos(), Pos(4, A), whole)
+    assert isinstance(decision, Snapshot) and decision.kept == whole
+    longer = decide(Pos(), Pos(5, A), whole)
+    assert isinstance(longer, Snapshot) and longer.kept is None
+
+
+@pytest.mark.parametrize(
+    ("history", "kind"),
+    [
+        (History(2, 400, 8192), Files),
+        (History(CHEAP_FILES, CHEAP_BYTES, 0), Files),
+        (History(CHEAP_FILES, 3 * CHEAP_BYTES, 4 * CHEAP_BYTES), Files),
+        (History(CHEAP_FILES + 1, 400, 8192), Snapshot),
+        (History(2, CHEAP_BYTES + 1, 8192), Snapshot),
+        (History(2, 4 * CHEAP_BYTES + 1, 4 * CHEAP_BYTES), Snapshot),
+    ],
+)
+def test_a_database_born_while_the_replica_listens_comes_from_its_first_file_on(
+    history: History, kind: type
+) -> None:
+    """However soon the stream wakes; but a long history is not sent file by file."""
+    decision = decide(Pos(), Pos(history.files, A), NextFile(1, 1, 0), history)
+    assert type(decision) is kind
+    if isinstance(decision, Files):
+        assert (decision.first, decision.last) == (1, history.files)
+        assert "LTX files 0000000000000001 to " in decision.reason

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pylitefs.ltx.position import Pos
+from pylitefs.replication import catchup, kept
 from pylitefs.replication.frames import (
     DropDb,
     End,
@@ -28,6 +29,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
+def none_made(*_: object) -> None:
+    raise OSError("a snapshot was to be made")
+
+
 def test_an_empty_replica_gets_a_snapshot_and_no_high_water_mark(store: Store) -> None:
     """TXIDs 1 to the newest in one file, then Ready and at once a Heartbeat."""
     writer = Writer(store)
@@ -41,6 +46,65 @@ def test_an_empty_replica_gets_a_snapshot_and_no_high_water_mark(store: Store) -
             assert not any(isinstance(frame, HighWaterMark) for frame in before)
             assert isinstance(listener.frames[len(before) + 1], Heartbeat)
             assert listener.stream.positions == {"made.db": writer.pos}
+
+    run(test)
+
+
+def test_the_one_file_that_holds_all_is_sent_as_it_is(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first transaction's own file, with its own time: a snapshot without a mark, and none is made."""
+    Writer(store).commit({1: 1, 2: 2})
+    monkeypatch.setattr(Store, "snapshot", none_made)
+
+    async def test() -> None:
+        counted: list[str] = []
+        request = StreamRequest("00000000000000AA", {})
+        stream = PrimaryStream(store, request, lambda _, kind: counted.append(kind))
+        listener = Listener(stream)
+        running = asyncio.ensure_future(stream.run(listener.send))
+        before = await listener.until_ready()
+        stream.end()
+        await running
+        sent = b"".join(frame.data for frame in before if isinstance(frame, LtxChunk))
+        assert sent == store.require("made.db").ltx_path(1, 1).read_bytes()
+        assert not any(isinstance(frame, HighWaterMark) for frame in before)
+        assert counted[0] == "ltx:snapshot"
+
+    run(test)
+
+
+@pytest.mark.parametrize("count", [2, 40])
+def test_a_database_made_while_a_replica_listens_comes_file_by_file(
+    store: Store, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """Also if the stream wakes only after many transactions: what the replica keeps does not hang on that."""
+    monkeypatch.setattr(Store, "snapshot", none_made)
+
+    async def test() -> None:
+        async with listening(store) as listener:
+            await listener.until_ready()
+            writer = Writer(store)
+            for value in range(count):  # in the stream's own thread, which so cannot wake in between
+                writer.commit({1: value})
+            found = await listener.transactions(count)
+            assert [(one.min_txid, one.max_txid) for one in found] == [(n, n) for n in range(1, count + 1)]
+            await listener.until(lambda frames: frames.count(HighWaterMark(0, "made.db")) == count - 1)
+
+    run(test)
+
+
+def test_a_long_history_is_one_snapshot(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a database that was made while the replica listened, too."""
+    monkeypatch.setattr(kept, "CHEAP_FILES", 4)
+    monkeypatch.setattr(catchup, "CHEAP_FILES", 4)
+
+    async def test() -> None:
+        async with listening(store) as listener:
+            await listener.until_ready()
+            writer = Writer(store)
+            for value in range(5):
+                writer.commit({1: value})
+            found = await listener.transactions(1)
+            assert [(one.min_txid, one.max_txid) for one in found] == [(1, 5)]
 
     run(test)
 

@@ -166,8 +166,9 @@ def test_a_snapshot_that_has_to_wait_too_long_keeps_no_other_database_back(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is tried again until it can be made, and the log says why it has to. Only then it is Ready."""
-    Writer(store).commit({1: 1})
-    Writer(store, "other.db").commit({1: 1})
+    for name in ("made.db", "other.db"):
+        for value in (1, 2):
+            Writer(store, name).commit({1: value})
     free = threading.Event()
     really = Store.snapshot
 
@@ -198,6 +199,7 @@ def test_a_snapshot_that_goes_wrong_in_the_middle_is_not_ended(
 ) -> None:
     """A replica must not take half a file for a whole one."""
     Writer(store).commit({1: 1})
+    Writer(store).commit({1: 2})
 
     def breaks(self: Store, name: str, out: Path, patience: object = None) -> None:
         with out.open("wb") as file:
@@ -220,6 +222,7 @@ def test_a_replica_that_leaves_during_a_snapshot_leaves_nothing_behind(store: St
     """Neither a temporary file nor a thread that waits for a reader."""
     writer = Writer(store)
     writer.commit_pages({pgno: bytes([pgno % 251]) * 512 for pgno in range(1, 20000)})
+    writer.commit({1: 1})
     full = asyncio.Event()
 
     async def test() -> None:
