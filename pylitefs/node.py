@@ -29,6 +29,7 @@ from pylitefs.mount.observed.operations import make_operations
 from pylitefs.mount.session import MountSession
 from pylitefs.replication.replica import Replica
 from pylitefs.store.evidence import Evidence
+from pylitefs.store.retention import Limits
 from pylitefs.store.status import Status
 from pylitefs.store.store import Store
 from pylitefs.trace import Tracer
@@ -63,7 +64,7 @@ class Node:
             tracer=self.tracer,
             status=self.status,
             compress=config.data.compress,
-            retention_s=config.data.retention,
+            retention=_retention(config),
             monitor_interval_s=config.data.retention_monitor_interval,
             snapshot_timeout_s=config.http.snapshot_timeout,
         )
@@ -228,3 +229,8 @@ class Node:
         if self.applier:
             self.applier.stop()
         self.store.close()
+
+
+def _retention(config: Config) -> Limits:
+    data = config.data
+    return Limits(data.retention, data.retention_behind_files, data.retention_behind_bytes)

@@ -22,6 +22,9 @@ LONGEST_S = 290 * 365.25 * 86400
 _DURATION = re.compile(r"(?:(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))")
 
 
+_SIZE_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_SIZE = re.compile(r"([0-9]{1,15})(B|KB|MB|GB|TB|)")
+
 HIGHEST_PORT = 65535
 _ADDRESS = re.compile(r"([^\s/:\[\]]*|\[[^\s/\[\]]+\]):[0-9]{1,5}")
 
@@ -39,6 +42,14 @@ def parse_duration(text: object) -> float:
     if seconds > LONGEST_S:
         raise ValueError("longer than 290 years, the longest duration: write a shorter one, such as 8760h")
     return seconds
+
+
+def parse_size(text: object) -> int:
+    """Bytes in a size: `1GB`, `64MB`, `512KB`, `4096`. Raises ValueError otherwise."""
+    found = _SIZE.fullmatch(str(text))
+    if found is None:
+        raise ValueError("not a size: write bytes, or a number with KB, MB, GB or TB, such as 64MB or 1GB")
+    return int(found[1]) * _SIZE_UNITS[found[2]]
 
 
 def _directory(text: object) -> Path:
@@ -75,6 +86,7 @@ def _plain(text: str) -> str:
 
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]
+Size = Annotated[int, BeforeValidator(parse_size)]
 Directory = Annotated[Path, BeforeValidator(_directory)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 Token = Annotated[str, AfterValidator(check_token), Field(repr=False)]
@@ -97,6 +109,10 @@ class DataConfig(Section):
     compress: bool = True
     retention: Duration = 600.0
     retention_monitor_interval: Duration = 60.0
+    retention_behind_files: Annotated[int, Field(ge=0)] = 10_000
+    """Ours: so many LTX files past their retention are kept for a replica that is connected and behind."""
+    retention_behind_bytes: Size = 1_000_000_000
+    """Ours: the same in bytes; either bound holds."""
 
 
 class FuseConfig(Section):

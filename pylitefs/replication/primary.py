@@ -19,6 +19,7 @@ from pylitefs.errors import BusyError, PylitefsError
 from pylitefs.ltx.header import TRAILER_SIZE, Header
 from pylitefs.ltx.position import Pos
 from pylitefs.replication import catchup, kept
+from pylitefs.replication.followed import Followed
 from pylitefs.replication.frames import (
     DropDb,
     End,
@@ -84,14 +85,12 @@ class PrimaryStream:
     ) -> None:
         self.request = request
         self._told = told or StreamLog()
-        self.positions: dict[str, Pos] = dict(request.positions)
-        """Where the replica will be once it has what was sent."""
+        self.followed = Followed(request)
+        self.positions = self.followed.positions
         self._store = store
         self._count_frame = count_frame
         self._lock = threading.Lock()
         self._pending: dict[str, Header | None] = {}
-        self._older: frozenset[str] = frozenset()
-        """Databases that were there before this stream: it has not seen their first transactions."""
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -99,6 +98,8 @@ class PrimaryStream:
         self._last_sent = self._loop.time()
         self._waiting = bytearray()
         self._sent_files = 0
+        self._current = ""
+        """The database that is looked at, or sent, just now."""
         self._later: set[str] = set()
         """Databases whose users would not let them be copied: their snapshots are tried again."""
         self._caught_up_ms = 0
@@ -107,6 +108,7 @@ class PrimaryStream:
         """Stream until `end`, until the store is no primary's any more, or until cancelled."""
         self._send_bytes = send
         unsubscribe = self._store.subscribe(self._notify)
+        leave = self._store.retention.follow(self.followed)
         reason = "the replica disconnected"
         self._told.begins(self.request.node_id)
         try:
@@ -117,6 +119,7 @@ class PrimaryStream:
             reason = str(error)
         finally:
             unsubscribe()
+            leave()
             self._told.ended(self.request.node_id, reason)
             self._trace_aside("stream.end", peer=self.request.node_id, reason=reason)
 
@@ -125,6 +128,11 @@ class PrimaryStream:
         if not self._ended.done():
             self._ended.set_result(None)
         self._wake.set()
+
+    def lacking(self) -> list[str]:
+        """Databases of which something may wait to be sent; from any thread."""
+        with self._lock:
+            return list({*self._pending, *self._later, self._current} - {""})
 
     async def _stream(self) -> None:
         try:
@@ -146,8 +154,8 @@ class PrimaryStream:
             if self.request.wants(name) and self._store.get(name) is None:
                 await self._send(DropDb(name).pack(), "drop-db", name)
         with self._lock:
-            self._older = frozenset(self._store.positions())
-            for name in self._older:
+            self.followed.begins(older := frozenset(self._store.positions()))
+            for name in older:
                 if self.request.wants(name):
                     self._pending.setdefault(name, None)
 
@@ -206,6 +214,7 @@ class PrimaryStream:
                 self._woken = False
                 name = next(iter(self._pending), None)
                 header = self._pending.pop(name) if name is not None else None
+                self._current = name or ""
             if name is not None:
                 await self._catch_up(name, header)
                 continue
@@ -225,8 +234,7 @@ class PrimaryStream:
         previous: catchup.Decision | None = None
         while database is not None and not self._over():
             replica = self.positions.get(name, Pos())
-            born = name not in self._older
-            decision, file = kept.decision(database, replica, header, born=born)
+            decision, file = kept.decision(database, replica, header, born=self.followed.saw_birth(name))
             header = None
             if previous is None or type(decision) not in (type(previous), catchup.Nothing):
                 await self._trace_decision(name, database.pos, decision)
@@ -239,7 +247,8 @@ class PrimaryStream:
                     self.positions[name] = await self._send_file(name, database, decision.kept) or replica
                     continue
                 try:
-                    self.positions[name] = await self._send_snapshot(name, database)
+                    with self.followed.gets_snapshot(name, database.pos.txid):
+                        self.positions[name] = await self._send_snapshot(name, database)
                 except BusyError as error:
                     log.warning("replica %s gets it later: %s", self.request.node_id, error)
                     self._later.add(name)
@@ -249,10 +258,7 @@ class PrimaryStream:
                 self.positions[name] = await self._send_file(name, database, file) or replica
 
     async def _send_file(self, name: str, database: Database, file: catchup.NextFile) -> Pos | None:
-        """Send one LTX file and its high-water mark; None if it was reaped just now.
-
-        One that begins at TXID 1 is a snapshot, which LiteFS sends without a mark.
-        """
+        """Send one LTX file, and its mark unless it is a snapshot; None if it was reaped just now."""
         data: bytes | BinaryIO | None = database.read_ltx(file.min_txid, file.max_txid)
         if data is None:
             path = database.ltx_path(file.min_txid, file.max_txid)
@@ -260,8 +266,9 @@ class PrimaryStream:
                 data = await self._beating(in_thread(lambda: read_or_open(path, BLOCK)))
             except FileNotFoundError:
                 return None
-        snapshot = file.min_txid == 1
-        kind, after = ("ltx:snapshot", b"") if snapshot else ("ltx", HighWaterMark(0, name).pack())
+        kind, after = "ltx", HighWaterMark(0, name).pack()
+        if file.min_txid == 1:
+            kind, after = "ltx:snapshot", b""
         if isinstance(data, bytes):
             frames = (LtxBegin(name).pack(), pack_ltx_body(data), LtxEnd().pack(), after)
             await self._send(b"".join(frames), kind, name, file.max_txid, wait=True, after=len(after))

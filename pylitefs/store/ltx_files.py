@@ -57,6 +57,8 @@ class LtxFiles:
         self._prefix = f"{directory}/"
         self._lock = threading.Lock()
         self._ranges: list[tuple[int, int]] = []
+        self._sizes: dict[tuple[int, int], int] = {}
+        """Of the files that someone asked about: a file never changes."""
         self._cache = cache or LtxCache()
 
     def load(self) -> None:
@@ -92,6 +94,7 @@ class LtxFiles:
             at = bisect_left(self._ranges, span)
             if self._ranges[at : at + 1] != [span]:
                 self._ranges.insert(at, span)
+            self._sizes.pop(span, None)
         self._cache.add(self._prefix, min_txid, max_txid, content)
 
     def read(self, min_txid: int, max_txid: int) -> bytes | None:
@@ -109,11 +112,26 @@ class LtxFiles:
                 return None
         return Header.unpack(content[:HEADER_SIZE])
 
+    def size(self, min_txid: int, max_txid: int) -> int:
+        """The file's bytes; 0 if it is gone."""
+        span = (min_txid, max_txid)
+        found = self._sizes.get(span)
+        if found is None:
+            try:
+                found = os.stat(self.path_text(min_txid, max_txid)).st_size
+            except FileNotFoundError:
+                return 0
+            with self._lock:
+                if span in self._ranges:
+                    self._sizes[span] = found
+        return found
+
     def remove(self, min_txid: int, max_txid: int) -> None:
         """Forget a file, then delete it."""
         span = (min_txid, max_txid)
         with self._lock:
             if span in self._ranges:
                 self._ranges.remove(span)
+            self._sizes.pop(span, None)
         self._cache.add(self._prefix, min_txid, max_txid, None)
         self.path(min_txid, max_txid).unlink(missing_ok=True)

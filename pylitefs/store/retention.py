@@ -1,21 +1,101 @@
 """Retention: how long LTX files are kept for replicas that are behind.
 
-The rule: the newest file stays. Before any other is removed, what it holds is durable elsewhere: the database
-and its WAL are synced first. Their directory is synced too. Otherwise a power failure could bring back a
-journal that was removed long ago, and recovery would roll the database back by it.
+The rules: the newest file stays. Before any other is removed, what it holds is durable elsewhere: the
+database and its WAL are synced first. Their directory is synced too. Otherwise a power failure could bring
+back a journal that was removed long ago, and recovery would roll the database back by it.
+
+A file that a connected replica still needs stays past its time, for without it the replica gets the whole
+database. But a replica that stands still must not fill the disk: past a bound of files and of bytes it is
+given up, the one that is furthest behind first. One that is not connected keeps nothing.
 """
 
+import logging
 import os
+import threading
 import time
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 from pylitefs.store.files import sync_directory
 from pylitefs.store.names import FileKind
 from pylitefs.store.state import DatabaseState
 
+log = logging.getLogger("pylitefs")
 
-def reap(state: DatabaseState, retention_s: float, now: float | None = None) -> int:
-    """Remove the LTX files older than `retention_s` seconds but the newest; how many went."""
-    limit = (time.time() if now is None else now) - retention_s
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is kept of each database: the `data.retention*` keys."""
+
+    seconds: float = 600.0
+    behind_files: int = 10_000
+    """So many files past their time are kept for connected replicas; 0: none."""
+    behind_bytes: int = 1_000_000_000
+
+
+class Follower(Protocol):
+    """A connected replica, as its stream knows it. Asked in another thread than the stream's."""
+
+    @property
+    def peer(self) -> str:
+        """Its node id."""
+
+    def has_up_to(self, name: str) -> int | None:
+        """It needs the LTX files of the database after this TXID; None: it needs none of them."""
+
+
+class Retention:
+    """Removes the LTX files of one node. Safe to use from several threads."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self._lock = threading.Lock()
+        self._followers: tuple[Follower, ...] = ()
+
+    def follow(self, follower: Follower) -> Callable[[], None]:
+        """A replica is connected, until what this gives is called."""
+        with self._lock:
+            self._followers = (*self._followers, follower)
+
+        def leave() -> None:
+            with self._lock:
+                self._followers = tuple(one for one in self._followers if one is not follower)
+
+        return leave
+
+    def reap(self, state: DatabaseState, now: float | None = None) -> int:
+        """Remove the files of a database that are past their time, and needed by nobody; how many went."""
+        old = _past_their_time(state, (time.time() if now is None else now) - self.limits.seconds)
+        gone = self._not_needed(state, old) if old and self._followers else old
+        if gone:
+            _remove(state, gone)
+        return len(gone)
+
+    def _not_needed(self, state: DatabaseState, old: list[Span]) -> list[Span]:
+        """`old`, without what a replica needs that is not too far behind."""
+        asked = [(one.has_up_to(state.name), one.peer) for one in self._followers]
+        # Whose next file is gone already gets a snapshot anyway.
+        needs = [(txid, peer) for txid, peer in asked if txid is not None and state.ltx.next(txid)]
+        for txid, peer in sorted(needs):
+            at = bisect_left(old, (txid + 1, 0))
+            size = sum(state.ltx.size(*span) for span in old[at:])
+            if len(old) - at <= self.limits.behind_files and size <= self.limits.behind_bytes:
+                return old[:at]
+            log.warning(
+                "%s: replica %s is at TXID %016x and gets a snapshot: it needs %d LTX files (%d bytes) past "
+                "their retention, more than data.retention-behind-files (%d) or -bytes (%d) keeps",
+                *(state.name, peer, txid, len(old) - at, size),
+                *(self.limits.behind_files, self.limits.behind_bytes),
+            )
+        return old
+
+
+def _past_their_time(state: DatabaseState, limit: float) -> list[Span]:
+    """The oldest files up to the first that is younger than `limit`, but never the newest."""
     old = []
     for span in state.ltx.ranges()[:-1]:
         try:
@@ -24,16 +104,17 @@ def reap(state: DatabaseState, retention_s: float, now: float | None = None) -> 
         except FileNotFoundError:
             pass
         old.append(span)
-    if not old:
-        return 0
+    return old
+
+
+def _remove(state: DatabaseState, gone: list[Span]) -> None:
     for kind in (FileKind.DATABASE, FileKind.WAL):
         _sync(state, kind)
     sync_directory(state.directory)
-    for span in old:
+    for span in gone:
         state.ltx.remove(*span)
         if state.node.tracer.active:
             state.node.tracer.emit("retention.reap", state.name, span[1], min_txid=span[0])
-    return len(old)
 
 
 def _sync(state: DatabaseState, kind: FileKind) -> None:

@@ -41,7 +41,7 @@ from pylitefs.store.names import check_database_name, database_dir
 from pylitefs.store.privacy import make_directory
 from pylitefs.store.publisher import Publisher
 from pylitefs.store.recovery import recover
-from pylitefs.store.retention import reap
+from pylitefs.store.retention import Limits, Retention
 from pylitefs.store.rollback import capture_when_it_can
 from pylitefs.store.snapshot import SNAPSHOT_S, SnapshotInfo, export_database, make_snapshot
 from pylitefs.store.state import DatabaseState, NodeFacts, Subscriber
@@ -64,7 +64,7 @@ class Store:
         tracer: Tracer,
         status: Status,
         compress: bool = True,
-        retention_s: float = 600.0,
+        retention: Limits | None = None,
         monitor_interval_s: float = 60.0,
         snapshot_timeout_s: float = SNAPSHOT_S,
     ) -> None:
@@ -74,7 +74,7 @@ class Store:
         self.node_id = secrets.randbits(64) or 1
         self.cluster_id: str | None = None
         self.applier: Applier = DirectApplier(self.data_dir)
-        self.retention_s = retention_s
+        self.retention = Retention(retention)
         self.monitor_interval_s = monitor_interval_s
         self.snapshot_timeout_s = snapshot_timeout_s
         """An export or a snapshot waits so long for a database's users."""
@@ -391,7 +391,7 @@ class Store:
         count = 0
         for database in self.databases():
             try:
-                count += reap(database.state, self.retention_s, time.time() if now is None else now)
+                count += self.retention.reap(database.state, now)
             except OSError as error:
                 if not self.disk.note(error):
                     log.error("%s: its old LTX files cannot be removed: %s", database.name, error)

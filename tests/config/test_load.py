@@ -44,6 +44,8 @@ DEFAULTS = {
     "data.compress": True,
     "data.retention": 600.0,
     "data.retention-monitor-interval": 60.0,
+    "data.retention-behind-files": 10_000,
+    "data.retention-behind-bytes": 1_000_000_000,
     "fuse.dir": Path("/litefs"),
     "fuse.replica-wal": "auto",
     "http.addr": ":20202",
@@ -118,7 +120,8 @@ exit-on-error: true
 skip-sync: true
 strict-verify: true
 exec: "app --port 8081"
-data: {dir: /d, compress: false, retention: 1h30m, retention-monitor-interval: 5s}
+data: {dir: /d, compress: false, retention: 1h30m, retention-monitor-interval: 5s,
+       retention-behind-files: 7, retention-behind-bytes: 64MB}
 fuse: {dir: /m, allow-other: true, debug: true, replica-wal: writable}
 http: {addr: "localhost:1", snapshot-timeout: 3s, token: 0123456789abcdef, open-stream: true}
 proxy: {addr: ":1", target: "localhost:2", db: d, debug: true, max-lag: 1s, passthrough: [a],
@@ -134,6 +137,7 @@ tracing: {enabled: false, path: /t, max-size: 1, max-count: 2, compress: true}
     loaded = load(tmp_path, text)
     assert loaded.config.exec[0].cmd == "app --port 8081"
     assert loaded.config.data.retention == 5400.0
+    assert loaded.config.data.retention_behind_bytes == 64_000_000
     assert loaded.config.http.host_port == ("localhost", 1)
     assert loaded.config.lease.databases == ("a.db", "b.db")
     for key in all_keys():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pylitefs.config.model import LONGEST_S, Config, HttpConfig, LeaseConfig, parse_duration
+from pylitefs.config.model import LONGEST_S, Config, HttpConfig, LeaseConfig, parse_duration, parse_size
 from pylitefs.config.token import VARIABLE, token_of_environment
 from pylitefs.errors import ConfigError
 
@@ -56,6 +56,9 @@ def test_an_address_is_a_host_and_a_port(addr: str, host_port: tuple[str, int]) 
         ("data", {"retention": "9" * 5000 + "h"}, "the longest duration"),
         ("data", {"dir": ""}, "required: name a directory"),
         ("data", {"retention": "10"}, "not a duration"),
+        ("data", {"retention_behind_bytes": "1GiB"}, "not a size: write bytes"),
+        ("data", {"retention_behind_bytes": "-1"}, "not a size"),
+        ("data", {"retention_behind_files": "-1"}, "greater than or equal to 0"),
         ("lease", {"type": "raft"}, "'static'"),
         ("log", {"format": "xml"}, "'text' or 'json'"),
         ("fuse", {"nobody": "1"}, "Extra inputs"),
@@ -106,3 +109,10 @@ def test_a_config_is_never_changed_but_copied() -> None:
     with pytest.raises(ValidationError):
         config.exit_on_error = False
     assert config.model_copy(update={"exit_on_error": False}).exit_on_error is False and config.exit_on_error
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("0", 0), (4096, 4096), ("512KB", 512_000), ("1GB", 10**9), ("2B", 2)]
+)
+def test_a_size_is_bytes_or_has_a_unit(text: object, size: int) -> None:
+    assert parse_size(text) == size

@@ -1,11 +1,13 @@
 """Retention: old LTX files go, the newest stays, and what went is durable in the database before."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from pylitefs.store.names import FileKind
+from pylitefs.store.retention import Limits
 from pylitefs.store.store import Store
 from pylitefs.trace import Event
 from tests.store.crashes import watching
@@ -114,3 +116,70 @@ def test_a_dropped_database_keeps_the_file_of_its_drop(served: Served, store: St
     assert store.reap(now) == 2
     assert store.require("a.db").ltx_files() == [(3, 3)]
     assert not store.require("a.db").path(FileKind.DATABASE).exists()
+
+
+@dataclass
+class Replica:
+    """A connected replica that has these databases up to these TXIDs."""
+
+    peer: str
+    txids: dict[str, int]
+
+    def has_up_to(self, name: str) -> int | None:
+        return self.txids.get(name)
+
+
+def bounded(store: Store, files: int = 10, size: int = 1_000_000) -> None:
+    store.retention.limits = Limits(600.0, files, size)
+
+
+def test_what_a_connected_replica_needs_stays_until_it_has_it_or_leaves(served: Served, store: Store) -> None:
+    """However old; and what it has, or nobody needs, goes."""
+    make(served, 8)
+    now = age(store, range(1, 9), 10_000)
+    bounded(store)
+    replica = Replica("AA", {"a.db": 4})
+    leave = store.retention.follow(replica)
+    store.retention.follow(Replica("BB", {"a.db": 6, "b.db": 1}))
+    store.retention.follow(Replica("CC", {}))
+    assert store.reap(now) == 4
+    assert [low for low, _ in store.require("a.db").ltx_files()] == [5, 6, 7, 8]
+    replica.txids["a.db"] = 5
+    assert store.reap(now) == 1
+    leave()
+    assert store.reap(now) == 1
+    assert [low for low, _ in store.require("a.db").ltx_files()] == [7, 8]
+
+
+@pytest.mark.parametrize(("files", "size"), [(3, 1_000_000), (100, 1_000), (0, 0)])
+def test_past_a_bound_the_one_furthest_behind_is_given_up_in_one_line(
+    served: Served, store: Store, caplog: pytest.LogCaptureFixture, files: int, size: int
+) -> None:
+    """Those who need less keep what they need, as far as it is within the bound."""
+    make(served, 8)
+    now = age(store, range(1, 9), 10_000)
+    bounded(store, files, size)
+    spared = 2 if files else 0
+    store.retention.follow(Replica("AA", {"a.db": 2}))
+    store.retention.follow(Replica("BB", {"a.db": 5}))
+    assert store.reap(now) == 7 - spared
+    assert len(store.require("a.db").ltx_files()) == spared + 1
+    assert (
+        caplog.text.count("replica AA is at TXID 0000000000000002 and gets a snapshot: it needs 5 LTX") == 1
+    )
+    assert caplog.text.count("replica BB") == (0 if files else 1)
+    caplog.clear()
+    store.reap(now)
+    assert caplog.text == "", "said once"
+
+
+def test_a_replica_that_gets_a_snapshot_anyway_keeps_nothing(served: Served, store: Store) -> None:
+    """It is ahead, or its next file is gone."""
+    make(served, 6)
+    now = age(store, range(1, 7), 10_000)
+    bounded(store)
+    store.require("a.db").state.ltx.remove(3, 3)
+    for number, txid in enumerate((2, 9)):
+        store.retention.follow(Replica(f"{number}", {"a.db": txid}))
+    assert store.reap(now) == 4
+    assert store.require("a.db").ltx_files() == [(6, 6)]

@@ -14,6 +14,7 @@ from pylitefs.errors import DatabaseNotFoundError, DataDirectoryError, InvalidNa
 from pylitefs.ltx.header import Header, parse_filename
 from pylitefs.ltx.position import Pos
 from pylitefs.store.disk_state import DiskState, refusal
+from pylitefs.store.retention import Limits
 from pylitefs.store.status import Status
 from pylitefs.store.store import Store
 from pylitefs.trace import Event, Tracer
@@ -114,7 +115,7 @@ def test_retention_runs_by_itself_and_ends_with_the_store(tmp_path: Path) -> Non
         tmp_path,
         tracer=Tracer(),
         status=Status(is_primary=True),
-        retention_s=0.0,
+        retention=Limits(seconds=0.0),
         monitor_interval_s=0.01,
     )
     store.open()

@@ -1,0 +1,58 @@
+"""Where a replica is, as its stream knows it, and which LTX files it still needs.
+
+A replica acknowledges nothing. The rule: it says where it is when it connects, and from then on it has what
+was sent to it. A connection takes no more than its buffers hold (http/back_pressure.py), so of a replica that
+reads slowly the rest waits here, unsent. What lies in buffers on the way counts as sent, the kernels' too. A
+replica that loses it asks for it when it connects again.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Protocol
+
+from pylitefs.ltx.position import Pos
+
+
+class Asked(Protocol):
+    """What a replica asked for: `StreamRequest` of primary.py."""
+
+    @property
+    def node_id(self) -> str: ...
+    @property
+    def positions(self) -> Mapping[str, Pos]: ...
+    def wants(self, name: str) -> bool: ...
+
+
+class Followed:
+    """One connected replica: the store's `Follower`. Changed by its stream, asked in any thread."""
+
+    def __init__(self, request: Asked) -> None:
+        self._request = request
+        self.peer = request.node_id
+        self.positions: dict[str, Pos] = dict(request.positions)
+        """Where the replica will be once it has what was sent."""
+        self._older: frozenset[str] = frozenset()
+        self._whole: dict[str, int] = {}
+
+    def begins(self, older: frozenset[str]) -> None:
+        """The stream begins; of `older` databases it has not seen the first transactions."""
+        self._older = older
+
+    def saw_birth(self, name: str) -> bool:
+        return name not in self._older
+
+    @contextmanager
+    def gets_snapshot(self, name: str, txid: int) -> Iterator[None]:
+        """A snapshot is made, and then goes out, that has this TXID or a later one."""
+        self._whole[name] = txid
+        try:
+            yield
+        finally:
+            self._whole.pop(name, None)
+
+    def has_up_to(self, name: str) -> int | None:
+        """The replica needs the LTX files after this TXID; None: none, or it waits for a snapshot."""
+        if not self._request.wants(name):
+            return None
+        txid = self._whole.get(name) or self.positions.get(name, Pos()).txid
+        return txid if txid or self.saw_birth(name) else None
