@@ -5,7 +5,7 @@ few seconds for one.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +20,26 @@ from pylitefs.http import client
 LAG_NEVER_SYNCED = 2147483647
 SKEW_S = 2.0
 """A difference of two nodes' clocks that is worth being shown."""
+
+
+@dataclass(frozen=True)
+class ReplicaBehind:
+    """What a connected replica lacks of one database, as its primary says."""
+
+    node_id: str
+    database: str
+    transactions: int
+    size: int
+    """In bytes."""
+    seconds: float
+
+    def told(self, names: Mapping[str, str]) -> str:
+        """For people; `names` are the nodes' by their ids."""
+        replica = names.get(self.node_id, self.node_id)
+        return (
+            f"replica {replica} lacks {self.transactions:,} transactions of {self.database} "
+            f"({self.size:,} bytes), the oldest is {self.seconds:,.1f} s old"
+        )
 
 
 @dataclass(frozen=True)
@@ -40,6 +60,9 @@ class NodeReport:
     databases: Mapping[str, client.DatabaseFacts] = field(default_factory=dict)
     set_aside: Mapping[str, str] = field(default_factory=dict)
     """Databases that the node does not serve, and why."""
+    node_id: str = ""
+    behind: tuple[ReplicaBehind, ...] = ()
+    """What its connected replicas lack."""
 
     @property
     def role(self) -> str:
@@ -86,7 +109,21 @@ def ask(name: str, url: str, token: str = "") -> NodeReport:
         disk=str(facts.get("disk") or ""),
         databases=databases,
         set_aside=aside if isinstance(aside, dict) else {},
+        node_id=str(facts.get("nodeID") or ""),
+        behind=tuple(_behind(facts.get("streams"))),
     )
+
+
+def _behind(streams: object) -> Iterator[ReplicaBehind]:
+    """Of `/debug/vars`; nothing of a program that does not tell."""
+    for stream in streams if isinstance(streams, list) else ():
+        behind = stream.get("behind") if isinstance(stream, dict) else None
+        for name, one in behind.items() if isinstance(behind, dict) else ():
+            try:
+                numbers = int(one["transactions"]), int(one["bytes"]), float(one["seconds"])
+            except (LookupError, TypeError, ValueError):
+                continue
+            yield ReplicaBehind(str(stream.get("nodeID")), str(name), *numbers)
 
 
 def ask_all(nodes: Mapping[str, str], token: str = "") -> list[NodeReport]:

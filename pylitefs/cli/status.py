@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import click
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -35,7 +35,7 @@ WIDTH_IN_FILES = 240
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="The demo in this folder.")
 @click.option("--watch", is_flag=True, help="Show it again every second, until Ctrl-C.")
 def status(urls: tuple[str, ...], config_path: Path | None, directory: Path | None, *, watch: bool) -> int:
-    """Show every node's role, databases, positions and lag in one table.
+    """Show every node's role, databases, positions and lag, and what a primary has still to send.
 
     Without an option: the nodes of the running demo, or else the node of ./litefs.yml, ~/litefs.yml or
     /etc/litefs.yml and its primary. The exit code is 1 if a node did not answer.
@@ -46,10 +46,10 @@ def status(urls: tuple[str, ...], config_path: Path | None, directory: Path | No
         console.width = WIDTH_IN_FILES
     if watch:
         with contextlib.suppress(KeyboardInterrupt):
-            _watch(console, lambda: table(ask_all(nodes, token)))
+            _watch(console, lambda: page(ask_all(nodes, token)))
         return 0
     reports = ask_all(nodes, token)
-    console.print(table(reports))
+    console.print(page(reports))
     for report in reports:
         if report.error or report.disk:
             click.echo(shown(f"{report.name}: {report.error or report.disk}"), err=True)
@@ -82,10 +82,10 @@ def _choose(
         ) from None
 
 
-def _watch(console: Console, make: Callable[[], Table]) -> None:
+def _watch(console: Console, make: Callable[[], Group]) -> None:
     """In place on a terminal, one table after the other in a pipe."""
     with contextlib.ExitStack() as stack:
-        show: Callable[[Table], None] = console.print
+        show: Callable[[Group], None] = console.print
         if console.is_terminal:
             live = stack.enter_context(Live(console=console, auto_refresh=False, screen=True))
             show = partial(live.update, refresh=True)
@@ -120,6 +120,13 @@ def table(reports: Sequence[NodeReport]) -> Table:
         if not report.databases and not report.set_aside:
             found.add_row(*_as_text(*lead, "" if report.error else "(none)"))
     return found
+
+
+def page(reports: Sequence[NodeReport]) -> Group:
+    """The table, and below it a line for each replica and database that waits for its primary to send."""
+    names = {report.node_id: report.name for report in reports if report.node_id}
+    lines = [shown(one.told(names)) for report in reports for one in report.behind]
+    return Group(table(reports), *(Text(line, style="bold red") for line in lines))
 
 
 def _as_text(*cells: str) -> list[Text]:

@@ -38,6 +38,7 @@ from pylitefs.http.events import EventHub
 from pylitefs.http.metrics import CONTENT_TYPE, Metrics
 from pylitefs.http.push import PushResponse, RequestFile, Write, file_response, until_disconnect
 from pylitefs.lease.static import StaticLease
+from pylitefs.replication.behind import BehindWatch, of_streams
 from pylitefs.replication.frames import MAX_POSITION_MAP_BYTES, decode_positions
 from pylitefs.replication.primary import PrimaryStream, StreamRequest
 from pylitefs.replication.stream_log import StreamLog
@@ -80,6 +81,7 @@ class Api:
         self._latencies = latencies
         self._streams: set[PrimaryStream] = set()
         self._stream_log = StreamLog()
+        self._watch = BehindWatch(store, self._stream_log)
         self._ending = False
         self._events = EventHub(store)
         self._metrics = Metrics(
@@ -87,6 +89,7 @@ class Api:
             streams=lambda: len(self._streams),
             subscribers=lambda: len(self._streams) + self._events.readers,
             latencies=latencies,
+            behind=lambda: of_streams(store, tuple(self._streams)),
         )
         door = Door(self._application(), token=token, open_stream=open_stream)
         self.app: ASGIApp = _Envelope(door, store)
@@ -148,11 +151,13 @@ class Api:
 
         async def produce(write: Write) -> None:
             self._streams.add(stream)
+            leave = self._watch.follow(stream)
             if self._ending:
                 stream.end()
             try:
                 await stream.run(write)
             finally:
+                leave()
                 self._streams.discard(stream)
 
         return PushResponse(produce)

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterable, Mapping
 
 from pylitefs.ltx.header import format_txid
+from pylitefs.replication.behind import Behind, of_stream
 from pylitefs.replication.primary import PrimaryStream
 from pylitefs.store.store import Store
 
@@ -56,13 +57,23 @@ def variables(store: Store, streams: Iterable[PrimaryStream], latencies: Mapping
             {
                 "nodeID": stream.request.node_id,
                 "databases": sorted(stream.request.databases) if stream.request.databases else None,
-                "positions": {name: str(pos) for name, pos in sorted(stream.positions.items())},
+                "positions": {name: str(pos) for name, pos in sorted(dict(stream.positions).items())},
+                "behind": {name: _as_json(one) for name, one in of_stream(store, stream).items()},
             }
             for stream in streams
         ],
         "threads": threading.active_count(),
     }
     return json.dumps(values, indent=2) + "\n"
+
+
+def _as_json(behind: Behind) -> dict[str, object]:
+    return {
+        "transactions": behind.transactions,
+        "bytes": behind.size,
+        "seconds": round(behind.seconds, 3),
+        "snapshot": behind.snapshot,
+    }
 
 
 def thread_dump() -> str:

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from pylitefs.store.database import Database
+from pylitefs.replication.behind import Behind, most
 from pylitefs.store.status import Status
 from pylitefs.store.store import Store
 
@@ -25,7 +25,8 @@ Row = tuple[Mapping[str, str], float]
 
 
 class Metrics:
-    """Collects and prints. `streams` and `subscribers` count connections; `latencies` are a replica's."""
+    """Collects and prints. `streams` and `subscribers` count connections; `latencies` are a replica's;
+    `behind` is what each connected replica lacks."""
 
     def __init__(
         self,
@@ -34,12 +35,14 @@ class Metrics:
         streams: Callable[[], int],
         subscribers: Callable[[], int],
         latencies: Callable[[], Mapping[str, float]] = dict,
+        behind: Callable[[], Mapping[str, Mapping[str, Behind]]] = dict,
     ) -> None:
         self._frames: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_StoreCollector(store, latencies))
         self._registry.register(_NodeCollector(store.status, streams, subscribers, self._frame_rows))
+        self._registry.register(_BehindCollector(behind))
         ProcessCollector(registry=self._registry)
 
     def count_frame(self, database: str, kind: str) -> None:
@@ -62,7 +65,6 @@ class _StoreCollector(Collector):
     def __init__(self, store: Store, latencies: Callable[[], Mapping[str, float]]) -> None:
         self._store = store
         self._latencies = latencies
-        self._sizes: dict[str, dict[tuple[int, int], int]] = {}
 
     def collect(self) -> Iterator[Metric]:
         positions = dict(sorted(self._store.positions().items()))
@@ -100,7 +102,10 @@ class _StoreCollector(Collector):
         yield gauge(
             "litefs_db_ltx_bytes",
             "Number of bytes used by LTX files on disk.",
-            {db: self._bytes(db, database, files[db]) for db, database in databases.items()},
+            {
+                db: sum(database.state.ltx.size(*span) for span in files[db])
+                for db, database in databases.items()
+            },
         )
         yield gauge(
             "litefs_db_ltx_count",
@@ -110,20 +115,35 @@ class _StoreCollector(Collector):
         txids = {db: pos.txid for db, pos in positions.items()}
         yield gauge("litefs_db_txid", "Current transaction ID.", txids)
 
-    def _bytes(self, name: str, database: Database, spans: list[tuple[int, int]]) -> int:
-        """An LTX file never changes: only the ones that are new since the last scrape are looked at."""
-        known = self._sizes.get(name, {})
-        sizes: dict[tuple[int, int], int] = {}
-        for span in spans:
-            size = known.get(span)
-            if size is None:
-                try:
-                    size = database.ltx_path(*span).stat().st_size
-                except FileNotFoundError:
-                    continue
-            sizes[span] = size
-        self._sizes[name] = sizes
-        return sum(sizes.values())
+
+class _BehindCollector(Collector):
+    """What connected replicas lack: a row for each of a replica's databases that lacks something, and one for
+    each replica's longest wait."""
+
+    def __init__(self, behind: Callable[[], Mapping[str, Mapping[str, Behind]]]) -> None:
+        self._behind = behind
+
+    def collect(self) -> Iterator[Metric]:
+        found = sorted(self._behind().items())
+        rows = [({"node": peer, "db": db}, one) for peer, all_of in found for db, one in all_of.items()]
+        yield _metric(
+            "pylitefs_replica_behind_txids",
+            "gauge",
+            "Transactions that wait to be sent to a connected replica.",
+            [(labels, one.transactions) for labels, one in rows],
+        )
+        yield _metric(
+            "pylitefs_replica_behind_bytes",
+            "gauge",
+            "Bytes that wait to be sent to a connected replica.",
+            [(labels, one.size) for labels, one in rows],
+        )
+        yield _metric(
+            "pylitefs_replica_behind_seconds",
+            "gauge",
+            "Age of the oldest transaction that waits to be sent to a connected replica.",
+            [({"node": peer}, most(behind)[1]) for peer, behind in found],
+        )
 
 
 class _NodeCollector(Collector):

@@ -7,10 +7,14 @@ one line that says so, then none until a stream of that replica lasts.
 
 import asyncio
 import logging
+import math
+import time
 from dataclasses import dataclass
 
 SHORT_S = 3.0
 """A stream that ends within so many seconds was no more than a try."""
+AGAIN_S = 60.0
+"""A replica that falls behind and catches up again and again is told of once in so many seconds."""
 MOST_PEERS = 1000
 """Replicas that are remembered: one that starts anew has another id."""
 
@@ -23,6 +27,10 @@ class _Peer:
     """Set while its newest stream is younger than SHORT_S."""
     tries: int = 0
     """Streams in a row that ended at once."""
+    told_behind: float = -math.inf
+    """When a line last said that it is behind."""
+    told_quietly: bool = False
+    """The newest of these was at DEBUG."""
 
 
 class StreamLog:
@@ -47,6 +55,27 @@ class StreamLog:
 
     def snapshot(self, peer: str, database: str, reason: str) -> None:
         self._tell(peer, "replica %s gets a snapshot of %s: %s", peer, database, reason)
+
+    def behind(self, peer: str, what: str) -> None:
+        """A replica is far behind; `what` says by how much."""
+        found = self._peers.get(peer)
+        now = time.monotonic()
+        quiet = found is not None and now - found.told_behind < AGAIN_S
+        if found is not None:
+            found.told_quietly = quiet
+            found.told_behind = found.told_behind if quiet else now
+        log.log(
+            logging.DEBUG if quiet else logging.WARNING,
+            "replica %s is behind: %s; it, or the network, takes them more slowly than they are made",
+            peer,
+            what,
+        )
+
+    def caught_up(self, peer: str) -> None:
+        """One that was told to be behind is not any more."""
+        found = self._peers.get(peer)
+        quiet = found is not None and found.told_quietly
+        log.log(logging.DEBUG if quiet else logging.INFO, "replica %s has caught up", peer)
 
     def _lasts(self, peer: str, found: _Peer) -> None:
         """A stream has lasted for SHORT_S seconds."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pylitefs.cli import nodes
-from pylitefs.cli.nodes import NodeReport, ask, ask_all, nodes_of_cluster, nodes_of_config
+from pylitefs.cli.nodes import NodeReport, ReplicaBehind, ask, ask_all, nodes_of_cluster, nodes_of_config
 from pylitefs.errors import ConfigError, PylitefsError, RemoteError
 from pylitefs.http.client import DatabaseFacts, NodeInfo
 from pylitefs.ltx.position import Pos
@@ -37,6 +37,10 @@ def test_what_a_node_says_is_its_row(facts: dict[str, Any]) -> None:
         "n2", "http://2", primary_hostname="n1", lag_ms=12, clock_ahead_ms=-5000, databases=DATABASES,
         set_aside={"b.db": "why"},
     )  # fmt: skip
+    facts.update(nodeID="AB", streams=[{"nodeID": "CD", "behind": {"a.db": {"transactions": 3, "bytes": 99,
+                 "seconds": 1.5}, "odd.db": {"transactions": None}}}, {"behind": None}, "odd"])  # fmt: skip
+    report = ask("n2", "http://2")
+    assert (report.node_id, report.behind) == ("AB", (ReplicaBehind("CD", "a.db", 3, 99, 1.5),))
     facts.update(disk="no room", lagMs=None, clockAheadMs=None, setAside=None)
     report = ask("n2", "http://2")
     assert (report.disk, report.lag, report.set_aside) == ("no room", "unknown", {})

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from pylitefs.child_python import python_module
 from pylitefs.cli.main import run
-from pylitefs.cli.nodes import NodeReport
-from pylitefs.cli.status import table
+from pylitefs.cli.nodes import NodeReport, ReplicaBehind
+from pylitefs.cli.status import page, table
 from pylitefs.config.token import VARIABLE
 from pylitefs.http.client import DatabaseFacts
 from pylitefs.ltx.position import Pos
@@ -97,6 +97,23 @@ def test_status_marks_what_is_behind() -> None:
     assert list(map(str, shown.columns[-1].cells)) == ["", "2", ""]
     assert list(map(str, shown.columns[2].cells)) == ["", "never synced", ""]
     assert list(map(str, shown.columns[1].cells)) == ["primary", "replica", "unreachable"]
+
+
+def test_status_shows_what_the_primary_has_not_sent() -> None:
+    """Of replicas that it does not ask, too; who is asked has its name."""
+    waits = (ReplicaBehind("AA", "a.db", 1234, 56789, 3.25), ReplicaBehind("BB", "[b].db", 1, 10, 0.0))
+    reports = [
+        NodeReport("n1", "u", is_primary=True, databases={"a.db": DatabaseFacts(Pos(7, 1))}, behind=waits),
+        NodeReport("n2", "u", lag_ms=3, node_id="AA"),
+    ]
+    console = Console(width=200)
+    with console.capture() as printed:
+        console.print(page(reports))
+    lines = [line.strip() for line in printed.get().splitlines()]
+    assert lines[-2:] == [
+        "replica n2 lacks 1,234 transactions of a.db (56,789 bytes), the oldest is 3.2 s old",
+        "replica BB lacks 1 transactions of [b].db (10 bytes), the oldest is 0.0 s old",
+    ]
 
 
 def test_status_shows_a_clock_that_differs() -> None:

@@ -2,8 +2,11 @@
 
 import json
 import logging
+import os
 import socket
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,13 +14,16 @@ from pathlib import Path
 import httpx
 import pytest
 
+from pylitefs.cluster.cluster import wait_until
 from pylitefs.http import push
 from pylitefs.replication.frames import encode_positions
+from pylitefs.replication.primary import BLOCK
 from pylitefs.store.store import Store
 from pylitefs.trace import Gate
 from tests.golden.recordings import DATA
+from tests.http import test_back_pressure
 from tests.http.hostile import errors, outcomes, requests
-from tests.replication.stores import CLUSTER, Writer, database_bytes, opened, serving
+from tests.replication.stores import CLUSTER, PAGE, Writer, database_bytes, opened, serving
 
 
 @pytest.fixture
@@ -332,3 +338,39 @@ def test_no_request_is_an_error_of_the_node_s(primary: Store, caplog: pytest.Log
     assert errors(seen, *LITEFS_S_OWN) == []
     assert len(seen) > 1500 and {200, 400, 403, 404, 405, 421, 426} <= {status for _, status, _ in seen}
     assert [record for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR] == []
+
+
+def test_a_replica_that_does_not_read_is_seen_and_keeps_its_files(primary: Store) -> None:
+    """Over HTTP/2, whose window is all that a replica acknowledges: `/debug/vars`, `/metrics`, retention."""
+    writer = Writer(primary)
+    first = writer.commit({1: 1})
+    for _ in range(4):
+        writer.commit_pages({pgno: os.urandom(PAGE) for pgno in range(1, BLOCK // PAGE + 2)})
+    database, later = primary.require("made.db"), time.time() + 10_000
+
+    def behind() -> object:
+        (stream,) = httpx.get(f"{url}/debug/vars", trust_env=False).json()["streams"]
+        return {name: (one["transactions"], one["bytes"]) for name, one in stream["behind"].items()}
+
+    with serving(primary) as info:
+        url = info.advertise_url
+        port, body = int(url.rpartition(":")[2]), encode_positions({"made.db": first})
+        client = test_back_pressure.Client(port, 1000, "/stream", body)
+        with client.socket:
+            size = sum(database.ltx_path(txid, txid).stat().st_size for txid in range(2, 6))
+            assert wait_until(
+                lambda: bool(primary.retention._followers) and behind() == {"made.db": (4, size)}, 10
+            )
+            metrics = httpx.get(f"{url}/metrics", trust_env=False).text
+            assert 'pylitefs_replica_behind_txids{db="made.db",node="AA"} 4\n' in metrics
+            assert primary.reap(later) == 1
+            assert database.ltx_files() == [(txid, txid) for txid in range(2, 6)]
+            reading = threading.Thread(target=client.read_all)
+            reading.start()
+            try:
+                assert wait_until(lambda: behind() == {}, 10)
+                assert primary.reap(later) == 3
+            finally:
+                client.socket.shutdown(socket.SHUT_RDWR)
+                reading.join(10)
+        assert wait_until(lambda: not primary.retention._followers, 10)

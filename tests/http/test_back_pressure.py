@@ -55,16 +55,19 @@ def pusher() -> Iterator[tuple[Pusher, int]]:
 
 
 class Client:
-    """An HTTP/2 client that asks for one thing, with a window of so many bytes."""
+    """An HTTP/2 client that asks for one thing, with a window of so many bytes; with a body as replica AA."""
 
-    def __init__(self, port: int, window: int, path: str = "/export") -> None:
+    def __init__(self, port: int, window: int, path: str = "/export", body: bytes = b"") -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
         self.connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
         values = {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window}
         self.connection.local_settings = h2.settings.Settings(client=True, initial_values=values)
         self.connection.initiate_connection()
-        headers = [(":method", "GET"), (":path", path), (":scheme", "http"), (":authority", "n")]
-        self.connection.send_headers(1, headers, end_stream=True)
+        method, more = ("POST", [("litefs-id", "AA")]) if body else ("GET", [])
+        headers = [(":method", method), (":path", path), (":scheme", "http"), (":authority", "localhost")]
+        self.connection.send_headers(1, headers + more, end_stream=not body)
+        if body:
+            self.connection.send_data(1, body, end_stream=True)
         self._send()
 
     def _send(self) -> None:

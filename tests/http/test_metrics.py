@@ -7,6 +7,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from pylitefs.http.metrics import Metrics
+from pylitefs.replication.behind import Behind
 from pylitefs.replication.frames import Ready, encode_positions
 from pylitefs.store.store import Store
 from tests.golden.recordings import DATA
@@ -56,6 +57,22 @@ def test_figures_of_a_recorded_data_directory(tmp_path: Path) -> None:
     size = sum(path.stat().st_size for path in (DATA / "plain" / "wal.db" / "ltx").iterdir())
     assert found['litefs_db_ltx_bytes{db="wal.db"}'] == size
     assert found["litefs_db_count"] == 2
+
+
+def test_what_replicas_lack_has_a_row_each(tmp_path: Path) -> None:
+    """Ours: for each database that lacks something, and for each replica its longest wait."""
+    lacks = {"AA": {"a.db": Behind(7, 4096, 2.5), "b.db": Behind(1, 10, 12.0)}, "BB": {}}
+    with opened(tmp_path / "primary", primary=True) as store:
+        text = Metrics(store, streams=lambda: 2, subscribers=lambda: 2, behind=lambda: lacks).text()
+    rows = {line for line in text.splitlines() if line.startswith("pylitefs_replica_behind_")}
+    assert rows == {
+        'pylitefs_replica_behind_txids{db="a.db",node="AA"} 7',
+        'pylitefs_replica_behind_txids{db="b.db",node="AA"} 1',
+        'pylitefs_replica_behind_bytes{db="a.db",node="AA"} 4096',
+        'pylitefs_replica_behind_bytes{db="b.db",node="AA"} 10',
+        'pylitefs_replica_behind_seconds{node="AA"} 12',
+        'pylitefs_replica_behind_seconds{node="BB"} 0',
+    }
 
 
 def test_the_text_is_prometheus(tmp_path: Path) -> None:
