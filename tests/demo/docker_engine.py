@@ -22,6 +22,8 @@ BUILD_S = 1200
 INDEXES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "npm_config_registry")
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 LOCAL_CERTIFICATES = Path("/usr/local/share/ca-certificates")
+#: Debian's own.
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 PLUGIN = (
     "apt-get install docker-compose-plugin (Docker's packages), docker-compose-v2 (Ubuntu's) or "
@@ -130,7 +132,10 @@ def debian(engine: Engine, suite: str, folder: Path) -> str:
     settings = {name: os.environ[name] for name in INDEXES if name in os.environ}
     if own_certificates:
         shutil.copytree(LOCAL_CERTIFICATES, root / LOCAL_CERTIFICATES.relative_to("/"), dirs_exist_ok=True)
-        subprocess.run(["chroot", str(root), "update-ca-certificates"], check=True, capture_output=True)
+        # Without this machine's environment: the folder that TMPDIR names is not in there.
+        renew = ["chroot", str(root), "update-ca-certificates"]
+        done = subprocess.run(renew, env={"PATH": PATH}, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
         settings |= dict.fromkeys(("PIP_CERT", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"), CERTIFICATES)
     packed = folder / "root.tar"
     subprocess.run(["tar", "-C", str(root), "-cf", str(packed), "."], check=True)
