@@ -18,7 +18,7 @@ from pylitefs.cli.nursery import become
 request, *fds = json.loads(sys.argv[1])
 become(request, fds)
 print(json.dumps([os.getcwd(), os.getpgid(0) == os.getpid(), os.environ["ASKED"], os.environ["FD"], sys.argv,
-                  sys.stdin.read()]))
+                  sys.stdin.read()]), flush=True)
 print("an error", file=sys.stderr)
 """
 
