@@ -16,6 +16,8 @@ def test_they_are_free_and_differ() -> None:
     assert len(set(found)) == 5
     for port in found:
         with socket.socket() as one:
+            # As a node does: a connection that ended a moment ago is in nobody's way.
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             one.bind(("127.0.0.1", port))
 
 

@@ -48,12 +48,18 @@ class App(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def links() -> list[Link]:
+    """Over which the replicas follow, once `urls` has made them."""
+    return []
+
+
+@pytest.fixture
+def urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: list[Link]) -> Iterator[list[str]]:
     """The proxies of a primary and two replicas that hear of every transaction DELAY_MS later."""
     with ExitStack() as stack:
         proxies = free_ports(3, 33000 + random.randrange(3000))
         api = free_ports(3)
-        links = [stack.enter_context(Link(api[0])) for _ in range(2)]
+        links += [stack.enter_context(Link(api[0])) for _ in range(2)]
         nodes = {}
         for number, (name, port) in enumerate(zip(("n1", "n2", "n3"), proxies, strict=True)):
             handler = type("Handler", (App,), {"database": tmp_path / "c" / name / "mnt" / "data.db"})
@@ -100,8 +106,10 @@ def test_who_writes_reads_its_own_writes_on_any_node(urls: list[str], writes_eac
         assert sum(pool.map(client, range(CLIENTS))) == 0
 
 
-def test_without_the_cookie_a_read_is_stale(urls: list[str]) -> None:
-    """So it is the cookie that makes the difference: the replica is still DELAY_MS behind."""
+def test_without_the_cookie_a_read_is_stale(urls: list[str], links: list[Link]) -> None:
+    """So it is the cookie that makes the difference: the replica is behind for longer than a read takes."""
+    for link in links:
+        link.delay_ms = 5000
     with httpx.Client(trust_env=False, timeout=20) as http:
         http.get(f"{urls[1]}/x")
         assert http.post(f"{urls[0]}/x").text == "1"
