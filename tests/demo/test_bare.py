@@ -1,7 +1,7 @@
 """A bare Debian with python3 and nothing else: demo/up and tests/run see to the rest.
 
-Of the tests a part runs that takes minutes, about what differs between releases: SQLite, FUSE, NGINX and
-Chromium, and what setup.sh installs.
+Of the tests a part runs that takes two or three minutes, about what differs between releases: SQLite, FUSE,
+Python, NGINX and Chromium.
 """
 
 import json
@@ -22,8 +22,21 @@ LEFT_OUT = {".git", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hy
 RELEASES = {"bookworm": ("3.11", "3.40"), "trixie": ("3.13", "3.46")}
 VERSIONS = "import platform, sqlite3; print(platform.python_version(), sqlite3.sqlite_version)"
 PART = (
-    "tests/test_programs.py tests/test_setup.py tests/sqlite tests/sqlite_use tests/demo tests/lecture/show "
-    "tests/mount --ignore tests/mount/applier"
+    # What setup.sh has installed: libfuse, NGINX, Chromium.
+    "tests/test_programs.py tests/test_setup.py tests/demo/test_front.py "
+    "tests/lecture/show/test_replay_html.py "
+    # SQLite, on a mount and on what it writes.
+    "tests/sqlite tests/sqlite_use tests/store tests/cluster/test_cluster.py "
+    "--ignore tests/sqlite_use/test_threads.py --ignore tests/store/test_crash_points.py "
+    "--ignore tests/store/test_faults.py "
+    # The kernel: mounts, locks, who may.
+    "tests/mount/test_libfuse.py tests/mount/test_session.py tests/mount/test_bare_directory.py "
+    "tests/mount/test_kernel_locks.py tests/mount/test_ordinary_user.py tests/mount/observed "
+    "tests/mount/applier/test_process.py "
+    # Python: its processes, threads and sockets, the command line, a lecture on real nodes.
+    "tests/test_child_python.py tests/test_forked.py tests/test_trace.py tests/test_application.py "
+    "tests/config tests/control tests/http tests/replication/test_http2.py tests/cli "
+    "--ignore tests/cli/test_demo.py --ignore tests/cli/test_lecture.py tests/lecture/test_first_commit.py"
 )
 
 #: Until the sample's last transaction is told.
@@ -39,7 +52,7 @@ done
 STOP = """
 kill -INT -- -$(cat /tmp/demo.pid)
 while kill -0 $(cat /tmp/demo.pid) 2>/dev/null; do sleep 0.1; done
-! grep pylitefs /proc/mounts && [ ! -e ~/pylitefs-demo ]
+! grep ^pylitefs /proc/mounts && [ ! -e ~/pylitefs-demo ]
 """
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(2400)]
