@@ -110,12 +110,12 @@ def test_a_process_has_channels_that_are_used_again_until_they_are_discarded(tmp
         child.give_back(second)
         assert child.take() is second
         lock: Message = {"op": "write_lock", "db": "a.db", "timeout": 5}
-        assert first.call(lock) == {"wal": False}
+        assert first.call(lock) == {"wal": False, "index": ""}
         with pytest.raises(BusyError, match="an import's write lock"):
             second.call({**lock, "timeout": 0})
         child.discard(first)
         assert child.tids == {second.tid}
-        assert second.call(lock) == {"wal": False}
+        assert second.call(lock) == {"wal": False, "index": ""}
         assert os.getsid(child.process.pid) == child.process.pid, "a terminal's Ctrl-C is the node's"
     finally:
         child.end()
