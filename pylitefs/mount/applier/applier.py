@@ -166,15 +166,21 @@ class Applier:
                 half,
             )
             new = self._start_child()
-            if self._mount_dir is not None:
-                new.attach(self._mount_dir)
-                for name in list(self._followed)[-most_databases() :]:
-                    channel = new.take()
-                    with suppress(PylitefsError):
-                        channel.call({"op": "hold", "db": name})
-                    new.give_back(channel)
+            with suppress(Died):  # At its start: the next call, and `_watch`, find it dead.
+                self._take_up(new)
         if self._tracer.active:
             self._tracer.emit("fault.applier", pid=child.process.pid, applying=", ".join(under_way))
+
+    def _take_up(self, child: Child) -> None:
+        """What the one before it knew and held."""
+        if self._mount_dir is None:
+            return
+        child.attach(self._mount_dir)
+        for name in list(self._followed)[-most_databases() :]:
+            channel = child.take()
+            with suppress(PylitefsError):
+                channel.call({"op": "hold", "db": name})
+            child.give_back(channel)
 
     # Calls.
 

@@ -14,6 +14,7 @@ import pytest
 
 from pylitefs.errors import ApplierError
 from pylitefs.mount.applier.applier import Applier
+from pylitefs.mount.applier.child import Child
 from pylitefs.trace import Event, Tracer
 from tests import forked
 
@@ -95,6 +96,29 @@ def test_killed_again_and_again_it_is_there_again(applier: Applier, mount_dir: P
         os.kill(applier.pid, signal.SIGKILL)
         applier.apply("a.db", bump(source))
         assert (mount_dir / "a.db").read_bytes() == source.content()
+
+
+def test_killed_while_it_is_told_of_the_mount_the_call_goes_to_the_one_after(
+    applier: Applier, mount_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who made the call hears nothing of it: a successor that dies at its start has a successor."""
+    source = Source(tmp_path / "source")
+    applier.apply("a.db", make_rows(source))
+    attach = Child.attach
+    killed: list[int] = []
+
+    def dying(child: Child, mount: str) -> None:
+        if not killed:
+            killed.append(child.process.pid)
+            child.process.kill()
+            child.process.wait()
+        attach(child, mount)
+
+    monkeypatch.setattr(Child, "attach", dying)
+    os.kill(applier.pid, signal.SIGKILL)
+    applier.apply("a.db", bump(source))
+    assert killed and applier.pid not in killed
+    assert (mount_dir / "a.db").read_bytes() == source.content()
 
 
 def test_killed_while_nothing_happens_it_is_started_and_holds_what_it_held(
