@@ -6,6 +6,7 @@ reads slowly the rest waits here, unsent. What lies in buffers on the way counts
 replica that loses it asks for it when it connects again.
 """
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
@@ -33,6 +34,9 @@ class Followed:
         """Where the replica will be once it has what was sent."""
         self._older: frozenset[str] = frozenset()
         self._whole: dict[str, int] = {}
+        self._before: Mapping[str, Pos] = dict(request.positions)
+        self._since: tuple[float, Mapping[str, Pos]] = (time.monotonic(), self._before)
+        """The positions of a moment; those before it are `_before`."""
 
     def begins(self, older: frozenset[str]) -> None:
         """The stream begins; of `older` databases it has not seen the first transactions."""
@@ -54,5 +58,15 @@ class Followed:
         """The replica needs the LTX files after this TXID; None: none, or it waits for a snapshot."""
         if not self._request.wants(name):
             return None
-        txid = self._whole.get(name) or self.positions.get(name, Pos()).txid
+        return self._whole.get(name) or self._txid(name, self.positions)
+
+    def had_up_to(self, name: str, seconds: float) -> int | None:
+        """The same so many seconds ago, or longer: what was sent since may be on its way, or lost there."""
+        now = time.monotonic()
+        if now - self._since[0] >= seconds:
+            self._before, self._since = self._since[1], (now, dict(self.positions))
+        return self._txid(name, self._before) if self._request.wants(name) else None
+
+    def _txid(self, name: str, positions: Mapping[str, Pos]) -> int | None:
+        txid = positions.get(name, Pos()).txid
         return txid if txid or self.saw_birth(name) else None

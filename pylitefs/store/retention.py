@@ -26,6 +26,10 @@ log = logging.getLogger("pylitefs")
 
 Span = tuple[int, int]
 
+ON_THE_WAY_S = 60.0
+"""What was sent within so many seconds, or within the retention if that is shorter, may still be asked for
+again: the connection may break before the replica has read it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -46,6 +50,9 @@ class Follower(Protocol):
 
     def has_up_to(self, name: str) -> int | None:
         """It needs the LTX files of the database after this TXID; None: it needs none of them."""
+
+    def had_up_to(self, name: str, seconds: float) -> int | None:
+        """The same so many seconds ago, or longer."""
 
 
 class Retention:
@@ -78,6 +85,8 @@ class Retention:
     def _not_needed(self, state: DatabaseState, old: list[Span]) -> list[Span]:
         """`old`, without what a replica needs that is not too far behind."""
         asked = [(one.has_up_to(state.name), one.peer) for one in self._followers]
+        on_the_way = min(ON_THE_WAY_S, self.limits.seconds)
+        asked += [(one.had_up_to(state.name, on_the_way), "") for one in self._followers]
         # Whose next file is gone already gets a snapshot anyway.
         needs = [(txid, peer) for txid, peer in asked if txid is not None and state.ltx.next(txid)]
         for txid, peer in sorted(needs):
@@ -85,13 +94,17 @@ class Retention:
             size = sum(state.ltx.size(*span) for span in old[at:])
             if len(old) - at <= self.limits.behind_files and size <= self.limits.behind_bytes:
                 return old[:at]
-            log.warning(
-                "%s: replica %s is at TXID %016x and gets a snapshot: it needs %d LTX files (%d bytes) past "
-                "their retention, more than data.retention-behind-files (%d) or -bytes (%d) keeps",
-                *(state.name, peer, txid, len(old) - at, size),
-                *(self.limits.behind_files, self.limits.behind_bytes),
-            )
+            if peer:
+                self._give_up(state, txid, peer, (len(old) - at, size))
         return old
+
+    def _give_up(self, state: DatabaseState, txid: int, peer: str, needs: tuple[int, int]) -> None:
+        log.warning(
+            "%s: replica %s is at TXID %016x and gets a snapshot: it needs %d LTX files (%d bytes) past "
+            "their retention, more than data.retention-behind-files (%d) or -bytes (%d) keeps",
+            *(state.name, peer, txid, *needs),
+            *(self.limits.behind_files, self.limits.behind_bytes),
+        )
 
 
 def _past_their_time(state: DatabaseState, limit: float) -> list[Span]:

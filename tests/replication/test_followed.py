@@ -42,3 +42,13 @@ def test_while_its_snapshot_goes_out_it_needs_what_comes_after_that() -> None:
     with pytest.raises(OSError, match="gone"), replica.gets_snapshot("a.db", 9):
         raise OSError("gone")
     assert replica.has_up_to("a.db") == 4
+
+
+def test_where_it_was_a_while_ago_is_known_as_well() -> None:
+    """What was sent since may be lost on its way; at once, it is where it was when it connected."""
+    replica = followed({"a.db": Pos(4, CHECKSUM)}, frozenset(["a.db", "new.db"]))
+    replica.positions["a.db"] = Pos(5, CHECKSUM)
+    replica.positions["new.db"] = Pos(2, CHECKSUM)
+    assert [replica.had_up_to(name, 3600.0) for name in ("a.db", "b.db", "new.db")] == [4, None, 0]
+    assert replica.had_up_to("a.db", 0.0) == 4
+    assert [replica.had_up_to(name, 0.0) for name in ("a.db", "new.db")] == [5, 2]

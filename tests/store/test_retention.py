@@ -1,13 +1,13 @@
 """Retention: old LTX files go, the newest stays, and what went is durable in the database before."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from pylitefs.store.names import FileKind
-from pylitefs.store.retention import Limits
+from pylitefs.store.retention import ON_THE_WAY_S, Limits
 from pylitefs.store.store import Store
 from pylitefs.trace import Event
 from tests.store.crashes import watching
@@ -124,9 +124,14 @@ class Replica:
 
     peer: str
     txids: dict[str, int]
+    before: dict[str, int] = field(default_factory=dict)
 
     def has_up_to(self, name: str) -> int | None:
         return self.txids.get(name)
+
+    def had_up_to(self, name: str, seconds: float) -> int | None:
+        assert seconds == ON_THE_WAY_S
+        return self.before.get(name, self.txids.get(name))
 
 
 def bounded(store: Store, files: int = 10, size: int = 1_000_000) -> None:
@@ -171,6 +176,20 @@ def test_past_a_bound_the_one_furthest_behind_is_given_up_in_one_line(
     caplog.clear()
     store.reap(now)
     assert caplog.text == "", "said once"
+
+
+def test_what_may_be_on_its_way_stays_a_while_within_the_bound(
+    served: Served, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The connection may break: then the replica asks for it again. Past the bound it is not promised."""
+    make(served, 8)
+    now = age(store, range(1, 9), 10_000)
+    bounded(store, 3)
+    replica = Replica("AA", {"a.db": 8}, before={"a.db": 4})
+    store.retention.follow(replica)
+    assert store.reap(now) == 4
+    bounded(store, 2)
+    assert store.reap(now) == 3 and caplog.text == ""
 
 
 def test_a_replica_that_gets_a_snapshot_anyway_keeps_nothing(served: Served, store: Store) -> None:
