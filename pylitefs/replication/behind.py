@@ -107,7 +107,7 @@ class BehindWatch:
 
     def follow(self, stream: Stream) -> Callable[[], None]:
         """Look at a stream until what this gives is called."""
-        self._streams[stream] = 0
+        self._streams[stream] = -1 if self._told.is_behind(stream.followed.peer) else 0
         if self._looking is None or self._looking.done():
             self._looking = asyncio.ensure_future(self._run())
 

@@ -29,8 +29,8 @@ class _Peer:
     """Streams in a row that ended at once."""
     told_behind: float = -math.inf
     """When a line last said that it is behind."""
-    told_quietly: bool = False
-    """The newest of these was at DEBUG."""
+    is_behind: bool = False
+    """And none since that it has caught up."""
 
 
 class StreamLog:
@@ -58,24 +58,27 @@ class StreamLog:
 
     def behind(self, peer: str, what: str) -> None:
         """A replica is far behind; `what` says by how much."""
-        found = self._peers.get(peer)
+        found = self._peers.get(peer, _Peer())
         now = time.monotonic()
-        quiet = found is not None and now - found.told_behind < AGAIN_S
-        if found is not None:
-            found.told_quietly = quiet
-            found.told_behind = found.told_behind if quiet else now
+        is_news = not found.is_behind and now - found.told_behind >= AGAIN_S
+        if is_news:
+            found.told_behind, found.is_behind = now, True
         log.log(
-            logging.DEBUG if quiet else logging.WARNING,
+            logging.WARNING if is_news else logging.DEBUG,
             "replica %s is behind: %s; it, or the network, takes them more slowly than they are made",
             peer,
             what,
         )
 
+    def is_behind(self, peer: str) -> bool:
+        """Whether a line said so, and none since that it has caught up: on an earlier stream, perhaps."""
+        return self._peers.get(peer, _Peer()).is_behind
+
     def caught_up(self, peer: str) -> None:
-        """One that was told to be behind is not any more."""
-        found = self._peers.get(peer)
-        quiet = found is not None and found.told_quietly
-        log.log(logging.DEBUG if quiet else logging.INFO, "replica %s has caught up", peer)
+        """One that was far behind is not any more."""
+        found = self._peers.get(peer, _Peer())
+        log.log(logging.INFO if found.is_behind else logging.DEBUG, "replica %s has caught up", peer)
+        found.is_behind = False
 
     def _lasts(self, peer: str, found: _Peer) -> None:
         """A stream has lasted for SHORT_S seconds."""

@@ -208,6 +208,25 @@ def test_a_replica_that_is_far_behind_is_one_line_and_one_when_it_has_caught_up(
     run(test)
 
 
+def test_a_new_stream_of_a_replica_that_was_behind_tells_that_it_has_caught_up(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A replica that stood still has often lost its connection by then."""
+    caplog.set_level("INFO", "pylitefs")
+
+    async def test() -> None:
+        told = StreamLog()
+        told.begins(PEER)
+        told.behind(PEER, "9 transactions")
+        watch = BehindWatch(store, told)
+        leave = watch.follow(PrimaryStream(store, StreamRequest(PEER, {})))
+        await watch.look()
+        assert caplog.text.count("has caught up") == 1
+        leave()
+
+    run(test)
+
+
 def test_an_old_transaction_is_behind_however_few_there_are(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -225,8 +244,9 @@ def test_an_old_transaction_is_behind_however_few_there_are(
                 await asyncio.sleep(0.005)
 
     async def test() -> None:
-        watch = BehindWatch(store, StreamLog())
-        replica = slow(store)
+        told = StreamLog()
+        watch = BehindWatch(store, told)
+        replica = Slow(PrimaryStream(store, StreamRequest(PEER, {}), told=told))
         leave = watch.follow(replica.stream)
         await replica.level()
         replica.free.clear()

@@ -46,3 +46,36 @@ def test_replicas_that_are_gone_are_forgotten() -> None:
         assert len(told._peers) == MOST_PEERS
 
     asyncio.run(live())
+
+
+def test_a_replica_that_was_behind_has_caught_up_on_whichever_stream(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two lines: what it does again within a minute is none, nor is a replica that nobody knows."""
+    caplog.set_level("INFO", "pylitefs")
+    told = StreamLog()
+
+    async def live() -> None:
+        told.begins(PEER)
+        caplog.clear()
+        for _ in range(3):
+            told.behind(PEER, "3 transactions")
+        told.ended(PEER, "the replica disconnected")
+        told.begins(PEER)
+        assert told.is_behind(PEER)
+        told.behind(PEER, "2 transactions")
+        for _ in range(2):
+            told.caught_up(PEER)
+            told.behind(PEER, "again")
+        told.caught_up("unknown")
+        lines = [text for one in caplog.records if "stream" not in (text := one.getMessage())]
+        assert [line.partition(":")[0] for line in lines] == [
+            f"replica {PEER} is behind",
+            f"replica {PEER} has caught up",
+        ]
+        assert not told.is_behind(PEER) and not told.is_behind("unknown")
+        monkeypatch.setattr(stream_log, "AGAIN_S", 0.0)
+        told.behind(PEER, "once more")
+        assert "once more" in caplog.text
+
+    asyncio.run(live())
