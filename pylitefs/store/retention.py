@@ -6,7 +6,7 @@ back a journal that was removed long ago, and recovery would roll the database b
 
 A file that a connected replica still needs stays past its time, for without it the replica gets the whole
 database. But a replica that stands still must not fill the disk: past a bound of files and of bytes it is
-given up, the one that is furthest behind first. One that is not connected keeps nothing.
+given up, the one that is furthest behind first. One that is not connected keeps nothing, but for a moment.
 """
 
 import logging
@@ -28,7 +28,7 @@ Span = tuple[int, int]
 
 ON_THE_WAY_S = 60.0
 """What was sent within so many seconds, or within the retention if that is shorter, may still be asked for
-again: the connection may break before the replica has read it."""
+again: the connection may break before the replica has read it. So long it has time to connect again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,8 @@ class Retention:
         self.limits = limits or Limits()
         self._lock = threading.Lock()
         self._followers: tuple[Follower, ...] = ()
+        self._left: tuple[tuple[float, Follower], ...] = ()
+        """Those that lost their connection, and when: they may come back in a moment."""
 
     def follow(self, follower: Follower) -> Callable[[], None]:
         """A replica is connected, until what this gives is called."""
@@ -71,13 +73,14 @@ class Retention:
         def leave() -> None:
             with self._lock:
                 self._followers = tuple(one for one in self._followers if one is not follower)
+                self._left = (*self._lately_left(), (time.monotonic(), follower))
 
         return leave
 
     def reap(self, state: DatabaseState, now: float | None = None) -> int:
         """Remove the files of a database that are past their time, and needed by nobody; how many went."""
         old = _past_their_time(state, (time.time() if now is None else now) - self.limits.seconds)
-        gone = self._not_needed(state, old) if old and self._followers else old
+        gone = self._not_needed(state, old) if old and (self._followers or self._left) else old
         if gone:
             _remove(state, gone)
         return len(gone)
@@ -85,8 +88,10 @@ class Retention:
     def _not_needed(self, state: DatabaseState, old: list[Span]) -> list[Span]:
         """`old`, without what a replica needs that is not too far behind."""
         asked = [(one.has_up_to(state.name), one.peer) for one in self._followers]
-        on_the_way = min(ON_THE_WAY_S, self.limits.seconds)
-        asked += [(one.had_up_to(state.name, on_the_way), "") for one in self._followers]
+        with self._lock:
+            self._left = self._lately_left()
+        maybe = (*self._followers, *(one for _, one in self._left))
+        asked += [(one.had_up_to(state.name, self._on_the_way_s), "") for one in maybe]
         # Whose next file is gone already gets a snapshot anyway.
         needs = [(txid, peer) for txid, peer in asked if txid is not None and state.ltx.next(txid)]
         for txid, peer in sorted(needs):
@@ -97,6 +102,14 @@ class Retention:
             if peer:
                 self._give_up(state, txid, peer, (len(old) - at, size))
         return old
+
+    def _lately_left(self) -> tuple[tuple[float, Follower], ...]:
+        limit = time.monotonic() - self._on_the_way_s
+        return tuple(one for one in self._left if one[0] > limit)
+
+    @property
+    def _on_the_way_s(self) -> float:
+        return min(ON_THE_WAY_S, self.limits.seconds)
 
     def _give_up(self, state: DatabaseState, txid: int, peer: str, needs: tuple[int, int]) -> None:
         log.warning(

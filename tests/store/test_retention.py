@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pylitefs.store import retention
 from pylitefs.store.names import FileKind
-from pylitefs.store.retention import ON_THE_WAY_S, Limits
+from pylitefs.store.retention import Limits
 from pylitefs.store.store import Store
 from pylitefs.trace import Event
 from tests.store.crashes import watching
@@ -130,7 +131,7 @@ class Replica:
         return self.txids.get(name)
 
     def had_up_to(self, name: str, seconds: float) -> int | None:
-        assert seconds == ON_THE_WAY_S
+        assert seconds == retention.ON_THE_WAY_S
         return self.before.get(name, self.txids.get(name))
 
 
@@ -138,8 +139,10 @@ def bounded(store: Store, files: int = 10, size: int = 1_000_000) -> None:
     store.retention.limits = Limits(600.0, files, size)
 
 
-def test_what_a_connected_replica_needs_stays_until_it_has_it_or_leaves(served: Served, store: Store) -> None:
-    """However old; and what it has, or nobody needs, goes."""
+def test_what_a_connected_replica_needs_stays_until_it_has_it_or_leaves(
+    served: Served, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However old; and what it has, or nobody needs, goes. One that left may come back in a moment."""
     make(served, 8)
     now = age(store, range(1, 9), 10_000)
     bounded(store)
@@ -152,8 +155,20 @@ def test_what_a_connected_replica_needs_stays_until_it_has_it_or_leaves(served: 
     replica.txids["a.db"] = 5
     assert store.reap(now) == 1
     leave()
+    assert store.reap(now) == 0
+    monkeypatch.setattr(retention, "ON_THE_WAY_S", 0.0)
     assert store.reap(now) == 1
     assert [low for low, _ in store.require("a.db").ltx_files()] == [7, 8]
+
+
+def test_who_connects_again_and_again_is_not_remembered_for_ever(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where no file is ever old."""
+    monkeypatch.setattr(retention, "ON_THE_WAY_S", 0.0)
+    for number in range(100):
+        store.retention.follow(Replica(f"{number}", {}))()
+    assert len(store.retention._left) == 1
 
 
 @pytest.mark.parametrize(("files", "size"), [(3, 1_000_000), (100, 1_000), (0, 0)])
