@@ -323,7 +323,7 @@ class Calls:
         if os.stat(path).st_dev != os.fstat(self._root_fd).st_dev:
             raise ApplierError(f"{path} is not on the mount any more: was it unmounted?")
         with CLOSING:
-            connection = sqlite3.connect(f"{Path(path).as_uri()}?mode=rw", timeout, uri=True)
+            connection = sqlite3.connect(f"{Path(path).as_uri()}?mode=rw", timeout=timeout, uri=True)
             try:
                 connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             except sqlite3.OperationalError as error:
