@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pylitefs import limits
 from pylitefs.errors import ConfigError
-from pylitefs.http import back_pressure, floods
+from pylitefs.http import back_pressure, floods, gone
 from pylitefs.http.door import LOOPBACK
 
 GRACE_S = 1.0
@@ -223,6 +223,7 @@ class HttpServer:
         assert self._listener is not None
         back_pressure.install()
         floods.install()
+        gone.install()
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(_unless_cancelled)
         self._stop_async = stop = asyncio.Event()

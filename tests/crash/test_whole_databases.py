@@ -49,11 +49,16 @@ def make(cluster: Cluster, name: str, mode: str = "delete") -> Pos:
     ],
 )
 def test_a_primary_killed_while_it_sends_a_new_database(cluster: Cluster, point: str) -> None:
+    """The replicas were away while it was made, so they get a snapshot."""
     primary, name = cluster.primary, f"{point}.db"
     assert primary.control is not None
-    gate = primary.control.gate(point, database=name)
+    for replica in cluster.replicas:
+        replica.stop()
     try:
         ask(primary.database(name), TABLE, ROW)
+        gate = primary.control.gate(point, database=name)
+        for replica in cluster.replicas:
+            replica.start()
         event = gate.wait(HANG_S)
         assert event is not None
         write_row(primary, name)  # Nobody but the stream is held.
