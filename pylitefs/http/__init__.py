@@ -1,7 +1,7 @@
 """The HTTP floor: a node's API, the client for it, and the proxy in front of the application.
 
     app.py (which request gets which answer) --> push.py, debug.py, metrics.py, events.py
-    door.py (who may ask app.py); floods.py, back_pressure.py, gone.py (clients that send or read badly, or leave)
+    door.py (who may ask app.py); floods.py, back_pressure.py, gone.py (what clients do badly)
     proxy.py --> proxy_rules.py (what is done, pure) --> proxy_relay.py (bytes there and back)
     proxy_peer.py (one connection of it)
 
