@@ -263,8 +263,9 @@ def tell_pending(state: DatabaseState) -> None:
     """SQLite's readers see the newest transaction of the WAL, or its successor is here: it is told."""
     pending = state.pending
     if pending is not None:
-        state.pending = None
         publish(state, pending)
+        # Last: who finds nothing pending, without the lock, finds the new position.
+        state.pending = None
 
 
 def drop_pending(state: DatabaseState) -> None:

@@ -15,11 +15,12 @@ import pytest
 from pylitefs.errors import ApplierError
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.wal_index import read_header
-from pylitefs.store import publisher
+from pylitefs.store import capture, publisher
 from pylitefs.store.applying import DirectApplier, WriteLock
 from pylitefs.store.database import Database
 from pylitefs.store.names import FileKind
 from pylitefs.store.open_files import OpenFiles
+from pylitefs.store.state import Captured, DatabaseState
 from pylitefs.store.store import Store
 from tests.store.serving import Served
 from tests.store.support import assert_captured, committed_bytes, opened
@@ -425,3 +426,26 @@ def test_the_applier_s_lock_on_an_index_counts_as_use_and_its_look_does_not(data
     with pytest.raises(FileNotFoundError):
         database.open_file(shm, os.O_RDONLY, True)
     assert not database.path(shm).exists()
+
+
+@pytest.mark.parametrize("by", ["look", "next commit"])
+def test_who_finds_nothing_pending_finds_the_new_position(
+    db: sqlite3.Connection, database: Database, looker: Looker, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """Without a lock: the proxy, and whoever asks for the position, look at `pending` first."""
+    found: list[bool] = []
+    original = capture.publish
+
+    def publish(state: DatabaseState, captured: Captured) -> None:
+        found.append(state.pending is captured)
+        original(state, captured)
+        found.append(state.pending is captured and state.pos == captured.pos)
+
+    monkeypatch.setattr(capture, "publish", publish)
+    looker.answer = (lambda truth: truth) if by == "look" else (lambda truth: False)
+    db.execute("INSERT INTO t VALUES (1)")
+    if by == "look":
+        assert database.current_pos().txid == 4
+    else:
+        db.execute("INSERT INTO t VALUES (2)")
+    assert found == [True, True]
