@@ -25,7 +25,7 @@ def measures(size: Size, base: Path) -> list[Measure]:
     few = max(2, size.rounds - 2)
     found = []
     for mode in ("delete", "truncate", "persist", "wal"):
-        target = "≥ 3" if mode == "wal" else "≥ 1.5"
+        target = {"wal": "≥ 3", "delete": "≥ 2"}.get(mode, "≥ 1.8")
         found.append(_rate(f"commits, {mode.upper()}", mode, _INSERT, size, target))
     for mode in ("delete", "wal"):
         found.append(_duration(f"one transaction of 4 MB, {mode.upper()}", mode))
