@@ -25,8 +25,8 @@ SYNCHRONOUS = ("normal", "full")
     [
         ("wal", 1500),
         ("delete", 300),
-        *(pytest.param(mode, 20_000, marks=pytest.mark.full) for mode in ("wal", "delete")),
-        *(pytest.param(mode, 3000, marks=pytest.mark.full) for mode in ("truncate", "persist")),
+        pytest.param("wal", 20_000, marks=pytest.mark.full),
+        *(pytest.param(mode, 3000, marks=pytest.mark.full) for mode in ("delete", "truncate", "persist")),
     ],
 )
 def test_no_reader_sees_older_data_than_the_position_it_read(
