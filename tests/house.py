@@ -18,7 +18,18 @@ PAGE = ROOT.parent / "docs" / "architecture.md"
 
 #: From the ground up. A name is a module or a folder of the package.
 FLOORS = (
-    {"trace", "errors", "limits", "sample", "child_python", "shown", "numeric", "config", "control"},
+    {
+        "trace",
+        "errors",
+        "limits",
+        "sample",
+        "child_python",
+        "signals",
+        "shown",
+        "numeric",
+        "config",
+        "control",
+    },
     {"sqlite"},
     {"ltx"},
     {"store"},
@@ -51,7 +62,16 @@ ALSO: Mapping[str, set[str]] = {
 #: Folders that the picture shows as a part of the one around them: each imports the other.
 _TOGETHER = {"compare/bench": "compare"}
 _BEGIN, _END = "<!-- the house, by `python -m tests.house` -->\n", "<!-- end of the house -->\n"
-_EVERYWHERE = {"child_python.py", "errors.py", "limits.py", "numeric.py", "sample.py", "shown.py", "trace.py"}
+_EVERYWHERE = {
+    "child_python.py",
+    "errors.py",
+    "limits.py",
+    "numeric.py",
+    "sample.py",
+    "shown.py",
+    "signals.py",
+    "trace.py",
+}
 """Not in the picture: they import nothing, and everybody may import them."""
 
 

@@ -4,7 +4,6 @@ The rule: whatever ends it (Ctrl-C, SIGTERM, a closed terminal, a parent that di
 ends it cleanly: one path, `Node.stop()`, which unmounts. A signal is the application's, if one runs.
 """
 
-import contextlib
 import gc
 import logging
 import os
@@ -12,9 +11,8 @@ import queue
 import shlex
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -23,6 +21,7 @@ from pylitefs.application import Application
 from pylitefs.cli import logs, tracelog
 from pylitefs.config import Config, ExecCommand, check_mountable, find_config, load_config
 from pylitefs.errors import PylitefsError
+from pylitefs.signals import handled
 from pylitefs.trace import Tracer
 
 if TYPE_CHECKING:
@@ -126,7 +125,8 @@ def _with_flags(config: Config, *, debug: bool, fuse_debug: bool) -> Config:
 
 def _serve(config: Config, make_node: Callable[[], "Node"], *, until_eof: bool) -> int:
     ending = Ending()
-    with _signals(ending):
+    # Handlers of Python's, or libfuse would install its own.
+    with handled(_ENDING, lambda number, frame: ending.put(number)):
         if until_eof:
             threading.Thread(target=_end_with_stdin, args=(ending,), name="until-eof", daemon=True).start()
         node = make_node()
@@ -197,19 +197,3 @@ def _end_with_stdin(ending: Ending) -> None:
     while os.read(0, 4096):
         pass
     ending.put(None)
-
-
-@contextlib.contextmanager
-def _signals(ending: Ending) -> Iterator[None]:
-    """Have the ending signals put into `ending`; handlers of Python's, or libfuse would install its own."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        del frame
-        ending.put(number)
-
-    before = {number: signal.signal(number, end) for number in _ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -7,6 +7,8 @@ import contextlib
 import signal
 from collections.abc import Iterator
 
+from pylitefs.signals import handled
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -25,9 +27,5 @@ def ended_by_signals() -> Iterator[None]:
         ignore_signals()
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in SIGNALS}
-    try:
+    with handled(SIGNALS, interrupt):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

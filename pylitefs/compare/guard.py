@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 from pylitefs.cluster.cluster import unmount
+from pylitefs.signals import handled
 
 _PATIENCE = 8.0
 _PR_SET_PDEATHSIG = 1
@@ -36,9 +37,6 @@ def guard(mount: Path, command: Sequence[str]) -> int:
         del number, frame
         process.send_signal(signal.SIGTERM)
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGABRT):
-        signal.signal(number, end)
-
     def end_with_stdin() -> None:
         while os.read(0, 4096):
             pass
@@ -48,9 +46,10 @@ def guard(mount: Path, command: Sequence[str]) -> int:
         except subprocess.TimeoutExpired:
             process.kill()
 
-    threading.Thread(target=end_with_stdin, daemon=True).start()
-    code = process.wait()
-    unmount(mount)
+    with handled((signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGABRT), end):
+        threading.Thread(target=end_with_stdin, daemon=True).start()
+        code = process.wait()
+        unmount(mount)
     return code if code >= 0 else 128 - code
 
 

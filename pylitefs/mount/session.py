@@ -30,6 +30,7 @@ from pylitefs.mount.bare_directory import (
     warn_of_hidden,
 )
 from pylitefs.mount.operations import MountOperations
+from pylitefs.signals import WAKE_SIGNAL
 
 log = logging.getLogger("pylitefs")
 
@@ -40,8 +41,6 @@ ATTR_TIMEOUT_S = 1
 
 SWITCH_INTERVAL_S = 5e-5
 """A callback that waits for the interpreter behind a busy Python thread gets it after 50 µs, not 5 ms."""
-
-WAKE_SIGNAL = signal.SIGUSR1
 
 
 def install_signal_handlers() -> None:

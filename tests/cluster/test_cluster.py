@@ -13,6 +13,7 @@ import pytest
 
 from pylitefs.cluster.cluster import Cluster, ClusterError, is_mounted, wait_until
 from tests.conftest import ClusterFactory
+from tests.test_signals import signal_thread
 
 pytestmark = pytest.mark.fuse
 
@@ -48,6 +49,22 @@ def test_after_stop_nothing_is_mounted_or_running(tmp_path: Path) -> None:
     assert cluster.stop() == {"n1": 0, "n2": 0}
     assert not any(map(is_running, [*pids, *children]))
     assert not any(is_mounted(node.mount) for node in cluster)
+
+
+def test_a_node_ends_whichever_of_its_threads_takes_the_signal(cluster_factory: ClusterFactory) -> None:
+    """The kernel gives it to the main thread, but one that begins another thread just then takes it first."""
+    (node,) = cluster_factory(replicas=0)
+    tasks = Path(f"/proc/{node.pid}/task")
+    takers = [int(task.name) for task in tasks.iterdir() if not blocks(task, signal.SIGTERM)]
+    takers.remove(node.pid)
+    assert takers
+    signal_thread(node.pid, max(takers), signal.SIGTERM)
+    assert node.wait(10) == 0
+
+
+def blocks(task: Path, number: int) -> bool:
+    (mask,) = (line.split()[1] for line in (task / "status").read_text().splitlines() if "SigBlk" in line)
+    return bool(int(mask, 16) >> (number - 1) & 1)
 
 
 def children_of(pid: int) -> list[int]:
