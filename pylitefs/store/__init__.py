@@ -47,7 +47,7 @@ Read in this order:
     database.py                                one method for each thing SQLite does to its files
     rollback.py, wal_watch.py, wal_tracker.py  what these calls mean, in each journal mode
     capture.py                                 the only place where a transaction of this node is made
-    publisher.py                               when one of WAL mode is told
+    publisher.py, group_sync.py                when one of WAL mode is told
     incoming.py, applying.py                   the only place where one of another node comes in
     recovery.py                                from what a crash left to one position
     store.py                                   all databases of a node; imports.py, snapshot.py: whole ones

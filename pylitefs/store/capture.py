@@ -1,7 +1,8 @@
 """From changed pages to an LTX file: the one place where a transaction of this node is made.
 
 The rule is the order: the file is complete, synced and under its final name; then SQLite's readers see what
-it says; then it is listed, and the position moves. It is written under its final name at once: the sync of a
+it says; then it is listed, and the position moves. (In a burst of WAL mode the sync comes later, and nobody
+hears of the position before: group_sync.py.) It is written under its final name at once: the sync of a
 new file makes its name durable too, and recovery drops one that ends early, so neither a rename nor a sync of
 the directory is needed.
 
@@ -26,6 +27,7 @@ from pylitefs.sqlite.locks import lock_pgno
 from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.disk_state import refusal
 from pylitefs.store.files import write_all
+from pylitefs.store.group_sync import check, drop_newest, sync_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.privacy import FILE_MODE
 from pylitefs.store.state import Captured, DatabaseState
@@ -122,14 +124,19 @@ class _LtxFile:
         self._parts.clear()
         self._size = 0
 
-    def commit(self) -> bytes | None:
-        """Make it durable; its content if it never left memory."""
+    def commit(self, late: bool) -> tuple[bytes | None, int]:
+        """Make it durable; its content if it never left memory. A short one may be synced `late`: then its
+        descriptor is given, else -1."""
         content = b"".join(self._parts) if self._fd < 0 else None
         self._flush()
-        os.fdatasync(self._fd)
-        os.close(self._fd)
+        fd = -1
+        if late and content is not None:
+            fd = self._fd
+        else:
+            os.fdatasync(self._fd)
+            os.close(self._fd)
         self._fd = -1
-        return content
+        return content, fd
 
     def discard(self) -> None:
         if self._fd >= 0:
@@ -202,13 +209,15 @@ def capture(
     *,
     replace: bool = False,
     even_if_unchanged: bool = False,
+    late: bool = False,
 ) -> Captured | None:
     """The first half of `commit_transaction`: the LTX file. What it says has to be in the database, for
-    SQLite's readers, before `publish`."""
+    SQLite's readers, before `publish`. `late`: it may be synced behind the commit."""
     if state.applying:
         state.node.refuse(state.name, "a transaction", _IMPORTING, "wait for its end")
         raise refusal(errno.EBUSY, _IMPORTING)
     tell_pending(state)
+    (check if late else sync_all)(state)
     header = _next_header(state, page_size, commit, wal)
     txid = header.max_txid
     sums = PageChecksums() if replace else state.sums
@@ -233,7 +242,7 @@ def capture(
                 post_apply_checksum=pos.checksum,
                 **pages_payload(changes),
             )
-        content = file.commit()
+        content, fd = file.commit(late)
     except BaseException:
         file.discard()
         raise
@@ -247,7 +256,7 @@ def capture(
             **pages_payload(changes),
             checksum=trailer.file_checksum,
         )
-    return Captured(header, pos, sums, changes, content)
+    return Captured(header, pos, sums, changes, content, fd)
 
 
 def publish(state: DatabaseState, captured: Captured) -> None:
@@ -272,6 +281,7 @@ def drop_pending(state: DatabaseState) -> None:
     """SQLite has lost the newest transaction of the WAL, of which nobody was told: there was none."""
     pending = state.pending
     if pending is not None:
+        drop_newest(state, pending.pos.txid)
         state.ltx.remove(pending.pos.txid, pending.pos.txid)
         state.pending = None
         tracer = state.node.tracer

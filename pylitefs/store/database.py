@@ -25,6 +25,7 @@ from pylitefs.store.capture import commit_drop, tell_pending
 from pylitefs.store.copies import Copies
 from pylitefs.store.disk_state import refusal
 from pylitefs.store.files import file_size, open_data, pwrite_all
+from pylitefs.store.group_sync import sync_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.open_files import OpenFiles
 from pylitefs.store.privacy import FILE_MODE, make_directory
@@ -42,7 +43,7 @@ class Services(Protocol):
     """What a database needs of its store."""
 
     def later(self, database: str, what: str) -> None:
-        """Have the applier do something (`capture`, `remove`) once the caller's own call has returned."""
+        """Have the applier do something (`capture`, `remove`) once the caller's call has returned."""
 
 
 class Database:
@@ -54,7 +55,7 @@ class Database:
         self.wal_watch = WalWatch(state)
         self._services = services
         self.files = OpenFiles()
-        self._applier_side = ApplierSide(state, self.files, self.rollback_watch, self.wal_watch)
+        self.applier_side = ApplierSide(state, self.files, self.rollback_watch, self.wal_watch)
         self.copies = Copies(state)
         self.visitors = Visitors()
         self._journal_untold = False
@@ -69,12 +70,12 @@ class Database:
 
     @property
     def pos(self) -> Pos:
-        return self.state.pos
+        return self.state.told
 
     def current_pos(self) -> Pos:
         """The position after all that SQLite's readers see by now; the caller may wait for a moment."""
         self.settle()
-        return self.state.pos
+        return self.state.told
 
     @property
     def page_size(self) -> int:
@@ -159,7 +160,7 @@ class Database:
         if kind is FileKind.WAL and not applier:
             replica_wal.check_opening(self.state, flags)
         if kind is FileKind.JOURNAL and applier and flags & os.O_ACCMODE != os.O_RDONLY:
-            self._applier_side.check_left("rolling back")
+            self.applier_side.check_left("rolling back")
         if kind is FileKind.JOURNAL and hot_journal.is_opened(
             self.state, self.rollback_watch, flags, applier
         ):
@@ -252,6 +253,7 @@ class Database:
     def _write_database(self, fd: int, data: "bytes | memoryview", offset: int) -> None:
         if fd in self.files.write_only:
             self._refuse(errno.EPERM, f"copying over {self.name}", "it is a live database", _USE_IMPORT)
+        sync_all(self.state)
         if fd in self.copies:
             self.copies.written(fd, offset, len(data))
         elif self.wal_watch.live:
@@ -294,7 +296,7 @@ class Database:
                 "use PRAGMA locking_mode=NORMAL before the first access; `pylitefs import` takes a copy",
             )
         if self.rollback_watch.unjournaled:
-            # What was written without a journal came before: it is a transaction before this one.
+            # What was written without a journal is a transaction before this one.
             self.rollback_watch.capture()
 
     # -- truncate, sync, remove ----------------------------------------------------------------------
@@ -307,7 +309,7 @@ class Database:
             self._refuse_write(kind)
         with nullcontext() if kind is FileKind.SHM else self.state.lock:
             if applier:
-                self._applier_side.truncates(kind, size)
+                self.applier_side.truncates(kind, size)
             elif fd is None or self.files.is_live(kind, fd):
                 self._before_truncate(kind, size, fd)
             os.truncate(self.path(kind) if fd is None else fd, size)
@@ -343,11 +345,11 @@ class Database:
                 raise OSError(errno.EACCES, _READ_ONLY)  # The last client of a WAL, which does not mind.
             self._refuse(errno.EACCES, f"removing {self.name}{kind.suffix}", _READ_ONLY, _USE_PRIMARY)
         if applier and kind is FileKind.JOURNAL:
-            self._applier_side.check_left("removing")
+            self.applier_side.check_left("removing")
         with self.state.lock:
             os.stat(self.path(kind))
             if applier:
-                self._applier_side.removes(kind)
+                self.applier_side.removes(kind)
             elif kind is FileKind.JOURNAL:
                 self.rollback_watch.end_journal("delete")
             elif kind is FileKind.WAL:
@@ -358,12 +360,8 @@ class Database:
                 self._unlink(kind)
                 if kind is FileKind.DATABASE:
                     self.copies.clear()
-                    if self.pos.txid == 0:
+                    if self.state.pos.txid == 0:
                         self._remove_directory()
-
-    def wait_for_writers(self, seconds: float) -> bool:
-        """Wait until no client has a journal open that has content; False if that takes longer."""
-        return self._applier_side.wait_for_writers(seconds)
 
     def _unlink(self, kind: FileKind) -> None:
         os.unlink(self.path(kind))
@@ -373,7 +371,7 @@ class Database:
     def _drop(self) -> None:
         """The database is unlinked on the primary: so it is everywhere, with what SQLite kept beside it."""
         tell_pending(self.state)
-        if self.pos.txid:
+        if self.state.pos.txid:
             commit_drop(self.state)
         self.rollback_watch.forget()
         self.wal_watch.tracker.reset(0)

@@ -135,7 +135,7 @@ def _import_locked(
     captured: Captured | None = None
     try:
         with applier.write_lock(database.name, patience.left) as lock:
-            if not database.wait_for_writers(RELEASE_S):
+            if not database.applier_side.wait_for_writers(RELEASE_S):
                 raise BusyError(f"cannot import {database.name}: a client has its journal open: {_LATER}")
             database.copies.settle()
             with state.lock:

@@ -28,6 +28,7 @@ from pylitefs.errors import PylitefsError
 from pylitefs.store.applying import Applier
 from pylitefs.store.capture import tell_pending
 from pylitefs.store.database import Database
+from pylitefs.store.group_sync import GroupSync
 from pylitefs.store.names import FileKind
 from pylitefs.store.state import Captured, DatabaseState
 
@@ -71,10 +72,12 @@ class Publisher:
         self._last: dict[DatabaseState, float] = {}
         self._synced: set[DatabaseState] = set()
         self._stopped = False
+        self._group = GroupSync()
         self._thread = threading.Thread(target=self._run, name="pylitefs-publisher", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+        self._group.start()
 
     def stop(self) -> None:
         """Look no more. What is pending then is found by the next start's recovery."""
@@ -83,19 +86,31 @@ class Publisher:
             self._changed.notify_all()
         if self._thread.is_alive():
             self._thread.join(timeout=5)
+        self._group.stop()
 
     # What the database's own calls say.
 
     def captured(self, state: DatabaseState) -> None:
         """`state.pending` is new; the state's lock is held."""
         now = time.monotonic()
-        in_burst = now - self._last.get(state, 0.0) < BURST_S
+        in_burst = self._is_soon(state, now)
         self._last[state] = now
         delay = SYNC_S if state in self._synced else LATER_S if in_burst else 0.0
         self._synced.discard(state)
         with self._changed:
             self._awaited[state] = _Awaited(now + delay, in_burst)
             self._wake_for(now + delay)
+
+    def _is_soon(self, state: DatabaseState, now: float) -> bool:
+        return now - self._last.get(state, 0.0) < BURST_S
+
+    def in_burst(self, state: DatabaseState) -> bool:
+        """Whether a commit that comes now is one of a burst, whose writers sync nothing."""
+        return state not in self._synced and self._is_soon(state, time.monotonic())
+
+    def written(self, state: DatabaseState) -> None:
+        """`state.unsynced` has grown."""
+        self._group.add(state)
 
     def synced(self, state: DatabaseState) -> None:
         """SQLite has had the WAL synced, and publishes its commit next."""

@@ -1,6 +1,7 @@
 """Before a database is opened: bring its files, whatever a crash left of them, to one position.
 
-    LTX files    the last one may be torn: it was never acknowledged, and goes
+    LTX files    the last one may be torn: it was never acknowledged, and goes; so do those past a gap in a
+                 burst (recovery_gap.py)
     journal      hot: rolled back as SQLite would (unless its super-journal is gone: then it was committed)
     WAL          cut back to the last LTX file and checkpointed; one with other salts is set aside
     database     its checksum must be the last LTX file's, and so must that file's pages; if not, the LTX
@@ -20,12 +21,13 @@ import logging
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from pylitefs.errors import LtxError, RecoveryError, TornLtxError
+from pylitefs.errors import LtxError, RecoveryError
 from pylitefs.ltx.checksum import page_checksum
 from pylitefs.ltx.decoder import verify_file
-from pylitefs.ltx.header import TRAILER_SIZE, Header, Trailer
+from pylitefs.ltx.header import Header, Trailer
 from pylitefs.ltx.position import Pos
 from pylitefs.store.capture import all_pgnos, commit_whole_file, pages_in_file
 from pylitefs.store.checksums import Changes, PageChecksums
@@ -33,7 +35,7 @@ from pylitefs.store.files import file_size
 from pylitefs.store.marker import MARKER, Left, read_marker
 from pylitefs.store.names import FileKind
 from pylitefs.store.privacy import make_directory
-from pylitefs.store.recovery_gap import cut_back
+from pylitefs.store.recovery_gap import cut_back, cut_burst, is_unwritten
 from pylitefs.store.recovery_left import (
     capture_free_pages,
     capture_left,
@@ -42,7 +44,7 @@ from pylitefs.store.recovery_left import (
     may_be_free_pages,
 )
 from pylitefs.store.recovery_replay import replayed, write_replay
-from pylitefs.store.recovery_sides import checkpoint_wal, roll_back_journal
+from pylitefs.store.recovery_sides import checkpoint_wal, roll_back_journal, wal_reaches
 from pylitefs.store.state import DatabaseState
 
 log = logging.getLogger("pylitefs")
@@ -58,11 +60,6 @@ class _Last:
     """The checksum of each of its pages."""
 
 
-_BLOCK = 512
-"""What a disk writes as a whole, at least."""
-_CHUNK = 1 << 20
-
-
 def recover(state: DatabaseState, mount_dir: Path | None = None) -> None:
     """Make one database whole and set its state. `mount_dir` is where clients saw it, for super-journals.
 
@@ -73,6 +70,10 @@ def recover(state: DatabaseState, mount_dir: Path | None = None) -> None:
         tracer.emit("recovery.begin", state.name)
     _drop_temporaries(state)
     last = _last_ltx(state)
+    # Before the WAL is checkpointed as far as it goes: that may be past where the LTX files lead.
+    is_short = last and state.node.status.is_primary and wal_reaches(state, last.header) is False
+    if is_short and cut_burst(state, partial(_sums, state.path(FileKind.DATABASE))):
+        last = _last_ltx(state)
     txid = last.header.max_txid if last else 0
     left = max(roll_back_journal(state, mount_dir, txid), read_marker(state.directory, txid))
     checkpoint_wal(state, last.header if last else None)
@@ -108,7 +109,7 @@ def _last_ltx(state: DatabaseState) -> _Last | None:
                 raise LtxError(f"{path} holds TXIDs {header.min_txid} to {header.max_txid}, not its name's")
             return _Last(header, trailer, pages)
         except LtxError as error:
-            if not (isinstance(error, TornLtxError) or _has_lost_blocks(path)):
+            if not is_unwritten(path, error):
                 raise RecoveryError(
                     f"{state.name}: {error}. It is the newest LTX file, TXID {span[1]}, so the position is "
                     f"unknown: on a replica remove {state.directory} to take a snapshot; on the primary move "
@@ -125,20 +126,6 @@ def _last_ltx(state: DatabaseState) -> _Last | None:
             if state.node.tracer.active:
                 state.node.tracer.emit("recovery.ltx", state.name, span[1], dropped=str(path))
     return None
-
-
-def _has_lost_blocks(path: Path) -> bool:
-    """Whether a block of the file, or its trailer, is all zeros, as after a power failure that came before
-    the sync was done: the length survived and some data did not. (Compressed pages have no such block.)
-    """
-    chunk = b""
-    with open(path, "rb") as file:
-        while more := file.read(_CHUNK):
-            chunk = more
-            blocks = [chunk[at : at + _BLOCK] for at in range(0, len(chunk), _BLOCK)]
-            if any(not any(block) for block in blocks):
-                return True
-    return not any(chunk[-TRAILER_SIZE:])
 
 
 def _adopt(state: DatabaseState) -> None:
@@ -193,7 +180,7 @@ def _match(state: DatabaseState, last: _Last, left: Left) -> None:
             write_replay(state, replay)
             capture_free_pages(state, header)
             return
-        elif not whole and not is_primary and cut_back(state, lambda older: _sums(path, older)):
+        elif not whole and (cut_burst if is_primary else cut_back)(state, partial(_sums, path)):
             again = _last_ltx(state)
             assert again is not None
             _match(state, again, left)

@@ -1,19 +1,30 @@
-"""Recovery of a replica that was storing several LTX files when the power failed.
+"""Recovery after a power failure: a gap among the newest LTX files.
 
-They are synced one after the other, and none is applied before all are (`incoming.receive_together`). So a
-power failure leaves the database exactly as it was before them, and of them any file may be whole, torn or
-missing. The rule: then all of them go, for the primary has them. Any other gap is an error, as everywhere.
+    replica    it stores several files, syncs them one after the other, and applies none before all are synced
+               (`incoming.receive_together`). So the database is exactly as it was before them.
+    primary    in a burst of WAL mode files are synced in groups behind the commits (group_sync.py). So the
+               database file is as before the group or older, and its newest frames in the WAL may be lost.
+
+Of a group any file may be whole, torn or missing. The rule: the newest position that can be reached counts,
+and what comes after it goes. The primary has what a replica drops. What a primary drops it has told nobody,
+and SQLite with synchronous=NORMAL has not promised it. Any other gap is an error, as everywhere.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
-from pylitefs.errors import LtxError
+from pylitefs.errors import LtxError, TornLtxError
 from pylitefs.ltx.checksum import page_checksum
 from pylitefs.ltx.decoder import verify_file
-from pylitefs.ltx.header import Header
+from pylitefs.ltx.header import TRAILER_SIZE, Header, Trailer
 from pylitefs.store.checksums import Changes, PageChecksums
+from pylitefs.store.files import sync_directory
+from pylitefs.store.group_sync import MOST_LATE
 from pylitefs.store.incoming import MOST_TOGETHER
+from pylitefs.store.recovery_replay import replayed
+from pylitefs.store.recovery_sides import wal_pages
 from pylitefs.store.state import DatabaseState
 
 log = logging.getLogger("pylitefs")
@@ -21,13 +32,74 @@ log = logging.getLogger("pylitefs")
 Sums = Callable[[Header], PageChecksums]
 """The page checksums of the database file, as a header sees it."""
 
+_BLOCK = 512
+"""What a disk writes as a whole, at least."""
+_CHUNK = 1 << 20
+
+Span = tuple[int, int]
+
+
+@dataclass
+class _File:
+    """A verified LTX file."""
+
+    header: Header
+    trailer: Trailer
+    pages: Changes
+    newer: list[Span]
+    """The files after it, whole or not."""
+    is_before_gap: bool
+    """Whether one of those after it is torn or missing."""
+
+
+def is_unwritten(path: Path, error: LtxError) -> bool:
+    """Whether a power failure before the sync was done explains this error."""
+    return isinstance(error, TornLtxError) or _has_lost_blocks(path)
+
+
+def _has_lost_blocks(path: Path) -> bool:
+    """Whether a block of the file, or its trailer, is all zeros, as after a power failure that came before
+    the sync was done: the length survived and some data did not. (Compressed pages have no such block.)
+    """
+    chunk = b""
+    with open(path, "rb") as file:
+        while more := file.read(_CHUNK):
+            chunk = more
+            blocks = [chunk[at : at + _BLOCK] for at in range(0, len(chunk), _BLOCK)]
+            if any(not any(block) for block in blocks):
+                return True
+    return not any(chunk[-TRAILER_SIZE:])
+
 
 def cut_back(state: DatabaseState, sums: Sums) -> bool:
     """Drop the newest LTX files if there is a gap among them and the database is exactly before them all;
     whether they were dropped. For a replica."""
-    newer: list[tuple[int, int]] = []
+    for file in _whole_files(state, MOST_TOGETHER):
+        if file.is_before_gap:
+            found = sums(file.header)
+            if found.value == file.trailer.post_apply_checksum and found.holds(file.pages):
+                _drop(state, file, "the primary is asked for them again")
+                return True
+    return False
+
+
+def cut_burst(state: DatabaseState, sums: Sums) -> bool:
+    """Drop the LTX files past the newest position to which the database file, the WAL over it and the files
+    over that lead; whether any were dropped. For a primary whose newest position may be out of reach."""
+    for file in _whole_files(state, MOST_LATE):
+        found = sums(file.header)
+        found.update(wal_pages(state, file.header), file.header.commit)
+        replay = replayed(state, file.header, found)
+        if replay is not None and replay.sums.value == file.trailer.post_apply_checksum:
+            return bool(file.newer) and _drop_burst(state, file)
+    return False
+
+
+def _whole_files(state: DatabaseState, most: int) -> Iterator[_File]:
+    """The newest LTX files but those that are torn, the newest first."""
+    newer: list[Span] = []
     gap = False
-    for span in sorted(state.ltx.ranges(), key=lambda one: one[1], reverse=True)[: MOST_TOGETHER + 1]:
+    for span in sorted(state.ltx.ranges(), key=lambda one: one[1], reverse=True)[: most + 2]:
         gap = gap or bool(newer and span[1] + 1 != newer[-1][0])
         pages = Changes()
 
@@ -39,24 +111,33 @@ def cut_back(state: DatabaseState, sums: Sums) -> bool:
         except LtxError:
             gap = True
         else:
-            if gap:
-                found = sums(header)
-                if found.value == trailer.post_apply_checksum and found.holds(pages):
-                    _drop(state, newer, header)
-                    return True
+            yield _File(header, trailer, pages, list(newer), gap)
         newer.append(span)
-    return False
 
 
-def _drop(state: DatabaseState, spans: list[tuple[int, int]], last: Header) -> None:
+def _drop_burst(state: DatabaseState, file: _File) -> bool:
+    """Only what is of a burst may go: short transactions of WAL mode."""
+    for span in file.newer:
+        try:
+            header = state.ltx.header(*span)
+        except LtxError:
+            continue
+        if header is not None and not header.wal_offset:
+            return False
+    _drop(state, file, "nobody was told of them, and synchronous=NORMAL promises nothing of them")
+    return True
+
+
+def _drop(state: DatabaseState, file: _File, why: str) -> None:
     log.warning(
-        "%s: %d LTX files past TXID %d were not all written when this node ended: they are dropped, and the "
-        "primary is asked for them again",
+        "%s: of the LTX files past TXID %d some were not written when the power failed: %d are dropped; %s",
         state.name,
-        len(spans),
-        last.max_txid,
+        file.header.max_txid,
+        len(file.newer),
+        why,
     )
-    for span in spans:
+    for span in file.newer:
         state.ltx.remove(*span)
+    sync_directory(state.ltx.directory)  # None may come back once others have its TXID.
     if state.node.tracer.active:
-        state.node.tracer.emit("recovery.ltx", state.name, last.max_txid, dropped=len(spans))
+        state.node.tracer.emit("recovery.ltx", state.name, file.header.max_txid, dropped=len(file.newer))

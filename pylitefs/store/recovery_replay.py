@@ -50,7 +50,7 @@ class Replay:
 
 def replayed(state: DatabaseState, last: Header, sums: PageChecksums) -> Replay | None:
     """The kept LTX files over a database with these checksums; None if one is damaged."""
-    replay = Replay(_chain(state), last, sums, sums.copy(), {})
+    replay = Replay(_chain(state, last.max_txid), last, sums, sums.copy(), {})
     page_size = last.page_size
     for index, path in enumerate(replay.files):
         try:
@@ -71,14 +71,14 @@ def replayed(state: DatabaseState, last: Header, sums: PageChecksums) -> Replay 
     return replay
 
 
-def _chain(state: DatabaseState) -> list[Path]:
-    """The LTX files that lead without a gap to the newest one, oldest first."""
+def _chain(state: DatabaseState, txid: int) -> list[Path]:
+    """The LTX files that lead without a gap to a TXID, oldest first."""
     by_end: dict[int, tuple[int, int]] = {}
     for low, high in state.ltx.ranges():
         if high not in by_end or low < by_end[high][0]:
             by_end[high] = (low, high)
     chain = []
-    at = state.pos.txid
+    at = txid
     while at in by_end:
         chain.append(by_end[at])
         at = by_end[at][0] - 1

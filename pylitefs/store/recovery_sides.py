@@ -1,26 +1,31 @@
 """Recovery of what SQLite keeps beside a database: the rollback journal and the WAL.
 
 The rule: a journal is believed exactly as SQLite believes it, and a WAL up to the last LTX file: what lies
-past that was never acknowledged. What only the journal tells is noted durably before the journal goes.
+past that was never told. What only the journal tells is noted durably before the journal goes.
 """
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pylitefs.errors import LtxError, SqliteFormatError
+from pylitefs.ltx.checksum import page_checksum
 from pylitefs.ltx.header import Header
 from pylitefs.sqlite import ReadAt
 from pylitefs.sqlite.journal import Journal, read_journal
 from pylitefs.sqlite.wal import (
     FRAME_HEADER_SIZE,
     WAL_HEADER_SIZE,
+    CommittedWal,
     WalHeader,
     committed,
     frame_at,
     frame_offset,
     scan,
 )
+from pylitefs.store.checksums import Changes
 from pylitefs.store.files import file_size, pwrite_all, sync_directory
 from pylitefs.store.marker import Left, note
 from pylitefs.store.names import FileKind, is_super_journal
@@ -142,6 +147,50 @@ def checkpoint_wal(state: DatabaseState, last: Header | None) -> None:
     path.unlink(missing_ok=True)
 
 
+def wal_reaches(state: DatabaseState, last: Header) -> bool | None:
+    """Whether the WAL holds all of an LTX file's transaction; None where it was never in this WAL."""
+    with _committed_up_to(state, last) as found:
+        if found is None:
+            return None
+        header, whole, _ = found
+        return frame_offset(whole.last_index + 1, header.page_size) >= _end_in(header, last)
+
+
+def wal_pages(state: DatabaseState, last: Header) -> Changes:
+    """The checksums of the pages that the WAL holds, of transactions up to an LTX file's; none where that was
+    never in this WAL."""
+    changes = Changes()
+    with _committed_up_to(state, last) as found:
+        if found is not None:
+            header, whole, read_at = found
+            for pgno, index in sorted(whole.frames.items()):
+                if pgno <= last.commit:
+                    changes.add(pgno, page_checksum(pgno, _page(read_at, index, header)))
+    return changes
+
+
+@contextmanager
+def _committed_up_to(
+    state: DatabaseState, last: Header
+) -> Iterator[tuple[WalHeader, CommittedWal, ReadAt] | None]:
+    """What the WAL holds of transactions up to an LTX file's; None where that was never in this WAL."""
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(state.path(FileKind.WAL), "rb", buffering=0))
+
+            def read_at(offset: int, length: int) -> bytes:
+                return os.pread(file.fileno(), length, offset)
+
+            header = WalHeader.parse(read_at(0, WAL_HEADER_SIZE))
+            end = _end_in(header, last)
+        except (FileNotFoundError, SqliteFormatError):
+            end = 0
+        if end:
+            yield header, committed(scan(read_at, end, header), header), read_at
+        else:
+            yield None
+
+
 def _end_in(wal: WalHeader, ltx: Header) -> int:
     """Where an LTX file's transaction ends in this WAL, in bytes; 0 if it was never in it."""
     belongs = ltx.wal_offset and (ltx.wal_salt1, ltx.wal_salt2) == (wal.salt1, wal.salt2)
@@ -175,8 +224,8 @@ def _keep_aside(state: DatabaseState, path: Path, ahead: int, last: Header | Non
     txid = last.max_txid + 1 if last else 1
     os.replace(path, removed)
     log.warning(
-        "%s: the WAL is ahead of the last LTX file by %d commits, never acknowledged: cut back. (If an LTX "
-        "file was removed by hand, this drops TXID %d; what was in it is in the WAL, kept as %s: copy it "
+        "%s: the WAL is ahead of the last LTX file by %d commits that nobody was told of: cut back. (If an "
+        "LTX file was removed by hand, this drops TXID %d; what was in it is in the WAL, kept as %s: copy it "
         "beside a copy of the database file, as COPY-wal, and SQLite shows it)",
         state.name,
         ahead,

@@ -28,6 +28,7 @@ from pylitefs.store.capture import all_pgnos, runs_in_file
 from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.database import Database
 from pylitefs.store.files import pwrite_all
+from pylitefs.store.group_sync import sync_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.privacy import FILE_MODE, private
 from pylitefs.store.status import now_ms
@@ -171,7 +172,8 @@ def _copy_between_writes(database: Database, out: Path, patience: Patience) -> _
 
 
 def _facts(database: Database) -> _Copy:
-    return _Copy(database.pos, database.page_size, database.page_count, database.timestamp_ms)
+    sync_all(database.state)  # What goes out must be durable here.
+    return _Copy(database.state.pos, database.page_size, database.page_count, database.timestamp_ms)
 
 
 def _is_wal(database: Database) -> bool:

@@ -1,11 +1,13 @@
 """What a node knows of one database: where its files are, its position, its rolling checksum.
 
-The rule: `advance` is the only place that moves a position, and it is called only once the LTX file is
-durable. `lock` guards everything here. A thread that waits for SQLite's locks must not hold it.
+The rule: `advance` is the only place that moves a position, and others hear of it once the LTX file, and all
+before it, are durable. `lock` guards everything here but what a group of syncs needs (group_sync.py). A
+thread that waits for SQLite's locks must not hold it.
 """
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +31,7 @@ Subscriber = Callable[[str, Pos, Header | None], None]
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """A transaction whose LTX file is durable, and whose position is not told yet."""
+    """A transaction whose LTX file is written, and whose position is not told yet."""
 
     header: Header
     pos: Pos
@@ -37,6 +39,8 @@ class Captured:
     changes: Changes | dict[int, int]
     content: bytes | None
     """The LTX file, if it is short."""
+    fd: int = -1
+    """Of the LTX file, while it is not synced."""
 
     @property
     def salts(self) -> tuple[int, int]:
@@ -57,6 +61,12 @@ class Captured:
 
 class Publisher(Protocol):
     """Tells a transaction of WAL mode once SQLite's readers see it (publisher.py)."""
+
+    def in_burst(self, state: "DatabaseState") -> bool:
+        """Whether a commit that comes now is one of a burst, whose writers sync nothing."""
+
+    def written(self, state: "DatabaseState") -> None:
+        """`state.unsynced` has grown."""
 
     def captured(self, state: "DatabaseState") -> None:
         """`state.pending` is new; the state's lock is held."""
@@ -106,6 +116,12 @@ class DatabaseState:
     """Of the database at `pos`."""
     pending: Captured | None = None
     """The newest transaction, while SQLite's readers may not see it yet; never more than one."""
+    unsynced: deque[Captured] = field(default_factory=deque)
+    """Transactions whose LTX files are written and not synced, in the order of their TXIDs."""
+    sync_lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held while LTX files of `unsynced` are synced. Taken after `lock`, if that is taken."""
+    sync_failure: OSError | None = None
+    """Why a sync of them failed: from then on no transaction is taken."""
     index_generation: int = 0
     """Counts the `-shm` files that this database has had."""
     applying: int = 0
@@ -116,6 +132,9 @@ class DatabaseState:
     def __post_init__(self) -> None:
         self.apply_lock = Turns(self.name)
         self.ltx = LtxFiles(self.directory / "ltx", self.node.ltx_cache)
+        self._untold: deque[tuple[Header, Pos]] = deque()
+        self._told: Pos | None = None
+        self._tell_lock = threading.Lock()
         self._paths = {kind: self.directory / kind.value for kind in FileKind}
         self._fds: dict[FileKind, int] = {}
         self.used = False
@@ -155,9 +174,34 @@ class DatabaseState:
         fd = self.fd(kind)
         return lambda offset, size: os.pread(fd, size, offset)
 
+    @property
+    def told(self) -> Pos:
+        """The position that others may hear of: `pos`, unless LTX files up to there are not synced yet."""
+        pos = self.pos  # Before the other: `advance` writes them the other way round.
+        return self._told or pos
+
+    def synced(self, count: int) -> None:
+        """The first `count` of `unsynced` are durable, and what they held up is told; `sync_lock` is held."""
+        with self._tell_lock:
+            for _ in range(count):
+                self.unsynced.popleft()
+            while self._untold and not self._is_late(self._untold[0][1]):
+                header, pos = self._untold.popleft()
+                self._told = pos if self._untold else None
+                self.node.publish(self.name, pos, header)
+
+    def _is_late(self, pos: Pos) -> bool:
+        return bool(self.unsynced) and self.unsynced[0].pos.txid <= pos.txid
+
     def advance(self, header: Header, pos: Pos) -> None:
-        """Move the position. The LTX file of `header` is durable and listed; the lock is held."""
-        self.pos = pos
+        """Move the position. The LTX file of `header` is written and listed; the lock is held. Others hear of
+        it once it is durable."""
+        with self._tell_lock:
+            late = bool(self._untold) or self._is_late(pos)
+            if late:
+                self._untold.append((header, pos))
+                self._told = self.told
+            self.pos = pos
         self.timestamp_ms = header.timestamp_ms
         self.page_size = header.page_size
         if self.node.disk.code:
@@ -165,4 +209,5 @@ class DatabaseState:
         tracer = self.node.tracer
         if tracer.active:
             tracer.emit("pos.advance", self.name, pos.txid, checksum=pos.checksum, pages=header.commit)
-        self.node.publish(self.name, pos, header)
+        if not late:
+            self.node.publish(self.name, pos, header)

@@ -34,6 +34,7 @@ from pylitefs.store.capture import (
     tell_pending,
 )
 from pylitefs.store.files import pwrite_all
+from pylitefs.store.group_sync import MOST_LATE, sync_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.state import DatabaseState
 from pylitefs.store.wal_tracker import WalCommit, WalTracker
@@ -174,14 +175,26 @@ class WalWatch:
             self._place(commit.first, commit.last),
             replace=replace,
             even_if_unchanged=True,
+            late=self._may_be_late(),
         )
         assert captured is not None
         tracker.capture(commit)
-        if state.node.publisher is None:
+        publisher = state.node.publisher
+        if publisher is None:
             publish(state, captured)
         else:
             state.pending = captured
-            state.node.publisher.captured(state)
+            publisher.captured(state)
+            if captured.fd >= 0:
+                state.unsynced.append(captured)
+                publisher.written(state)
+
+    def _may_be_late(self) -> bool:
+        """Whether the LTX file may be synced behind the commit. Where a lecture looks, all is in order."""
+        state, node = self.state, self.state.node
+        if node.publisher is None or node.tracer.active or len(state.unsynced) >= MOST_LATE:
+            return False
+        return node.publisher.in_burst(state)
 
     def _commit_pages(self, commit: WalCommit, pgnos: list[int], page_size: int) -> Pages:
         for pgno in pgnos:
@@ -221,6 +234,7 @@ class WalWatch:
 
     def synced(self) -> None:
         """SQLite has had the WAL synced, and publishes its commit next; without the state's lock."""
+        sync_all(self.state)
         if self.state.pending is not None and self.state.node.publisher is not None:
             self.state.node.publisher.synced(self.state)
 
@@ -228,6 +242,8 @@ class WalWatch:
         """Have told what SQLite's readers see by now; without the state's lock."""
         if self.state.pending is not None and self.state.node.publisher is not None:
             self.state.node.publisher.settle(self.state)
+        with suppress(OSError):  # Then it stays as old as it is.
+            sync_all(self.state)
 
     def told_pages(self) -> Mapping[int, int]:
         """The newest frame of each page, of the transactions that were told."""
@@ -250,6 +266,7 @@ class WalWatch:
 
     def end_pending(self) -> None:
         """The WAL is about to go, and all that SQLite published is in the database file: tell or drop it."""
+        sync_all(self.state)
         if self.is_backfilled():
             tell_pending(self.state)
         else:

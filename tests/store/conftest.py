@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from pylitefs.store.store import Store
+from tests.store.looker import Looker, looked_at
 from tests.store.serving import Served
 from tests.store.support import opened
 
@@ -45,6 +46,12 @@ def served(store: Store, tmp_path: Path) -> Iterator[Served]:
     served = Served(store, tmp_path / "mnt")
     yield served
     served.close()
+
+
+@pytest.fixture
+def looker(store: Store) -> Looker:
+    """The store's publisher looks through this one's eyes."""
+    return looked_at(store)
 
 
 @pytest.fixture

@@ -6,22 +6,19 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from pylitefs.errors import ApplierError
 from pylitefs.ltx.position import Pos
-from pylitefs.sqlite.wal_index import read_header
 from pylitefs.store import capture, publisher
-from pylitefs.store.applying import DirectApplier, WriteLock
 from pylitefs.store.database import Database
 from pylitefs.store.names import FileKind
 from pylitefs.store.open_files import OpenFiles
 from pylitefs.store.state import Captured, DatabaseState
 from pylitefs.store.store import Store
+from tests.store.looker import Looker
 from tests.store.serving import Served
 from tests.store.support import assert_captured, committed_bytes, opened
 
@@ -29,49 +26,8 @@ DB = "a.db"
 SOON_S = 10.0
 
 
-class Looker(DirectApplier):
-    """Looks at the index in the data directory, which SQLite has mapped here; `answer` may lie."""
-
-    def __init__(self, data_dir: Path) -> None:
-        super().__init__(data_dir)
-        self.looks = 0
-        self.answer: Callable[[bool | None], bool | None] = lambda truth: truth
-
-    def shows(self, database: str, generation: int, salts: tuple[int, int], frame: int) -> bool | None:
-        self.looks += 1
-        head = read_header((self.data_dir / "dbs" / database / "shm").read_bytes()[:96])
-        truth = head is not None and head.max_frame >= frame
-        if head is not None and (head.salt1, head.salt2) != salts:
-            return self.answer(None)
-        return self.answer(truth)
-
-    @contextmanager
-    def write_lock(self, database: str, timeout: float = 0.0) -> Iterator[WriteLock]:
-        """As the real one does in WAL mode: the index's headers are zeros meanwhile, to keep readers out."""
-        shm = self.data_dir / "dbs" / database / "shm"
-        with super().write_lock(database, timeout) as lock:
-            if not shm.exists():
-                yield lock
-                return
-            fd = os.open(shm, os.O_RDWR)
-            head = lock.index = os.pread(fd, 136, 0)
-            os.pwrite(fd, bytes(96), 0)
-            yield lock
-            os.pwrite(fd, head[:96], 0)
-            os.close(fd)
-
-
 def unanswered(truth: bool | None) -> bool | None:
     raise ApplierError("the applier does not answer")
-
-
-@pytest.fixture
-def looker(store: Store) -> Looker:
-    """The store's publisher looks through this one's eyes."""
-    looker = Looker(store.data_dir)
-    store.applier = looker
-    store.start_publisher()
-    return looker
 
 
 @pytest.fixture
@@ -219,8 +175,9 @@ def test_in_a_burst_the_next_commit_tells_the_one_before(
     looks = looker.looks
     for _ in range(50):
         db.execute("INSERT INTO t VALUES (1)")
-    assert told == list(range(4, 53)) and looker.looks == looks
-    assert database.current_pos().txid == 53 and told[-1] == 53
+    assert database.state.pos.txid == 52 and looker.looks == looks
+    assert database.current_pos().txid == 53
+    assert told == list(range(4, 54))
 
 
 def test_who_asks_waits_no_longer_than_a_moment_for_an_applier_that_hangs(

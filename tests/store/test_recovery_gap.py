@@ -1,6 +1,7 @@
-"""The power fails while a replica stores several LTX files: whatever is left of them, it is where it was."""
+"""The power fails while several LTX files are stored: whatever is left of them, what was told is there."""
 
 import itertools
+import os
 import shutil
 from pathlib import Path
 
@@ -86,3 +87,43 @@ def test_a_primary_drops_none(store: Store, files: list[bytes], tmp_path: Path) 
     with opened(left) as primary:
         assert DB in primary.set_aside
     assert len(list((left / "dbs" / DB / "ltx").iterdir())) == 5
+
+
+@pytest.fixture
+def in_wal(served: Served, data: Path, tmp_path: Path) -> Path:
+    """A primary's directory after six transactions of WAL mode that nothing has copied into the database."""
+    db = served.connect(DB, "page_size=512", "journal_mode=wal", "wal_autocheckpoint=0")
+    db.execute("CREATE TABLE t (x)")
+    for _ in range(4):
+        db.execute("INSERT INTO t VALUES (randomblob(1000))")
+    left = tmp_path / "left"
+    shutil.copytree(data, left)
+    return left
+
+
+def ltx_file(directory: Path, txid: int) -> Path:
+    return directory / "dbs" / DB / "ltx" / f"{txid:016x}-{txid:016x}.ltx"
+
+
+@pytest.mark.parametrize("wal", [0, 20, 32, 600, 3000, 5000])
+def test_a_primary_drops_what_is_past_a_gap_in_a_burst(
+    in_wal: Path, wal: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It goes on from the newest position that the files and what is left of the WAL lead to."""
+    ltx_file(in_wal, 4).unlink()
+    os.truncate(in_wal / "dbs" / DB / "wal", wal)
+    with opened(in_wal) as primary:
+        database = primary.require(DB)
+        assert database.pos.txid == 3
+        assert_position_is_the_bytes_own(database)
+        assert [span[1] for span in database.ltx_files()] == [1, 2, 3]
+    assert "2 are dropped; nobody was told of them" in caplog.text
+
+
+def test_a_primary_keeps_what_its_wal_still_holds(in_wal: Path) -> None:
+    """The LTX file is missing, by hand or not: the transactions are there."""
+    ltx_file(in_wal, 4).unlink()
+    with opened(in_wal) as primary:
+        database = primary.require(DB)
+        assert database.pos.txid == 6
+        assert_position_is_the_bytes_own(database)

@@ -43,7 +43,7 @@ def test_a_wal_ahead_of_the_last_ltx_file_is_cut_back_to_it(
     with opened(left) as again:
         assert values(again) == [0, 1]
         assert again.require("a.db").pos.txid == last - 1
-    said = "a.db: the WAL is ahead of the last LTX file by 1 commits, never acknowledged: cut back"
+    said = "a.db: the WAL is ahead of the last LTX file by 1 commits that nobody was told of: cut back"
     assert said in caplog.text
 
 
