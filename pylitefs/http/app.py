@@ -39,8 +39,10 @@ from pylitefs.http.metrics import CONTENT_TYPE, Metrics
 from pylitefs.http.push import PushResponse, RequestFile, Write, file_response, until_disconnect
 from pylitefs.lease.static import StaticLease
 from pylitefs.replication.behind import BehindWatch, of_streams
+from pylitefs.replication.fan_out import FanOut
+from pylitefs.replication.followed import StreamRequest
 from pylitefs.replication.frames import MAX_POSITION_MAP_BYTES, decode_positions
-from pylitefs.replication.primary import PrimaryStream, StreamRequest
+from pylitefs.replication.primary import PrimaryStream
 from pylitefs.replication.stream_log import StreamLog
 from pylitefs.replication.threads import in_thread
 from pylitefs.store.names import check_name
@@ -81,6 +83,7 @@ class Api:
         self._latencies = latencies
         self._streams: set[PrimaryStream] = set()
         self._stream_log = StreamLog()
+        self._fan_out = FanOut(store)
         self._watch = BehindWatch(store, self._stream_log)
         self._ending = False
         self._events = EventHub(store)
@@ -147,6 +150,7 @@ class Api:
             StreamRequest(node_id or "without an id", positions, wanted or None),
             self._metrics.count_frame,
             self._stream_log,
+            self._fan_out,
         )
 
         async def produce(write: Write) -> None:

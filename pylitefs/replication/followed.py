@@ -9,25 +9,27 @@ replica that loses it asks for it when it connects again.
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from dataclasses import dataclass
 
 from pylitefs.ltx.position import Pos
 
 
-class Asked(Protocol):
-    """What a replica asked for: `StreamRequest` of primary.py."""
+@dataclass(frozen=True, slots=True)
+class StreamRequest:
+    """What a replica asked for: where it is, and which databases it wants (None: all of them)."""
 
-    @property
-    def node_id(self) -> str: ...
-    @property
-    def positions(self) -> Mapping[str, Pos]: ...
-    def wants(self, name: str) -> bool: ...
+    node_id: str
+    positions: Mapping[str, Pos]
+    databases: frozenset[str] | None = None
+
+    def wants(self, name: str) -> bool:
+        return self.databases is None or name in self.databases
 
 
 class Followed:
     """One connected replica: the store's `Follower`. Changed by its stream, asked in any thread."""
 
-    def __init__(self, request: Asked) -> None:
+    def __init__(self, request: StreamRequest) -> None:
         self._request = request
         self.peer = request.node_id
         self.positions: dict[str, Pos] = dict(request.positions)

@@ -1,6 +1,6 @@
 """The primary's end of a stream: whatever a replica lacks goes out as frames, for as long as it listens.
 
-    commit --store.subscribe--> wakes the stream --catchup.decide--> an LTX file, or a snapshot --> send
+    commit --fan_out--> wakes the stream --catchup.decide--> an LTX file, or a snapshot --> send
 
 The rules: a replica is always sent the next thing that continues its position, one database after the
 other; the event loop never waits for a disk, a lock or a gate, so Heartbeats go on while a snapshot is
@@ -11,15 +11,15 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import BinaryIO, TypeVar
 
 from pylitefs.errors import BusyError, PylitefsError
 from pylitefs.ltx.header import TRAILER_SIZE, Header
 from pylitefs.ltx.position import Pos
 from pylitefs.replication import catchup, kept
-from pylitefs.replication.followed import Followed
+from pylitefs.replication.fan_out import FanOut, Frames
+from pylitefs.replication.followed import Followed, StreamRequest
 from pylitefs.replication.frames import (
     DropDb,
     End,
@@ -57,18 +57,6 @@ CountFrame = Callable[[str, str], None]
 """Called with database and frame type (`ltx`, `ltx:snapshot`, ...) for each frame sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamRequest:
-    """What a replica asked for: where it is, and which databases it wants (None: all of them)."""
-
-    node_id: str
-    positions: Mapping[str, Pos]
-    databases: frozenset[str] | None = None
-
-    def wants(self, name: str) -> bool:
-        return self.databases is None or name in self.databases
-
-
 class _Ended(Exception):
     """Raised out of a wait when the stream is to end."""
 
@@ -82,9 +70,11 @@ class PrimaryStream:
         request: StreamRequest,
         count_frame: CountFrame = lambda database, kind: None,
         told: StreamLog | None = None,
+        fan_out: FanOut | None = None,
     ) -> None:
         self.request = request
         self._told = told or StreamLog()
+        self._fan_out = fan_out or FanOut(store)
         self.followed = Followed(request)
         self.positions = self.followed.positions
         self._store = store
@@ -107,7 +97,7 @@ class PrimaryStream:
     async def run(self, send: Send) -> None:
         """Stream until `end`, until the store is no primary's any more, or until cancelled."""
         self._send_bytes = send
-        unsubscribe = self._store.subscribe(self._notify)
+        unsubscribe = self._fan_out.follow(self._notify)
         leave = self._store.retention.follow(self.followed)
         reason = "the replica disconnected"
         self._told.begins(self.request.node_id)
@@ -164,29 +154,24 @@ class PrimaryStream:
 
     # Waking up
 
-    def _notify(self, name: str, _pos: Pos, header: Header | None) -> None:
-        """Called by the store, in any thread, after a position moved."""
+    def _notify(self, name: str, header: Header | None) -> None:
+        """Called after a position moved."""
         if not self.request.wants(name):
             return
         with self._lock:
             self._pending[name] = header
-            if self._woken:
-                return
+        if not self._woken:
             self._woken = True
-        try:
-            self._loop.call_soon_threadsafe(self._wake.set)
-        except RuntimeError:
-            pass  # the loop is closed: the server has stopped
+            self._wake.set()
 
     def _try_again(self, name: str) -> None:
         """A database whose snapshot could not be made is to be looked at again."""
         self._later.discard(name)
-        self._notify(name, Pos(), None)
+        self._notify(name, None)
 
     async def _pause(self) -> None:
         """Transactions come faster than one wake-up each is worth: let several gather, and wake nobody."""
-        with self._lock:
-            self._woken = True
+        self._woken = True
         await asyncio.sleep(PAUSE_S)
 
     async def _idle(self) -> None:
@@ -210,8 +195,8 @@ class PrimaryStream:
         self._sent_files = 0
         while not self._over():
             started = now_ms()
+            self._woken = False
             with self._lock:
-                self._woken = False
                 name = next(iter(self._pending), None)
                 header = self._pending.pop(name) if name is not None else None
                 self._current = name or ""
@@ -234,6 +219,9 @@ class PrimaryStream:
         previous: catchup.Decision | None = None
         while database is not None and not self._over():
             replica = self.positions.get(name, Pos())
+            if await self._send_shared(name, replica):
+                header = None
+                continue
             decision, file = kept.decision(database, replica, header, born=self.followed.saw_birth(name))
             header = None
             if previous is None or type(decision) not in (type(previous), catchup.Nothing):
@@ -270,9 +258,12 @@ class PrimaryStream:
         if file.min_txid == 1:
             kind, after = "ltx:snapshot", b""
         if isinstance(data, bytes):
-            frames = (LtxBegin(name).pack(), pack_ltx_body(data), LtxEnd().pack(), after)
-            await self._send(b"".join(frames), kind, name, file.max_txid, wait=True, after=len(after))
-            return pos_after(file, data[-TRAILER_SIZE:])
+            packed = b"".join((LtxBegin(name).pack(), pack_ltx_body(data), LtxEnd().pack(), after))
+            frames = Frames(packed, len(after), pos_after(file, data[-TRAILER_SIZE:]))
+            if after:
+                self._fan_out.keep(name, Pos(file.min_txid - 1, file.pre_apply_checksum), frames)
+            await self._send(packed, kind, name, file.max_txid, wait=True, after=len(after))
+            return frames.pos
         with data:
             first = await asyncio.to_thread(data.read, BLOCK)
             await self._begin_body(name, file.max_txid, kind, first)
@@ -280,6 +271,16 @@ class PrimaryStream:
                 await self._send_body(block)
             await self._end_body(after)
             return pos_after(file, os.pread(data.fileno(), TRAILER_SIZE, data.tell() - TRAILER_SIZE))
+
+    async def _send_shared(self, name: str, replica: Pos) -> bool:
+        """Send what another stream has sent to a replica at this position; False if there is nothing. Where a
+        lecture looks, each stream decides for itself."""
+        frames = self._fan_out.frames(name, replica)
+        if frames is None or self._store.tracer.active:
+            return False
+        await self._send(frames.data, "ltx", name, frames.pos.txid, wait=True, after=frames.after)
+        self.positions[name] = frames.pos
+        return True
 
     async def _send_snapshot(self, name: str, database: Database) -> Pos:
         path = self._store.temp_path(".ltx")

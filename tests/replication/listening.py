@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 
 from pylitefs.ltx.header import HEADER_SIZE, Header
 from pylitefs.ltx.position import Pos
+from pylitefs.replication.followed import StreamRequest
 from pylitefs.replication.frames import Decoder, Frame, LtxBegin, LtxChunk, LtxEnd, Ready
-from pylitefs.replication.primary import PrimaryStream, StreamRequest
+from pylitefs.replication.primary import PrimaryStream
 from pylitefs.store.store import Store
 
 DEADLINE = 10.0

@@ -10,7 +10,8 @@ import pytest
 from pylitefs.ltx.position import Pos
 from pylitefs.replication import behind, stream_log
 from pylitefs.replication.behind import Behind, BehindWatch, measure, most, of_stream, of_streams
-from pylitefs.replication.primary import BLOCK, PrimaryStream, StreamRequest
+from pylitefs.replication.followed import StreamRequest
+from pylitefs.replication.primary import BLOCK, PrimaryStream
 from pylitefs.replication.stream_log import StreamLog
 from pylitefs.store.status import now_ms
 from pylitefs.store.store import Store

@@ -3,8 +3,7 @@
 import pytest
 
 from pylitefs.ltx.position import Pos
-from pylitefs.replication.followed import Followed
-from pylitefs.replication.primary import StreamRequest
+from pylitefs.replication.followed import Followed, StreamRequest
 
 CHECKSUM = 1 << 63
 

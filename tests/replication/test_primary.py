@@ -9,6 +9,7 @@ import pytest
 
 from pylitefs.ltx.position import Pos
 from pylitefs.replication import catchup, kept
+from pylitefs.replication.followed import StreamRequest
 from pylitefs.replication.frames import (
     DropDb,
     End,
@@ -17,7 +18,7 @@ from pylitefs.replication.frames import (
     LtxBegin,
     LtxChunk,
 )
-from pylitefs.replication.primary import PrimaryStream, StreamRequest
+from pylitefs.replication.primary import PrimaryStream
 from pylitefs.store.store import Store
 from tests.replication.listening import Listener, headers, listening, run
 from tests.replication.stores import Writer, opened

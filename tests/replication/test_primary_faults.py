@@ -10,6 +10,7 @@ import pytest
 
 from pylitefs.errors import BusyError
 from pylitefs.replication import primary
+from pylitefs.replication.followed import StreamRequest
 from pylitefs.replication.frames import (
     End,
     Heartbeat,
@@ -18,7 +19,7 @@ from pylitefs.replication.frames import (
     LtxEnd,
     Ready,
 )
-from pylitefs.replication.primary import PrimaryStream, StreamRequest
+from pylitefs.replication.primary import PrimaryStream
 from pylitefs.store.snapshot import SnapshotInfo
 from pylitefs.store.store import Store
 from pylitefs.store.turns import Patience
