@@ -52,7 +52,7 @@ class Application:
     def __init__(self, commands: Sequence[ExecCommand], *, candidate: bool, token: str = "") -> None:
         """`token` is the API's: a `pylitefs import` among the commands has to show it."""
         self._commands = commands
-        self._environment = {**os.environ, VARIABLE: token} if token else None
+        self._environment = {**os.environ, VARIABLE: token} if token else dict(os.environ)
         self._candidate = candidate
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None

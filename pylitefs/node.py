@@ -1,38 +1,45 @@
 """One node: config in, running parts out. The only place where the parts are wired together.
 
     config --> Store (recovered) --> Applier (child process) --> MountSession (FUSE, a thread)
-                                 `-> HttpServer (asyncio, a thread) --> streams to replicas
+                                 `-> LateServer (asyncio, a thread) --> streams to replicas
                                  `-> Replica (a thread), where the lease names another node
                                  `-> Proxy (asyncio, a thread), before the application
 
 The rule is the order. Going up: the applier is started before the mount, so that it does not inherit
 /dev/fuse, and nothing is served before every database is whole. Going down: no new transaction once the
 mount is gone, and the data directory is let go last.
+
+What a node need not have before its mount serves is loaded when it is wanted, or in a thread: the server,
+NumPy, the proxy, what a lecture asks for (`tests/test_node.py` has the list).
 """
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pylitefs.config import Config
 from pylitefs.config.token import VARIABLE
-from pylitefs.control import node_end
-from pylitefs.http.app import Api
-from pylitefs.http.proxy import Proxy
-from pylitefs.http.server import HttpServer
+from pylitefs.control import CONTROL_FD
+from pylitefs.http.late_server import LateServer
 from pylitefs.lease.static import StaticLease
 from pylitefs.limits import most_databases, raise_open_files
 from pylitefs.mount.applier.applier import Applier
-from pylitefs.mount.observed.lock_table import LockTable
-from pylitefs.mount.observed.operations import make_operations
+from pylitefs.mount.operations import MountOperations
 from pylitefs.mount.session import MountSession
-from pylitefs.replication.replica import Replica
-from pylitefs.store.evidence import Evidence
 from pylitefs.store.retention import Limits
 from pylitefs.store.status import Status
 from pylitefs.store.store import Store
 from pylitefs.trace import Tracer
+
+if TYPE_CHECKING:
+    from pylitefs.control.node_end import NodeEnd
+    from pylitefs.http.app import Api
+    from pylitefs.http.proxy import Proxy
+    from pylitefs.mount.observed.lock_table import LockTable
+    from pylitefs.replication.replica import Replica
 
 log = logging.getLogger("pylitefs")
 
@@ -53,7 +60,7 @@ class Node:
         `proxy_forward`: what the proxy does with a write on a replica, see `Proxy`."""
         self.config = config
         self.token = config.http.shown_token
-        self.locks = LockTable() if observed_locks else None
+        self.locks = _lock_table() if observed_locks else None
         lease = config.lease
         self.lease = StaticLease(lease.candidate, lease.shown_hostname, lease.advertise_url)
         self.tracer = tracer or Tracer(self.lease.hostname)
@@ -69,15 +76,16 @@ class Node:
             snapshot_timeout_s=config.http.snapshot_timeout,
         )
         self.skip_unmount = skip_unmount
-        self.proxy = Proxy(self.store, config.proxy, forward=proxy_forward) if config.proxy.addr else None
+        self.proxy = self._make_proxy(proxy_forward) if config.proxy.addr else None
         self.applier: Applier | None = None
         self.mount: MountSession | None = None
-        self.api: Api | None = None
-        self.server: HttpServer | None = None
+        self.server: LateServer | None = None
         self.replica: Replica | None = None
-        self._control: node_end.NodeEnd | None = None
+        self._control: NodeEnd | None = None
         self.before_end: Callable[[], None] = lambda: None
         """Called when the node ends by itself, before its mount goes: the application has to end first."""
+        self.on_loaded: Callable[[], None] = lambda: None
+        """Called once all that a node loads late is there, in the thread that loads it."""
         self.ended = threading.Event()
         """Set once everything is taken down."""
         self._stop_lock = threading.Lock()
@@ -89,8 +97,8 @@ class Node:
 
     def start(self) -> None:
         """Bring everything up. Raises PylitefsError, with everything taken down again, if a part cannot."""
-        evidence = Evidence(self.config.data.dir, self._wal_index)
-        self._control = node_end.serve_from_environment(self.tracer, evidence)
+        if CONTROL_FD in os.environ:
+            self._control = self._serve_control()
         try:
             self._start()
         except BaseException:
@@ -108,9 +116,10 @@ class Node:
                 self.store.make_cluster_id()
             self.tracer.emit("lease.acquire", hostname=self.lease.hostname)
         self._start_mount()
-        self._start_server()
+        self.server = self._make_server()
         if not self.status.is_primary:
-            self._start_replica()
+            self._start_replica(self.server)
+        self.server.start()
         if self.proxy:
             self.proxy.start()
         log.info(
@@ -122,6 +131,12 @@ class Node:
             self.config.http.addr,
         )
 
+    def _serve_control(self) -> "NodeEnd | None":
+        from pylitefs.control.node_end import serve_from_environment
+        from pylitefs.store.evidence import Evidence
+
+        return serve_from_environment(self.tracer, Evidence(self.config.data.dir, self._wal_index))
+
     def _wal_index(self, database: str) -> bytes:
         """The head of a `-shm` as the mount shows it; b"" while there is no mount."""
         mounted = self.mount is not None and self.mount.mounted
@@ -132,7 +147,7 @@ class Node:
         self.applier.start()
         self.store.applier = self.applier
         self.mount = MountSession(
-            make_operations(self.store, self.applier.is_applier_thread, self.locks),
+            self._make_operations(self.applier),
             self.mount_dir,
             allow_other=self.config.fuse.allow_other,
             debug=self.config.fuse.debug,
@@ -146,26 +161,58 @@ class Node:
             for name in self.store.names()[: most_databases()]:
                 self.applier.hold(name)
 
-    def _start_server(self) -> None:
-        self.api = Api(
+    def _make_operations(self, applier: Applier) -> MountOperations:
+        if self.locks is None:
+            return MountOperations(self.store, applier.is_applier_thread)
+        from pylitefs.mount.observed.operations import make_operations
+
+        return make_operations(self.store, applier.is_applier_thread, self.locks)
+
+    def _make_proxy(self, forward: str) -> "Proxy":
+        from pylitefs.http.proxy import Proxy
+
+        return Proxy(self.store, self.config.proxy, forward=forward)
+
+    def _make_server(self) -> LateServer:
+        """The API's port is taken; its server is loaded by `start`."""
+        server = LateServer(
+            self.config.http.host_port,
+            self._make_api,
+            on_loaded=self._load_rest,
+            on_failure=self._cannot_serve,
+        )
+        listener = server.listen()
+        if not listener.is_loopback and not self.token:
+            log.warning(
+                "http.addr %s: whoever reaches it can read and replace every database; set http.token (%s) "
+                "in all nodes, or write 127.0.0.1:%d where no other machine has a node",
+                self.config.http.addr,
+                VARIABLE,
+                listener.port,
+            )
+        return server
+
+    def _make_api(self) -> "Api":
+        from pylitefs.http.app import Api
+
+        return Api(
             self.store,
             self.lease,
             latencies=lambda: self.replica.latencies if self.replica else {},
             token=self.token,
             open_stream=self.config.http.open_stream,
         )
-        self.server = HttpServer(self.api, self.config.http.host_port)
-        self.server.start()
-        if not self.server.is_loopback and not self.token:
-            log.warning(
-                "http.addr %s: whoever reaches it can read and replace every database; set http.token (%s) "
-                "in all nodes, or write 127.0.0.1:%d where no other machine has a node",
-                self.config.http.addr,
-                VARIABLE,
-                self.server.port,
-            )
 
-    def _start_replica(self) -> None:
+    def _load_rest(self) -> None:
+        """What the first commit would have to wait for otherwise."""
+        try:
+            pass
+        finally:
+            self.on_loaded()
+
+    def _start_replica(self, server: LateServer) -> None:
+        from pylitefs.replication.replica import Replica
+
         self.replica = Replica(
             self.store,
             self.lease.primary,
@@ -173,12 +220,16 @@ class Node:
             reconnect_delay=self.config.lease.reconnect_delay,
             token=self.token,
             on_fatal=self._fail,
-            on_change=self.api.primary_changed if self.api else lambda: None,
+            on_change=server.primary_changed,
         )
         self.replica.start()
 
     def _fail(self, error: Exception) -> None:
         log.error("this replica cannot go on: %s", error)
+        self._end(1)
+
+    def _cannot_serve(self, error: Exception) -> None:
+        log.error("the API cannot be served: %s: %s", type(error).__name__, error)
         self._end(1)
 
     def _unmounted_from_outside(self) -> None:
@@ -229,6 +280,12 @@ class Node:
         if self.applier:
             self.applier.stop()
         self.store.close()
+
+
+def _lock_table() -> "LockTable":
+    from pylitefs.mount.observed.lock_table import LockTable
+
+    return LockTable()
 
 
 def _retention(config: Config) -> Limits:

@@ -1,12 +1,38 @@
-"""The node's own end."""
+"""The node's own end, and what its start loads."""
 
+import subprocess
 import threading
 from pathlib import Path
 
 import pytest
 
+from pylitefs.child_python import python
 from pylitefs.config import Config, DataConfig, FuseConfig, LeaseConfig
 from pylitefs.node import Node
+
+#: Each costs a start 15 to 120 ms of processor time; they are loaded when they are wanted, or beside.
+LATE = ("numpy", "hypercorn", "starlette", "h2", "h11", "prometheus_client", "asyncio", "ssl", "httpx")
+ON_DEMAND = ("pylitefs.http.proxy", "pylitefs.mount.observed", "pylitefs.control.node_end", "rich")
+
+
+def loaded_by(program: str) -> set[str]:
+    """The modules that are there at a program's end."""
+    text = f"{program}\nimport sys\nprint(*sys.modules)"
+    return set(subprocess.run(python("-c", text), capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_a_start_does_not_wait_for_what_the_mount_does_without() -> None:
+    """Neither the server nor NumPy is loaded before the mount serves, nor what few nodes ever use."""
+    found = loaded_by("import pylitefs.cli.main, pylitefs.cli.mount, pylitefs.node")
+    assert not found & {*LATE, *ON_DEMAND}
+    assert "pylitefs.mount.operations" in found
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["version"]])
+def test_help_loads_no_command(arguments: list[str]) -> None:
+    """The lines of `pylitefs --help` are at hand."""
+    found = loaded_by(f"from pylitefs.cli.main import run\nassert run({arguments!r}) == 0")
+    assert not found & {*LATE, *ON_DEMAND, "pydantic", "yaml", "pylitefs.cli.mount", "pylitefs.store"}
 
 
 def test_a_node_that_ends_by_itself_lets_its_application_end_first(

@@ -9,8 +9,9 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import MappingProxyType
+from typing import NamedTuple
 
 import click
 
@@ -22,20 +23,29 @@ EXIT_ERROR = 1
 EXIT_CONFIG = 2
 EXIT_INTERRUPTED = 130
 
-#: Command name → where its click command is. The order is that of `pylitefs --help`.
-COMMANDS: Mapping[str, str] = MappingProxyType(
+
+class _Place(NamedTuple):
+    """Where a command's click command is, and its line in `pylitefs --help`, for which none is loaded."""
+
+    module: str
+    attribute: str
+    summary: str
+
+
+#: The order is that of `pylitefs --help`.
+COMMANDS = MappingProxyType(
     {
-        "demo": "pylitefs.cli.demo:demo",
-        "mount": "pylitefs.cli.mount:mount",
-        "status": "pylitefs.cli.status:status",
-        "export": "pylitefs.cli.transfer:export_command",
-        "import": "pylitefs.cli.transfer:import_command",
-        "ltx": "pylitefs.cli.ltx:ltx",
-        "lecture": "pylitefs.cli.lecture:lecture",
-        "replay": "pylitefs.cli.replay:replay",
-        "handout": "pylitefs.cli.handout:handout",
-        "compare": "pylitefs.cli.compare:compare",
-        "version": "pylitefs.cli.version:version",
+        "demo": _Place("demo", "demo", "Start a primary and replicas here and watch every transaction."),
+        "mount": _Place("mount", "mount", "Run a node: mount its databases and replicate them."),
+        "status": _Place("status", "status", "Show every node's role, databases, positions and lag."),
+        "export": _Place("transfer", "export_command", "Write a node's database to a file."),
+        "import": _Place("transfer", "import_command", "Make a SQLite file a database of the cluster."),
+        "ltx": _Place("ltx", "ltx", "Verify, list, dump, apply and make LTX files."),
+        "lecture": _Place("lecture", "lecture", "Step through replication, live, lesson by lesson."),
+        "replay": _Place("replay", "replay", "Play a recorded lesson, without FUSE."),
+        "handout": _Place("handout", "handout", "Pack recorded lessons and the byte layouts into one zip."),
+        "compare": _Place("compare", "compare", "Run beside real LiteFS and show every difference."),
+        "version": _Place("version", "version", "Print versions."),
     }
 )
 
@@ -51,10 +61,15 @@ class LazyGroup(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        module, _, attribute = COMMANDS[cmd_name].partition(":")
-        command = getattr(importlib.import_module(module), attribute)
+        place = COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(f"pylitefs.cli.{place.module}"), place.attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, place.summary) for name, place in COMMANDS.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "-help", "--help"]})

@@ -101,15 +101,15 @@ def mount(
         gc.disable()
         from pylitefs.node import Node
 
-        gc.freeze()
-        gc.enable()
-        return Node(
+        node = Node(
             config,
             tracer=tracer,
             skip_unmount=skip_unmount,
             observed_locks=observed_locks,
             proxy_forward=proxy_forward,
         )
+        node.on_loaded = _keep_what_is_loaded
+        return node
 
     return _serve(config, make_node, until_eof=until_eof)
 
@@ -135,6 +135,7 @@ def _serve(config: Config, make_node: Callable[[], "Node"], *, until_eof: bool) 
         except PylitefsError as error:
             if config.exit_on_error:
                 raise
+            gc.enable()
             log.error("%s; staying up, as exit-on-error is false", error)
             ending.get()
             return 1
@@ -156,6 +157,11 @@ def _serve(config: Config, make_node: Callable[[], "Node"], *, until_eof: bool) 
                 thread.join()
         # A node that failed says so, however well its application then ended.
         return code or run.exit_code or 0
+
+
+def _keep_what_is_loaded() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 class _Run:

@@ -23,7 +23,19 @@ from typing import Any, NoReturn
 from pylitefs.cli.main import run
 from pylitefs.cluster.cluster import unmount
 
-LOADED = ("pylitefs.cli.mount", "pylitefs.node", "pylitefs.store.evidence")
+LOADED = (
+    "pylitefs.cli.mount",
+    "pylitefs.control.node_end",
+    "pylitefs.http.app",
+    "pylitefs.http.proxy",
+    "pylitefs.http.server",
+    "pylitefs.mount.observed.operations",
+    "pylitefs.node",
+    "pylitefs.numeric",
+    "pylitefs.replication.replica",
+    "pylitefs.store.evidence",
+)
+"""Also what a node that is started by itself loads late."""
 _LARGEST, _MOST_FDS = 1 << 16, 8
 
 

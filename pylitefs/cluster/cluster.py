@@ -27,7 +27,8 @@ import yaml
 from pylitefs.child_python import python_module
 from pylitefs.cluster.nursery import ForkedProcess, Nursery
 from pylitefs.cluster.ports import free_ports
-from pylitefs.control.channel import CONTROL_FD, Control
+from pylitefs.control import CONTROL_FD
+from pylitefs.control.channel import Control
 from pylitefs.errors import PylitefsError, RemoteError
 from pylitefs.http import client
 from pylitefs.ltx.position import Pos

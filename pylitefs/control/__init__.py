@@ -5,3 +5,6 @@
 The rule: whatever is held goes on when the channel ends, whoever ended it. Read channel.py first: its head
 has every message.
 """
+
+CONTROL_FD = "PYLITEFS_CONTROL_FD"
+"""The variable that tells a node the channel's number. Without it nothing of this is loaded."""

@@ -36,8 +36,6 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-CONTROL_FD = "PYLITEFS_CONTROL_FD"
-
 Message = dict[str, Any]
 
 log = logging.getLogger("pylitefs")

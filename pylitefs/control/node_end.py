@@ -13,7 +13,8 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 
-from pylitefs.control.channel import CONTROL_FD, Message
+from pylitefs.control import CONTROL_FD
+from pylitefs.control.channel import Message
 from pylitefs.control.events import Outbox, Recorder, Rule
 from pylitefs.trace import Event, Evidence, Gate, Tracer, no_evidence
 

@@ -20,10 +20,10 @@ import h11
 from pylitefs.config import ProxyConfig
 from pylitefs.config.model import split_address
 from pylitefs.errors import ConfigError
+from pylitefs.http.listener import Listener
 from pylitefs.http.proxy_peer import Accepted, Peer
 from pylitefs.http.proxy_relay import TargetGone, relay, send_text
 from pylitefs.http.proxy_rules import Action, Route, Rules, set_cookie
-from pylitefs.http.server import Listener
 from pylitefs.ltx.header import format_txid
 from pylitefs.replication.threads import in_thread
 from pylitefs.store.store import Store

@@ -2,39 +2,23 @@
 
 The rule: it stops within about a second whatever its clients do. Replicas are told End, readers of
 events are let go, requests under way have GRACE_S to finish, and what then still hangs on a client that
-does not read is cut off. And it leaves the mount its descriptors: connections are bounded.
+does not read is cut off. Its port is listener.py's.
 """
 
 import asyncio
-import errno
-import ipaddress
 import logging
-import os
-import socket
 import threading
-import weakref
-from collections import deque
-from contextlib import suppress
 from typing import Protocol
 
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config, Sockets
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pylitefs import limits
-from pylitefs.errors import ConfigError
 from pylitefs.http import back_pressure, floods, gone
 from pylitefs.http.door import LOOPBACK
+from pylitefs.http.listener import Listener, take_port
 
 GRACE_S = 1.0
-BACKLOG = 128
-MOST_CONNECTIONS = 1000
-"""Connections at a time, readers of `/events` and replicas too; but no more than a quarter of the
-descriptors, for the mount needs the others. Who comes when there are so many gets 503."""
-LINGERING = 32
-"""Of those turned away, so many are not closed at once: they are to read the answer."""
-
-log = logging.getLogger("pylitefs")
 
 
 class Application(Protocol):
@@ -43,129 +27,6 @@ class Application(Protocol):
     @property
     def app(self) -> ASGIApp: ...
     def end_streams(self) -> None: ...
-
-
-class Listener(socket.socket):
-    """A listening socket that knows its connections, so that they can be cut off."""
-
-    connections: "weakref.WeakSet[socket.socket]"
-    turned_away: "deque[socket.socket]"
-    is_full: bool
-    spare: int
-    """A descriptor to close when there is no other: then a connection can still be told."""
-
-    @classmethod
-    def bound(cls, host: str, port: int) -> "Listener":
-        """Listen on host and port; an empty host is every interface, IPv6 too where there is any."""
-        every = not host and socket.has_dualstack_ipv6()
-        listener = cls(socket.AF_INET6 if every or ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-        listener.connections = weakref.WeakSet()
-        listener.turned_away = deque()
-        listener.is_full = False
-        listener.spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if every:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            # Linux hands it down to connections. (asyncio sets it only where a protocol's number is given.)
-            # Without it a stream's second small frame waits 40 ms for the acknowledgement of the first.
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            try:
-                listener.bind((host, port))
-            except (ValueError, OverflowError, TypeError) as error:  # A host with NUL is a TypeError.
-                raise OSError(errno.EINVAL, f"no address to listen on: {error}") from None
-            listener.listen(BACKLOG)
-            listener.setblocking(False)
-        except BaseException:
-            listener.close()
-            raise
-        return listener
-
-    def accept(self) -> tuple[socket.socket, object]:
-        while True:
-            try:
-                connection, address = super().accept()
-            except OSError as error:
-                if not limits.note(error):
-                    raise
-                self._accept_with_spare()
-                continue
-            if self._has_room():
-                self.connections.add(connection)
-                return connection, address
-            self._turn_away(connection)
-
-    def _has_room(self) -> bool:
-        most = min(MOST_CONNECTIONS, limits.open_files_limit() // 4)
-        count = len(self.connections)
-        if count >= most:
-            count = sum(one.fileno() >= 0 for one in tuple(self.connections))
-        if count < most:
-            self.is_full = self.is_full and count > most // 2
-            return True
-        if not self.is_full:
-            self.is_full = True
-            log.warning(
-                "the API has %d connections, its most: more are closed with 503; end readers of /events that "
-                "are not needed, or raise the limit of open files (%d)",
-                count,
-                limits.open_files_limit(),
-            )
-        return False
-
-    def _accept_with_spare(self) -> None:
-        """There is no descriptor: turn one connection away, with the one that is kept for it."""
-        if self.spare >= 0:
-            os.close(self.spare)
-            self.spare = -1
-        while self.turned_away:
-            self.turned_away.popleft().close()
-        try:
-            connection, _ = super().accept()
-        except OSError as error:
-            raise BlockingIOError(error.errno, error.strerror) from None  # asyncio comes again.
-        with connection:
-            _say_full(connection)
-        with suppress(OSError):
-            self.spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-
-    def _turn_away(self, connection: socket.socket) -> None:
-        _say_full(connection)
-        self.turned_away.append(connection)
-        while len(self.turned_away) > LINGERING:
-            self.turned_away.popleft().close()
-
-    def close(self) -> None:
-        while self.turned_away:
-            self.turned_away.popleft().close()
-        if self.spare >= 0:
-            os.close(self.spare)
-            self.spare = -1
-        super().close()
-
-    def cut(self, peer: tuple[str, int]) -> None:
-        """Break the connection of one peer."""
-        for connection in tuple(self.connections):
-            with suppress(OSError):
-                if connection.getpeername()[:2] == tuple(peer):
-                    connection.shutdown(socket.SHUT_RDWR)
-
-    def cut_off(self) -> None:
-        """Break every connection."""
-        for connection in tuple(self.connections):
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # it is closed already
-
-
-def _say_full(connection: socket.socket) -> None:
-    text = b"this node has as many connections as it takes: try again later\n"
-    head = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nConnection: close\r\n"
-    with suppress(OSError):
-        connection.setblocking(False)
-        connection.send(b"%sContent-Length: %d\r\n\r\n%s" % (head, len(text), text))
-        connection.shutdown(socket.SHUT_WR)
 
 
 class _Config(Config):
@@ -190,10 +51,11 @@ class HttpServer:
     from any thread. `listen()` may be called before, to have errors and the port number early.
     """
 
-    def __init__(self, api: Application, bind: tuple[str, int]) -> None:
+    def __init__(self, api: Application, bind: tuple[str, int], listener: Listener | None = None) -> None:
+        """`listener`: the port, if it is taken already."""
         self._api = api
         self._bind = bind
-        self._listener: Listener | None = None
+        self._listener = listener
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = threading.Event()
         self._stop_async: asyncio.Event | None = None
@@ -204,18 +66,10 @@ class HttpServer:
 
     def listen(self) -> None:
         """Take the port. Raises ConfigError if that cannot be done."""
-        if self._listener is not None:
-            return
-        host, port = self._bind
-        try:
-            self._listener = Listener.bound(host, port)
-        except OSError as error:
-            raise ConfigError(
-                f"cannot listen on http.addr {host}:{port}: {error.strerror or error}; "
-                "is another node running here? Choose another port, or stop it"
-            ) from None
-        self.port = self._listener.getsockname()[1]
-        self.is_loopback = ipaddress.ip_address(self._listener.getsockname()[0]).is_loopback
+        if self._listener is None:
+            self._listener = take_port(*self._bind)
+        self.port = self._listener.port
+        self.is_loopback = self._listener.is_loopback
 
     async def serve(self) -> None:
         """Answer requests until `shutdown`."""

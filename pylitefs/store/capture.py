@@ -21,7 +21,6 @@ from pylitefs.ltx.checksum import EMPTY_CHECKSUM, page_checksum
 from pylitefs.ltx.encoder import Encoder
 from pylitefs.ltx.header import FLAG_LZ4, Header
 from pylitefs.ltx.position import Pos
-from pylitefs.numeric import np
 from pylitefs.sqlite import Buffer
 from pylitefs.sqlite.locks import lock_pgno
 from pylitefs.store.checksums import Changes, PageChecksums
@@ -83,6 +82,8 @@ def _ends_of_rows(pgnos: Sequence[int]) -> list[int]:
     if len(pgnos) < 64:
         rows = [at for at in range(1, len(pgnos)) if pgnos[at] != pgnos[at - 1] + 1]
     else:
+        from pylitefs.numeric import np
+
         rows = (np.flatnonzero(np.diff(np.asarray(pgnos, dtype=np.int64)) != 1) + 1).tolist()
     return [*rows, len(pgnos)]
 

@@ -8,12 +8,17 @@ what its own pages cost, for XOR takes an old page out and puts the new one in.
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
+from functools import reduce
+from operator import xor
+from typing import TYPE_CHECKING
 
 from pylitefs.ltx.checksum import CHECKSUM_FLAG
-from pylitefs.numeric import np
+
+if TYPE_CHECKING:
+    from pylitefs.numeric import np
 
 _MANY = 64
-"""From so many pages on, numpy is quicker than a loop."""
+"""From so many pages on, NumPy is quicker than a loop. It is loaded for them alone."""
 
 
 class Changes:
@@ -80,6 +85,8 @@ class PageChecksums:
     def holds(self, pages: Pages) -> bool:
         """Whether each of these pages (pgno to checksum) is as it says."""
         if isinstance(pages, Changes) and len(pages) >= _MANY:
+            from pylitefs.numeric import np
+
             return bool(np.array_equal(self._old(pages), np.frombuffer(pages.sums, dtype=np.uint64)))
         return all(self.page(pgno) == checksum for pgno, checksum in pages.items())
 
@@ -89,15 +96,17 @@ class PageChecksums:
 
     def preview(self, pages: Pages, commit: int) -> int:
         """The database's checksum after a transaction: its pages' new checksums, `commit` pages in all."""
-        xor = self._xor
+        value = self._xor
         if isinstance(pages, Changes) and len(pages) >= _MANY:
-            xor ^= int(np.bitwise_xor.reduce(self._old(pages))) ^ _xor(pages.sums, 0)
+            from pylitefs.numeric import np
+
+            value ^= int(np.bitwise_xor.reduce(self._old(pages))) ^ _xor(pages.sums, 0)
         else:
             for pgno, new in pages.items():
-                xor ^= self.page(pgno) ^ new
+                value ^= self.page(pgno) ^ new
         if commit < len(self._sums):
-            xor ^= _xor(self._sums, commit)
-        return xor | CHECKSUM_FLAG
+            value ^= _xor(self._sums, commit)
+        return value | CHECKSUM_FLAG
 
     def update(self, pages: Pages, commit: int) -> None:
         """Make it so: the same arguments as `preview`."""
@@ -108,6 +117,8 @@ class PageChecksums:
         elif commit > len(sums):
             sums.frombytes(bytes(8 * (commit - len(sums))))
         if isinstance(pages, Changes) and len(pages) >= _MANY:
+            from pylitefs.numeric import np
+
             at = np.frombuffer(pages.pgnos, dtype=np.uint32) - np.uint32(1)
             np.frombuffer(sums, dtype=np.uint64)[at] = np.frombuffer(pages.sums, dtype=np.uint64)
         else:
@@ -116,6 +127,8 @@ class PageChecksums:
 
     def _old(self, pages: Changes) -> "np.ndarray[tuple[int], np.dtype[np.uint64]]":
         """The checksum of each of these pages as it is now; 0 past the end."""
+        from pylitefs.numeric import np
+
         old = np.zeros(len(pages), dtype=np.uint64)
         at = np.frombuffer(pages.pgnos, dtype=np.uint32)
         inside = int(np.searchsorted(at, len(self._sums), side="right"))  # They ascend.
@@ -147,6 +160,8 @@ class Ahead:
 
 
 def _xor(sums: "array[int]", start: int) -> int:
-    if len(sums) <= start:
-        return 0
+    if len(sums) - start < _MANY:
+        return reduce(xor, sums[start:], 0)
+    from pylitefs.numeric import np
+
     return int(np.bitwise_xor.reduce(np.frombuffer(sums, dtype=np.uint64)[start:]))

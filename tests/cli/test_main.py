@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
+from pylitefs.cli.main import COMMANDS as PLACES
 from pylitefs.cli.main import cli, run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -27,7 +28,10 @@ COMMANDS = dict(commands(cli, "pylitefs"))
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_says_what_it_is_for(name: str) -> None:
+    """And `pylitefs --help` says it in the same words."""
     command = COMMANDS[name]
+    if (place := PLACES.get(name.removeprefix("pylitefs "))) is not None:
+        assert place.summary == command.get_short_help_str(limit=200)
     assert command.help and command.get_short_help_str(limit=200).endswith(".")
     for parameter in command.params:
         if isinstance(parameter, click.Option):

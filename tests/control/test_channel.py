@@ -13,9 +13,10 @@ from contextlib import contextmanager
 import pytest
 
 from pylitefs.cluster.cluster import wait_until
+from pylitefs.control import CONTROL_FD
 from pylitefs.control import events as control_events
 from pylitefs.control import node_end as control_node
-from pylitefs.control.channel import CONTROL_FD, Control, Message
+from pylitefs.control.channel import Control, Message
 from pylitefs.control.events import Rule
 from pylitefs.control.node_end import NodeEnd
 from pylitefs.trace import Event, Evidence, Piece, Tracer, no_evidence

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pylitefs.cluster.cluster import wait_until
-from pylitefs.control.channel import CONTROL_FD
+from pylitefs.control import CONTROL_FD
 from pylitefs.control.node_end import NodeEnd, serve_from_environment
 from pylitefs.trace import Tracer
 

@@ -14,7 +14,7 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pylitefs.cluster.cluster import wait_until
-from pylitefs.http import back_pressure, server
+from pylitefs.http import back_pressure, listener
 from pylitefs.http.push import PushResponse, Write
 from pylitefs.http.server import HttpServer
 
@@ -123,7 +123,7 @@ def test_connections_are_bounded(
     pusher: tuple[Pusher, int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Past the bound a connection is answered with 503, and one line logged; then there is room again."""
-    monkeypatch.setattr(server, "MOST_CONNECTIONS", 5)
+    monkeypatch.setattr(listener, "MOST_CONNECTIONS", 5)
     _, port = pusher
     url = f"http://127.0.0.1:{port}/"
     # Requests under way: connections that ask for nothing are closed by the server, after five seconds.

@@ -12,7 +12,7 @@ import pytest
 
 from pylitefs.errors import ConfigError
 from pylitefs.http.app import Api
-from pylitefs.http.server import GRACE_S, HttpServer, Listener
+from pylitefs.http.server import GRACE_S, HttpServer
 from pylitefs.lease.static import StaticLease
 from pylitefs.replication.frames import Decoder, End, Frame, Ready, encode_positions
 from pylitefs.store.store import Store
@@ -62,8 +62,6 @@ def test_what_is_no_address_is_an_error_of_the_config(store: Store, address: tup
     """Whatever Python's sockets raise for it, here and in the proxy."""
     with pytest.raises(ConfigError, match=r"cannot listen on http\.addr"):
         HttpServer(Api(store, LEASE), address).listen()
-    with pytest.raises(OSError, match=r"no address|not known|resolution"):
-        Listener.bound(*address)
 
 
 def test_a_port_that_is_taken_is_an_error_of_the_config(store: Store, server: HttpServer) -> None:
@@ -179,13 +177,3 @@ def test_connections_that_break_leave_no_trace(store: Store, server: HttpServer)
         with socket.create_connection(("127.0.0.1", server.port)) as client:
             client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nrubbish")
     assert httpx.get(f"{url(server)}/info", trust_env=False).status_code == 200
-
-
-def test_a_small_frame_waits_for_no_acknowledgement() -> None:
-    """Of the frame before it: connections are without Nagle's algorithm."""
-    with Listener.bound("127.0.0.1", 0) as listener:
-        listener.setblocking(True)
-        with socket.create_connection(listener.getsockname()):
-            connection, _ = listener.accept()
-            with connection:
-                assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
