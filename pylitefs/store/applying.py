@@ -50,6 +50,10 @@ class Applier(Protocol):
         if the locks cannot be had within `timeout` seconds; nothing is written then.
         """
 
+    def appeared(self, database: str) -> None:
+        """A database file has come into being by itself: have the mount show it at once, and in WAL mode be
+        its first client, as after `apply`. Nothing is lost where that fails: it is like one that is idle."""
+
     def release(self, database: str) -> None:
         """Close what `apply` keeps open for the next time."""
 
@@ -123,6 +127,9 @@ class DirectApplier:
     @contextmanager
     def read_lock(self, database: str, wal: bool, timeout: float = LOCK_S) -> Iterator[None]:
         yield
+
+    def appeared(self, database: str) -> None:
+        """Nobody keeps names in mind."""
 
     def release(self, database: str) -> None:
         """Nothing is kept open."""

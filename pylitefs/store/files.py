@@ -46,6 +46,13 @@ def pwrite_all(fd: int, content: "bytes | memoryview", offset: int) -> None:
         view, offset = view[written:], offset + written
 
 
+def pwritev_all(fd: int, pieces: "list[memoryview]", offset: int) -> None:
+    """Write pieces one after the other, from `offset` on; as many as one call takes."""
+    done = os.pwritev(fd, pieces, offset)
+    if done != sum(map(len, pieces)):
+        pwrite_all(fd, b"".join(pieces)[done:], offset + done)
+
+
 def open_data(path: Path, *, writing: bool = False) -> int:
     """Open a data file: for reading alone on a disk that is read-only, unless someone is to write (EROFS)."""
     try:

@@ -25,6 +25,7 @@ from pylitefs.store.applying import Applier
 from pylitefs.store.checksums import Ahead, Changes, PageChecksums
 from pylitefs.store.database import Database
 from pylitefs.store.files import check_room, sync_directory, write_all
+from pylitefs.store.fresh import FreshFile, begin_fresh
 from pylitefs.store.privacy import FILE_MODE, make_directory, private
 from pylitefs.store.state import DatabaseState
 from pylitefs.store.turns import Patience
@@ -141,7 +142,7 @@ def receive(
     """
     database.visitors.expect_apply()
     try:
-        arrived = _store(database.state, chunks)
+        arrived = _store(database, chunks)
         if isinstance(arrived, Received):
             return arrived
         return _apply_or_wait(database, applier, arrived, patience)
@@ -172,6 +173,8 @@ class _Stored:
     path: Path
     changes: Changes | dict[int, int]
     sums: PageChecksums
+    fresh: FreshFile | None = None
+    """Its pages, where they are a new database that only has to be shown."""
     before: "Sequence[_Stored]" = ()
     """Those that it continues, where several are applied together. `changes` are of all, then."""
 
@@ -253,14 +256,20 @@ def _store_together(state: DatabaseState, doubted: Sequence[_Stored], contents: 
         state.ltx.add(stored.header.min_txid, stored.header.max_txid, content)
 
 
-def _store(state: DatabaseState, chunks: Iterable[bytes]) -> _Stored | Received:
+def _store(database: Database, chunks: Iterable[bytes]) -> _Stored | Received:
+    state = database.state
     spool = _Spool(state, chunks)
-    with closing(spool):
+    with closing(spool), ExitStack() as undo:
         decoder = Decoder(spool.read)
         header = decoder.header
         changes = Changes()
+        file = begin_fresh(database, header)
+        if file is not None:
+            undo.callback(file.close)
         for batch in decoder.batches():
             changes.extend(batch.pgnos, batch.checksums())
+            if file is not None:
+                file.take(batch)
         trailer = decoder.trailer
         tracer = state.node.tracer
         if tracer.active:
@@ -270,7 +279,7 @@ def _store(state: DatabaseState, chunks: Iterable[bytes]) -> _Stored | Received:
             return Received(header, trailer, spool.size, "skipped", state.pos)
         sums = _check(state, header, trailer, changes)
         growth = header.commit * header.page_size - state.sums.page_count * state.page_size
-        if growth > 0:
+        if growth > 0 and file is None:
             # What could not be applied is not stored: half a transaction would be left to the readers.
             check_room(state.directory.parent, growth, f"{header.filename} of {state.name}")
         path = state.ltx.path(header.min_txid, header.max_txid)
@@ -278,9 +287,10 @@ def _store(state: DatabaseState, chunks: Iterable[bytes]) -> _Stored | Received:
         if tracer.active:
             payload = {"path": str(path), "size": spool.size, **pages_payload(changes)}
             tracer.emit("ltx.store", state.name, header.max_txid, **payload)
+        undo.pop_all()
     if header.is_snapshot:
         _remove_all_but(state, header)
-    return _Stored(header, trailer, spool.size, path, changes, sums)
+    return _Stored(header, trailer, spool.size, path, changes, sums, file)
 
 
 def _apply(database: Database, applier: Applier, stored: _Stored, patience: float | None) -> Received:
@@ -291,7 +301,8 @@ def _apply(database: Database, applier: Applier, stored: _Stored, patience: floa
         database.visitors.begin_apply()
         state.applying = header.max_txid
         try:
-            applier.apply(state.name, paths[0], more=paths[1:], verified=True, timeout=patience)
+            if stored.fresh is None or not stored.fresh.show(applier):
+                applier.apply(state.name, paths[0], more=paths[1:], verified=True, timeout=patience)
         finally:
             state.applying = 0
         with state.lock:

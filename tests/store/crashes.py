@@ -20,6 +20,7 @@ _CALLS = (
     "open",
     "write",
     "pwrite",
+    "pwritev",
     "ftruncate",
     "truncate",
     "fsync",

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from pylitefs.store import fresh
 from pylitefs.store.store import Store
 from tests.store.crashes import Files, Image, Recorder
 from tests.store.serving import Served
@@ -303,6 +304,35 @@ def ltx_files(directory: Path, mode: str) -> list[bytes]:
         served.close()
         database = store.require("a.db")
         return [database.ltx_path(*span).read_bytes() for span in database.ltx_files()]
+
+
+@pytest.mark.parametrize("power", [False, True], ids=["kill", "power"])
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_a_replica_killed_while_it_joins_has_nothing_or_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, power: bool
+) -> None:
+    """Its new database is written beside, and gets its name once its LTX file is durable."""
+    monkeypatch.setattr(fresh, "LARGE", 0)
+    ltx_files(tmp_path / "primary", mode)
+    with opened(tmp_path / "primary" / "data") as store:
+        store.snapshot("a.db", tmp_path / "snapshot")
+    content = (tmp_path / "snapshot").read_bytes()
+    with recording(tmp_path, primary=False) as (replica, done, _):
+        chunks = (content[at : at + 1000] for at in range(0, len(content), 1000))
+        assert replica.receive_ltx("a.db", chunks).outcome == "snapshot"
+    assert any("database.tmp" in image.call for image in done.images)
+    if not power:
+        assert check_all(done, tmp_path, primary=False) == {0, 16}
+        return
+    chance = random.Random(mode)
+    for image in done.images:
+        for attempt in range(3):
+            try:
+                left = image.after_power_failure(chance)
+                reopen(done, image, left, tmp_path / f"image{image.step}.{attempt}", primary=False)
+            except BaseException as error:
+                error.add_note(f"power failed before step {image.step}, {image.call}")
+                raise
 
 
 @pytest.mark.parametrize("power", [False, True], ids=["kill", "power"])

@@ -297,6 +297,16 @@ class Applier:
             self._followed[database] = None
         self._ask({"op": "hold", "db": database})
 
+    def appeared(self, database: str) -> None:
+        """A replica's database was made in the data directory: the kernel is to know its name, and in WAL
+        mode SHARED and DMS are held. Without that it is like one that was not used for long."""
+        with self._lock:
+            self._followed[database] = None
+        try:
+            self._ask({"op": "hold", "db": database, "appeared": True})
+        except (PylitefsError, OSError) as error:
+            log.warning("%s: the applier cannot open what has just come: %s", database, error)
+
     def release(self, database: str | None = None) -> None:
         """This node follows the database (or any) no more: close what is kept open. To be called when it
         becomes the primary, and when a client takes the HALT lock here."""

@@ -21,7 +21,7 @@ from typing import Protocol, cast
 from pylitefs.errors import ApplierError, BusyError, DatabaseNotFoundError, UntouchedError
 from pylitefs.limits import most_databases
 from pylitefs.mount.applier.exclusive import POLL_S, Exclusive
-from pylitefs.mount.applier.files import DatabaseFiles
+from pylitefs.mount.applier.files import DatabaseFiles, look_anew
 from pylitefs.mount.applier.index_eyes import IndexEyes
 from pylitefs.mount.applier.locks import CKPT, CLOSING, READ4, SHARED, WRITE, describe_holders
 from pylitefs.mount.applier.messages import Message, seconds_of, text_of
@@ -186,7 +186,9 @@ class Calls:
             locks.forget()
 
     def _hold(self, _: Channel, message: Message) -> Message:
-        """At the start of a replica: be a client of a database in WAL mode before any other is."""
+        """Be a client of a database in WAL mode: at a replica's start, or once one has `appeared`."""
+        if message.get("appeared"):
+            look_anew(self._root_fd, text_of(message, "db"))
         replica = self._replica(text_of(message, "db"))
         with replica.mutex:
             joined = replica.files.open() and replica.files.uses_wal() and replica.files.join_wal()

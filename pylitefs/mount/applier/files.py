@@ -9,6 +9,7 @@ it. WAL index: https://www.sqlite.org/walformat.html#the_wal_index_file_format
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 from pylitefs.errors import ApplierError
 from pylitefs.mount.applier.locks import DATABASE_LOCKS, DMS, WAL_LOCKS, LockFile, Place
@@ -23,6 +24,16 @@ NAMES_HOLD_S = 1.0
 def says_wal(header: bytes) -> bool:
     """Whether page 1 says that the database is in WAL mode: SQLite goes by the read version."""
     return len(header) >= DATABASE_HEADER_SIZE and header[19] == 2
+
+
+def look_anew(root_fd: int, name: str) -> None:
+    """Have the kernel forget that there was no such database: for a second it does not ask again.
+
+    It does ask for what is to be made. A directory is never made here: the name is there, or it is refused.
+    """
+    for one in (name, f"{name}-pos"):
+        with suppress(OSError):
+            os.mkdir(one, dir_fd=root_fd)
 
 
 def pwrite_all(fd: int, data: bytes, offset: int) -> None:
