@@ -35,7 +35,9 @@ from pylitefs.store.write_events import pages_payload
 
 _SPILL = 1 << 20
 """An LTX file is kept in memory up to this size and written in one go."""
-_RUN = 1 << 20
+_RUN = 256 << 10
+"""Bytes of neighbours read together. Longer buffers are mapped and unmapped by the C library each time, which
+costs as much as the encoding: `python -m pylitefs.compare.bench.alone snapshot`."""
 _IMPORTING = "an import of this database is under way"
 
 
