@@ -7,6 +7,7 @@ not without end: then the client is cut off.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import BinaryIO
 
@@ -92,18 +93,29 @@ async def until_disconnect(receive: Receive) -> None:
 
 
 class RequestFile:
-    """A request's body, to be read in a thread that is not the event loop's while it arrives."""
+    """A request's body, to be read in a thread that is not the event loop's while it arrives.
+
+    One block is read ahead: it arrives while the reader works on the one before.
+    """
 
     def __init__(self, request: Request) -> None:
         self._loop = asyncio.get_running_loop()
         self._chunks = request.stream()
+        self._ahead: Future[bytes] | None = None
 
     def read(self, size: int) -> bytes:
         """The next bytes, about `size`: no chunk is cut or kept. b"" at the end.
 
         Raises ClientDisconnect if the client is gone before the end, SqliteFormatError if it falls silent.
         """
-        return asyncio.run_coroutine_threadsafe(self._read(size), self._loop).result()
+        ahead, self._ahead = self._ahead or self._begin(size), None
+        block = ahead.result()
+        if block:
+            self._ahead = self._begin(size)
+        return block
+
+    def _begin(self, size: int) -> "Future[bytes]":
+        return asyncio.run_coroutine_threadsafe(self._read(size), self._loop)
 
     async def _read(self, size: int) -> bytes:
         """A block, so that not every small chunk costs a change of threads."""

@@ -16,6 +16,7 @@ __all__ = [
     "EMPTY_CHECKSUM",
     "FileChecksum",
     "crc64",
+    "crc64_difference",
     "lock_pgno",
     "page_checksum",
 ]
@@ -25,11 +26,41 @@ EMPTY_CHECKSUM = CHECKSUM_FLAG
 """The checksum of a database without pages."""
 
 _go_iso = _crc64.go_iso
+_POLYNOMIAL = 0xD800000000000000
+"""x^64 + x^4 + x^3 + x + 1, lowest power first, without its highest."""
+_ONE = 1 << 63
+_X = 1 << 62
 
 
 def crc64(data: Buffer, crc: int = 0) -> int:
     """CRC-64/GO-ISO of `data`, going on from `crc` (the CRC of the bytes before it)."""
     return _go_iso(data, crc)
+
+
+def crc64_difference(difference: int, length: int) -> int:
+    """How the CRCs of two texts differ that end in the same `length` bytes, where the CRCs of what comes
+    before those differ by `difference`.
+
+    A CRC is linear, so what is the same does not count: the difference is multiplied by x for each bit of it.
+    """
+    power, factor, bits = _ONE, _X, 8 * length
+    while bits:
+        if bits & 1:
+            power = _product(power, factor)
+        factor = _product(factor, factor)
+        bits >>= 1
+    return _product(power, difference)
+
+
+def _product(one: int, other: int) -> int:
+    """Of two polynomials over GF(2), modulo the CRC's."""
+    result = 0
+    while one:
+        if one & _ONE:
+            result ^= other
+        one = one << 1 & (1 << 64) - 1
+        other = other >> 1 ^ (_POLYNOMIAL if other & 1 else 0)
+    return result
 
 
 def page_checksum(pgno: int, data: Buffer) -> int:

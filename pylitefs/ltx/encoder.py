@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 import lz4.frame
 
 from pylitefs.errors import LtxError
-from pylitefs.ltx.checksum import CHECKSUM_FLAG, crc64
+from pylitefs.ltx.checksum import CHECKSUM_FLAG, crc64, crc64_difference, lock_pgno
 from pylitefs.ltx.header import Header, Trailer
 from pylitefs.ltx.order import check_post_apply, count_in_order, last_pgno, may_follow, why_not_follow
 from pylitefs.sqlite import Buffer
@@ -36,8 +36,8 @@ class Encoder:
     """
 
     __slots__ = (
-        "_block", "_crc", "_finished", "_head", "_header", "_lz4", "_page_size", "_pgno", "_write",
-        "bytes_written",
+        "_block", "_covered", "_crc", "_finished", "_head", "_header", "_lz4", "_page_size", "_pgno",
+        "_write", "bytes_written",
     )  # fmt: skip
 
     def __init__(self, write: Callable[[bytes], object], header: Header) -> None:
@@ -51,6 +51,7 @@ class Encoder:
         self._head = header.pack()
         self._crc = crc64(self._head)
         self._block = bytearray()
+        self._covered = 0  # Bytes of pages that are in the CRC.
         self._lz4: lz4.frame.LZ4FrameCompressor | None = None
         self._finished = False
 
@@ -95,6 +96,26 @@ class Encoder:
         view = memoryview(block)
         return [crc64(view[at : at + unit]) | CHECKSUM_FLAG for at in range(0, len(block), unit)]
 
+    def replace_header(self, header: Header) -> bytes:
+        """The file is to begin with another header, which is known only now: its bytes, to be written over
+        the first ones. After the last page, before `finish`.
+
+        Raises LtxError if it cannot be the header of these pages: another page size, commit or compression,
+        or a snapshot's, and they are not all.
+        """
+        header.validate()
+        old, pages = self._header, (self._covered + len(self._block)) // (self._page_size + _PGNO.size)
+        same = (header.page_size, header.commit, header.flags) == (old.page_size, old.commit, old.flags)
+        lock_pages = int(header.commit >= lock_pgno(header.page_size))
+        if self._finished or not same or (header.is_snapshot and pages != header.commit - lock_pages):
+            raise LtxError(f"{header.filename} cannot have the pages of {old.filename}")
+        head = header.pack()
+        self._crc ^= crc64_difference(crc64(old.pack()) ^ crc64(head), self._covered)
+        self._header = header
+        if not self.bytes_written:
+            self._head = head + self._head[len(head) :]
+        return head
+
     def finish(self, post_apply_checksum: int) -> Trailer:
         """End the page block and write the trailer, which is returned.
 
@@ -123,6 +144,7 @@ class Encoder:
         """Send the block on; at its end together with what comes after it (`_write_trailer`)."""
         block, self._block = self._block, bytearray()
         self._crc = crc64(block, self._crc)
+        self._covered += len(block)
         if not self._header.flags & 1:
             self._head += block
         elif end and self._lz4 is None:

@@ -27,8 +27,16 @@ class WriteLock(Protocol):
     """The head of the WAL index as it was when they were had; b"" where there is none. (While they are held,
     its headers may be zeros, to keep readers out.)"""
 
+    @property
+    def may_adopt(self) -> bool:
+        """Whether the locks stay where they are if another file gets the database's name."""
+
     def apply(self, ltx_path: Path, *, verified: bool = False) -> None:
         """Write an LTX file's pages through the mount; a WAL and a journal are emptied."""
+
+    def adopt(self, ltx_path: Path) -> None:
+        """The database's name leads to another file, which has all that the LTX file says: have the kernel
+        forget the file before it, and do what `apply` does but for the pages."""
 
 
 class Applier(Protocol):
@@ -96,9 +104,7 @@ class DirectApplier:
             self._apply(database, path)
 
     def _apply(self, database: str, ltx_path: Path) -> None:
-        directory = database_dir(self.data_dir, database)
-        for kind in (FileKind.JOURNAL, FileKind.WAL, FileKind.SHM):
-            (directory / kind.value).unlink(missing_ok=True)
+        directory = self.remove_side_files(database)
         target = directory / FileKind.DATABASE.value
         with open_ltx(ltx_path) as decoder:
             header = decoder.header
@@ -112,6 +118,13 @@ class DirectApplier:
                 os.ftruncate(fd, header.commit * header.page_size)
             finally:
                 os.close(fd)
+
+    def remove_side_files(self, database: str) -> Path:
+        """What SQLite keeps beside a database goes; its directory."""
+        directory = database_dir(self.data_dir, database)
+        for kind in (FileKind.JOURNAL, FileKind.WAL, FileKind.SHM):
+            (directory / kind.value).unlink(missing_ok=True)
+        return directory
 
     @contextmanager
     def write_lock(self, database: str, timeout: float = LOCK_S) -> Iterator[WriteLock]:
@@ -142,6 +155,8 @@ class DirectApplier:
 
 
 class _DirectWriteLock:
+    may_adopt = True
+
     def __init__(self, applier: DirectApplier, database: str) -> None:
         self.index = b""
         self._applier = applier
@@ -149,3 +164,6 @@ class _DirectWriteLock:
 
     def apply(self, ltx_path: Path, *, verified: bool = False) -> None:
         self._applier.apply(self._database, ltx_path)
+
+    def adopt(self, ltx_path: Path) -> None:
+        self._applier.remove_side_files(self._database)

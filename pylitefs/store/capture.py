@@ -12,10 +12,11 @@ A transaction that changes no byte is none: SQLite rolled back, or wrote what wa
 import errno
 import os
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 
 from pylitefs.ltx.checksum import EMPTY_CHECKSUM, page_checksum
 from pylitefs.ltx.encoder import Encoder
@@ -53,6 +54,8 @@ class WalPlace:
 
 NOT_IN_WAL = WalPlace()
 
+Finish = Callable[[Header, Path], Captured]
+"""finish(header, path) makes an LTX file durable under its name."""
 Pages = Iterable[tuple[int, Buffer]]
 """(page number, its bytes), ascending, without the lock page."""
 
@@ -216,9 +219,7 @@ def capture(
 ) -> Captured | None:
     """The first half of `commit_transaction`: the LTX file. What it says has to be in the database, for
     SQLite's readers, before `publish`. `late`: it may be synced behind the commit."""
-    if state.applying:
-        state.node.refuse(state.name, "a transaction", _IMPORTING, "wait for its end")
-        raise refusal(errno.EBUSY, _IMPORTING)
+    _check_applies_none(state)
     tell_pending(state)
     (check if late else sync_all)(state)
     header = _next_header(state, page_size, commit, wal)
@@ -260,6 +261,21 @@ def capture(
             checksum=trailer.file_checksum,
         )
     return Captured(header, pos, sums, changes, content, fd)
+
+
+def capture_arrived(state: DatabaseState, page_size: int, commit: int, finish: Finish) -> Captured:
+    """The same for pages that were encoded while they arrived (arriving.py): all that there are."""
+    _check_applies_none(state)
+    tell_pending(state)
+    sync_all(state)
+    header = _next_header(state, page_size, commit, NOT_IN_WAL)
+    return finish(header, state.ltx.path(header.min_txid, header.max_txid))
+
+
+def _check_applies_none(state: DatabaseState) -> None:
+    if state.applying:
+        state.node.refuse(state.name, "a transaction", _IMPORTING, "wait for its end")
+        raise refusal(errno.EBUSY, _IMPORTING)
 
 
 def publish(state: DatabaseState, captured: Captured) -> None:

@@ -10,6 +10,8 @@ from typing import BinaryIO
 from pylitefs.errors import DataDirectoryError
 from pylitefs.store.privacy import close_to_others, make_directory, private
 
+_SYNC_FILE_RANGE_WRITE = 2
+
 
 def sync_directory(directory: Path) -> None:
     """Make the names in a directory durable."""
@@ -51,6 +53,15 @@ def pwritev_all(fd: int, pieces: "list[memoryview]", offset: int) -> None:
     done = os.pwritev(fd, pieces, offset)
     if done != sum(map(len, pieces)):
         pwrite_all(fd, b"".join(pieces)[done:], offset + done)
+
+
+def start_writing(fd: int, offset: int, size: int) -> None:
+    """Have the kernel begin to write these bytes out. It promises nothing, and waits for nothing."""
+    import ctypes
+
+    ctypes.CDLL(None).sync_file_range(
+        fd, ctypes.c_int64(offset), ctypes.c_int64(size), _SYNC_FILE_RANGE_WRITE
+    )
 
 
 def open_data(path: Path, *, writing: bool = False) -> int:

@@ -20,11 +20,18 @@ class OpenFiles:
         """Those on a live database that were opened to write only: their writes are refused."""
         self.appliers_index: set[int] = set()
         """The applier's on the WAL index, where it may hold a lock: then no client makes the index anew."""
+        self.appliers_database: set[int] = set()
+        """The applier's on the database file."""
         self._live: dict[FileKind, set[int]] = {kind: set() for kind in FileKind}
 
     def any(self, kind: FileKind) -> bool:
         """Whether a client has this file open."""
         return bool(self._live[kind])
+
+    @property
+    def any_open(self) -> bool:
+        """Whether a client has any of its files open."""
+        return any(self._live.values())
 
     @property
     def index_is_used(self) -> bool:
@@ -41,16 +48,20 @@ class OpenFiles:
             self._live[kind].add(fd)
         elif kind is FileKind.SHM and flags & os.O_ACCMODE != os.O_RDONLY:
             self.appliers_index.add(fd)
+        elif kind is FileKind.DATABASE:
+            self.appliers_database.add(fd)
 
     def discard(self, kind: FileKind, fd: int) -> None:
         self._live[kind].discard(fd)
         self.write_only.discard(fd)
         self.appliers_index.discard(fd)
+        self.appliers_database.discard(fd)
 
     def unlinked(self, kind: FileKind) -> None:
         """The name leads to another file now, or to none."""
         self._live[kind].clear()
         if kind is FileKind.DATABASE:
             self.write_only.clear()
+            self.appliers_database.clear()
         elif kind is FileKind.SHM:
             self.appliers_index.clear()

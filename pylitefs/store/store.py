@@ -32,10 +32,11 @@ from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
 from pylitefs.store import cluster_id, super_journals
 from pylitefs.store.applying import Applier, DirectApplier
+from pylitefs.store.arriving import Arrival, Progress, Source
 from pylitefs.store.database import Database
 from pylitefs.store.disk_state import DiskState, describe, is_trouble
 from pylitefs.store.files import DirectoryLock
-from pylitefs.store.imports import Progress, Source, import_file, spool
+from pylitefs.store.imports import import_arrived
 from pylitefs.store.incoming import Received, receive, receive_together
 from pylitefs.store.names import check_database_name, database_dir
 from pylitefs.store.privacy import make_directory
@@ -360,15 +361,13 @@ class Store:
         self.check_served(name)
         if not self.status.is_primary:
             raise ReadOnlyReplicaError(f"cannot import {name} on a replica: give -url the primary's address")
-        path = self.temp_path(".import")
         try:
-            spool(source, path, size, progress)
-            return import_file(self.create(name), self.applier, path, self._stopping.wait)
+            with Arrival(name, self._facts, self.temp_path(".import"), self.get(name)) as arrival:
+                arrival.take(source, size, progress)
+                return import_arrived(self.create(name), self.applier, arrival, self._stopping.wait)
         except OSError as error:
             self.disk.note(error)
             raise
-        finally:
-            path.unlink(missing_ok=True)
 
     # -- super-journals -----------------------------------------------------------------------------------
 

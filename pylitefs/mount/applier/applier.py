@@ -60,6 +60,21 @@ class WriteLock:
         }
         self._applier.trace_apply(self._database, _held_call(self._channel, request, self._database))
 
+    @property
+    def may_adopt(self) -> bool:
+        """Observed locks are on the data file that was opened; the kernel's are on the name in the mount."""
+        return not self._applier.observes_locks
+
+    def adopt(self, ltx_path: Path) -> None:
+        """Another file has the database's name, with all that the LTX file says. Errors as in `apply`."""
+        request: Message = {
+            "op": "apply_locked",
+            "db": self._database,
+            "path": str(ltx_path),
+            "adopted": True,
+        }
+        _held_call(self._channel, request, self._database)
+
     def check(self) -> None:
         """Raise ApplierError if the locks are lost because the applier died."""
         if self._child.process.poll() is not None:
@@ -106,6 +121,10 @@ class Applier:
         with self._lock:
             self._stopping = False
             self._start_child()
+
+    @property
+    def observes_locks(self) -> bool:
+        return self._holders is not None
 
     def attach(self, mount_dir: Path) -> None:
         """Tell it the mount's directory, once the mount is there. ApplierError if it cannot be opened."""

@@ -25,7 +25,7 @@ from pylitefs.mount.applier.files import DatabaseFiles, look_anew
 from pylitefs.mount.applier.index_eyes import IndexEyes
 from pylitefs.mount.applier.locks import CKPT, CLOSING, READ4, SHARED, WRITE, describe_holders
 from pylitefs.mount.applier.messages import Message, seconds_of, text_of
-from pylitefs.mount.applier.write import Transaction, drop, write_transaction
+from pylitefs.mount.applier.write import Transaction, adopt, drop, write_transaction
 
 READER_POLL_S = 0.001
 AGAIN_S = 0.5
@@ -230,7 +230,7 @@ class Calls:
         holding = self._held.get(channel)
         if holding is None or holding.exclusive is None:
             raise ApplierError("no write lock is held on this channel")
-        tx = _load(message)
+        tx = adopt(holding.files, Path(text_of(message, "path"))) if "adopted" in message else _load(message)
         if tx.header.commit == 0:
             drop(holding.files)
             holding.exclusive.forget()
@@ -376,7 +376,7 @@ class Calls:
         try:
             if locks.in_wal and message.get("may_be_held"):
                 locks.begin_change()  # At a tracepoint, for long: readers are to be turned away, not kept.
-            locks.files.touched = False
+            locks.files.touched = tx.is_in_place
             while True:
                 try:
                     write_transaction(locks, tx, remove_wal=bool(message.get("remove_wal")))

@@ -123,6 +123,12 @@ class DatabaseFiles:
         self._looked_up = time.monotonic()
         return True
 
+    def forget_content(self) -> None:
+        """Another file has the database's name: have the kernel drop the pages and the size that it knows."""
+        os.close(self.open_file("", os.O_RDWR))  # The node says, once, that no page is to be kept.
+        os.utime(self.name, dir_fd=self._root_fd)
+        look_anew(self._root_fd, self.name)
+
     def is_named(self) -> bool:
         """Whether the open database file still has its name."""
         return self._is_named("", self.db.fd)

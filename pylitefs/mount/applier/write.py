@@ -112,6 +112,11 @@ class Transaction:
         }
 
     @property
+    def is_in_place(self) -> bool:
+        """Whether the database has its pages already."""
+        return self.count > 0 and not self.at_hand and self.at_hand is not None
+
+    @property
     def is_quick(self) -> bool:
         return self.at_hand is not None and self.count * self.header.page_size <= QUICK
 
@@ -121,6 +126,15 @@ class Transaction:
         commit = self.header.commit
         lock_pages = int(commit >= lock_pgno(self.header.page_size))
         return self.header.is_snapshot or self.count == commit - lock_pages
+
+
+def adopt(files: DatabaseFiles, path: Path) -> Transaction:
+    """The transaction whose pages are in the database already, since another file has its name."""
+    files.forget_content()
+    with open(path, "rb", buffering=0) as file:
+        header = Decoder(file.read, verified=True).header
+    lock_pages = int(header.commit >= lock_pgno(header.page_size))
+    return Transaction(path, header, files.header(), header.commit - lock_pages, [], verified=True)
 
 
 def runs(pages: Pages, page_size: int) -> Iterator[tuple[int, list[Page]]]:
