@@ -1,7 +1,9 @@
 """Checksums as LITEFS's format has them."""
 
+import os
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +12,7 @@ from pylitefs.ltx.checksum import (
     EMPTY_CHECKSUM,
     FileChecksum,
     crc64,
+    crc64_difference,
     lock_pgno,
     page_checksum,
 )
@@ -55,3 +58,11 @@ def test_an_empty_database_has_only_bit_63() -> None:
 def test_the_lock_page_is_the_one_at_one_gibibyte() -> None:
     for page_size in (512 << i for i in range(8)):
         assert (lock_pgno(page_size) - 1) * page_size == 0x40000000
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 100, 4096, 100_001])
+def test_a_header_s_change_is_carried_over_what_follows_it(length: int) -> None:
+    """The CRC of a long file with another header is known without its bytes."""
+    one, other, rest = os.urandom(100), os.urandom(100), os.urandom(length)
+    changed = crc64_difference(crc64(one) ^ crc64(other), length)
+    assert crc64(one + rest) ^ changed == crc64(other + rest)

@@ -10,7 +10,7 @@ from pylitefs.errors import LtxError
 from pylitefs.ltx.checksum import CHECKSUM_FLAG, EMPTY_CHECKSUM, crc64, lock_pgno
 from pylitefs.ltx.encoder import BLOCK_SIZE, Encoder, encode
 from pylitefs.ltx.header import Header
-from tests.ltx.samples import PAGE, make_header, make_page, make_snapshot, read_all
+from tests.ltx.samples import PAGE, checksum_of, make_header, make_page, make_snapshot, read_all
 
 POST = CHECKSUM_FLAG | 0x99
 
@@ -131,3 +131,41 @@ def test_a_commit_of_two_pages_is_encoded_in_well_under_50_microseconds(compress
         encode(header, pages, POST)
         best = min(best, time.perf_counter() - before)
     assert best < 40e-6
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("count", [3, 300])
+def test_a_header_that_is_known_last_makes_the_file_that_it_would_have_made_first(
+    compress: bool, count: int
+) -> None:
+    """Byte for byte, whether its first bytes are written by then or not; a snapshot's, too."""
+    pages = {pgno: make_page(pgno) for pgno in range(1, count + 1)}
+    guess = Header(int(compress), 512, count, 2, 2, 5, EMPTY_CHECKSUM)
+    for header in (
+        Header(int(compress), 512, count, 9, 9, 7, 1 << 63 | 8, node_id=3),
+        Header(int(compress), 512, count, 1, 1, 7),
+    ):
+        out = bytearray()
+        encoder = Encoder(out.extend, guess)
+        encoder.encode_run(list(pages), memoryview(b"".join(pages.values())))
+        head = encoder.replace_header(header)
+        encoder.finish(checksum_of(pages))
+        out[: len(head)] = head
+        assert bytes(out) == encode(header, sorted(pages.items()), checksum_of(pages))
+
+
+def test_a_header_that_its_pages_do_not_fit_is_refused() -> None:
+    """Another size, another count, another compression; and a snapshot's where a page is missing."""
+    pages = {1: make_page(1), 3: make_page(3)}
+    guess = Header(0, 512, 3, 2, 2, 5, EMPTY_CHECKSUM)
+    encoder = Encoder(bytearray().extend, guess)
+    for pgno, page in pages.items():
+        encoder.encode_page(pgno, page)
+    for header in (
+        Header(0, 1024, 3, 2, 2, 5, EMPTY_CHECKSUM),
+        Header(0, 512, 4, 2, 2, 5, EMPTY_CHECKSUM),
+        Header(1, 512, 3, 2, 2, 5, EMPTY_CHECKSUM),
+        Header(0, 512, 3, 1, 1, 5),
+    ):
+        with pytest.raises(LtxError, match="cannot have the pages"):
+            encoder.replace_header(header)

@@ -296,6 +296,59 @@ def test_an_import_over_a_live_database_may_be_cut_short(tmp_path: Path, mode: s
     assert check_all(done, tmp_path) == {0, 1, 5}
 
 
+@pytest.mark.parametrize("power", [False, True], ids=["kill", "power"])
+@pytest.mark.parametrize("over", ["nothing", "delete", "wal"])
+def test_an_import_that_nobody_looks_at_leaves_the_old_or_the_new(
+    tmp_path: Path, over: str, power: bool
+) -> None:
+    """Encoded while it arrives, and then given the name: before any of these calls a crash may come, and the
+    power may fail. What was acknowledged is there."""
+    source = tmp_path / "source"
+    db = sqlite3.connect(source)
+    db.executescript("PRAGMA page_size=512; CREATE TABLE t (id INTEGER PRIMARY KEY, x)")
+    db.executemany("INSERT INTO t (x) VALUES (randomblob(?))", [(900,)] * 5)
+    db.commit()
+    db.close()
+    content = source.read_bytes()
+    with recording(tmp_path) as (store, done, note):
+        served = Served(store, done.mount_dir)
+        if over != "nothing":
+            db = served.connect("a.db", "page_size=512", f"journal_mode={over}")
+            db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, x)")
+            db.execute("INSERT INTO t VALUES (1, 'before')")
+            db.close()
+            note(1)
+        pieces = iter([content[at : at + 2000] for at in range(0, len(content), 2000)] + [b""])
+        store.import_database("a.db", Pieces(pieces))
+        note(5)
+        served.close()
+    calls = [image.call for image in done.images]
+    encoded = next(at for at, call in enumerate(calls) if call.startswith("rename tmp/"))
+    assert not any("pwrite dbs/a.db/database" in call for call in calls[encoded:]), "given the name"
+    if not power:
+        assert check_all(done, tmp_path) == ({0, 5} if over == "nothing" else {0, 1, 5})
+        return
+    chance = random.Random(over)
+    for image in done.images:
+        for attempt in range(3):
+            try:
+                left = image.after_power_failure(chance)
+                reopen(done, image, left, tmp_path / f"image{image.step}.{attempt}")
+            except BaseException as error:
+                error.add_note(f"power failed before step {image.step}, {image.call}")
+                raise
+
+
+class Pieces:
+    """A source whose bytes come as they come."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def read(self, size: int, /) -> bytes:
+        return next(self._pieces)
+
+
 def ltx_files(directory: Path, mode: str) -> list[bytes]:
     """What a primary sends that ran `writes(mode)`."""
     with opened(directory / "data") as store:
