@@ -26,7 +26,7 @@ from pathlib import Path
 
 from pylitefs.child_python import python_module
 from pylitefs.cluster.cluster import Cluster, ClusterNode
-from pylitefs.compare.bench.processes import processor_time
+from pylitefs.compare.bench.processes import memory, processor_time
 from pylitefs.limits import raise_open_files
 from pylitefs.ltx.header import HEADER_SIZE, LTX_MAGIC, Header
 from pylitefs.replication.frames import encode_positions
@@ -52,11 +52,14 @@ class FanOut:
     worst: float
     processor_us: float
     """Of the node, for each commit."""
+    memory_mib: float
+    """Of the node, at the end."""
 
     def __str__(self) -> str:
         return (
             f"{self.replicas:4} replicas, {self.rate:4.0f} commits/s: there after {self.p50:5.1f} ms "
-            f"(p99 {self.p99:6.1f}, at most {self.worst:6.1f}); primary {self.processor_us:6.0f} µs a commit"
+            f"(p99 {self.p99:6.1f}, at most {self.worst:6.1f}); primary {self.processor_us:6.0f} µs a commit "
+            f"and {self.memory_mib:4.0f} MiB"
         )
 
 
@@ -148,6 +151,7 @@ def _measure(node: ClusterNode, replicas: int, commits: int, rate: float) -> Fan
                 done = _commit(db, commits, rate)
                 arrived = json.loads(listener.stdout.readline())
                 processor = processor_time(node.pid) - before
+                held = memory(node.pid)
             finally:
                 listener.kill()
     lags = sorted(lag for stream in arrived for lag in _lags(stream, first, done))
@@ -159,6 +163,7 @@ def _measure(node: ClusterNode, replicas: int, commits: int, rate: float) -> Fan
         lags[len(lags) * 99 // 100],
         lags[-1],
         processor / commits * 1e6,
+        held,
     )
 
 
