@@ -19,7 +19,6 @@ what they should be in the same way, say two empty ones that were never written,
 
 import logging
 import os
-import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,7 +34,13 @@ from pylitefs.store.files import file_size
 from pylitefs.store.marker import MARKER, Left, read_marker
 from pylitefs.store.names import FileKind
 from pylitefs.store.privacy import make_directory
-from pylitefs.store.recovery_gap import cut_back, cut_burst, is_unwritten
+from pylitefs.store.recovery_gap import (
+    cut_back,
+    cut_burst,
+    is_from_before_boot,
+    is_unwritten,
+    sync_newest,
+)
 from pylitefs.store.recovery_left import (
     capture_free_pages,
     capture_left,
@@ -74,6 +79,7 @@ def recover(state: DatabaseState, mount_dir: Path | None = None) -> None:
     is_short = last and state.node.status.is_primary and wal_reaches(state, last.header) is False
     if is_short and cut_burst(state, partial(_sums, state.path(FileKind.DATABASE))):
         last = _last_ltx(state)
+    sync_newest(state)
     txid = last.header.max_txid if last else 0
     left = max(roll_back_journal(state, mount_dir, txid), read_marker(state.directory, txid))
     checkpoint_wal(state, last.header if last else None)
@@ -168,7 +174,7 @@ def _match(state: DatabaseState, last: _Last, left: Left) -> None:
     if uncaptured and not whole:
         capture_left(state, path)
         return
-    before_boot = _is_from_before_boot(state.ltx.path(header.min_txid, header.max_txid))
+    before_boot = is_from_before_boot(state.ltx.path(header.min_txid, header.max_txid))
     if not whole or before_boot:
         replay = replayed(state, header, sums)
         if replay is not None and replay.sums.value == pos.checksum:
@@ -191,12 +197,6 @@ def _match(state: DatabaseState, last: _Last, left: Left) -> None:
         # VACUUM shrinks the file after its commit; a crash in between leaves it too long.
         os.truncate(path, size)
     state.sums = sums
-
-
-def _is_from_before_boot(path: Path) -> bool:
-    """Whether the machine was started after a file was written: then what was never synced may be lost, in
-    any part of the database."""
-    return os.stat(path).st_mtime < time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _drop(state: DatabaseState, path: Path) -> None:

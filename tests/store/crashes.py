@@ -92,6 +92,8 @@ class Recorder:
 
     directory: Path
     note: Callable[[], Any] = lambda: None
+    left: Image | None = None
+    """The directory is what a killed process left; what of it is durable."""
     images: list[Image] = field(default_factory=list)
     steps: int = 0
     _durable: dict[int, bytes] = field(default_factory=dict)
@@ -103,8 +105,15 @@ class Recorder:
 
     def __post_init__(self) -> None:
         for name, path in self._walk():
-            self._durable[path.stat().st_ino] = path.read_bytes()
-            self._names[name] = path.stat().st_ino
+            if self.left is None or name in self.left.durable:
+                content = path.read_bytes() if self.left is None else self.left.durable[name]
+                self._durable[path.stat().st_ino] = content
+                self._names[name] = path.stat().st_ino
+        if self.left is not None:
+            for name in self.left.gone:
+                self._removed -= 1
+                self._durable[self._removed] = self.left.durable[name]
+                self._names[name] = self._removed
 
     def _walk(self) -> Iterator[tuple[str, Path]]:
         for path in sorted(self.directory.rglob("*")):

@@ -298,16 +298,20 @@ def reopened(directory: Path, positions: set[str]) -> tuple[int, int]:
     "seed", [1, 2, *(pytest.param(seed, marks=pytest.mark.full) for seed in range(3, 20))]
 )
 def test_a_crash_in_a_burst_leaves_what_was_promised(tmp_path: Path, burst: None, seed: int) -> None:
-    """A killed node loses no row that SQLite acknowledged. After a power failure nothing is lost that anyone
-    was told of, whichever of the files that were not synced survive."""
+    """A killed node loses no row that SQLite acknowledged, and its next start may tell of each. After a power
+    failure nothing is lost that anyone was told of, whichever of the files that were not synced survive."""
     recorder, positions = bursts(tmp_path, seed)
     chance = random.Random(seed)
     lost = 0
     for image in recorder.images:
         rows, told = image.noted
         try:
-            found, _ = reopened(image.write(tmp_path / f"kill{image.step}"), positions)
+            after = Recorder(image.write(tmp_path / f"kill{image.step}"), left=image)
+            with after.recording():
+                found, txid = reopened(after.directory, positions)
             assert found >= rows, "an acknowledged row is gone"
+            left = image.write(tmp_path / f"both{image.step}", after.images[-1].after_power_failure(chance))
+            assert reopened(left, positions)[1] >= txid, "what the start told is gone"
             for attempt in range(4):
                 left = image.write(
                     tmp_path / f"power{image.step}.{attempt}", image.after_power_failure(chance)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pylitefs.store.store import Store
+from tests.store.crashes import watching
 from tests.store.serving import Served
 from tests.store.support import assert_position_is_the_bytes_own, opened
 
@@ -127,3 +128,42 @@ def test_a_primary_keeps_what_its_wal_still_holds(in_wal: Path) -> None:
         database = primary.require(DB)
         assert database.pos.txid == 6
         assert_position_is_the_bytes_own(database)
+
+
+def calls_of_a_start(directory: Path, primary: bool) -> list[str]:
+    calls: list[str] = []
+
+    def note(call: str, name: str, fd: int) -> None:
+        calls.append(f"{call} {name.rpartition('/')[2]}")
+
+    with watching(directory, note), opened(directory, primary=primary):
+        pass
+    return calls
+
+
+def assert_synced_before_a_page_is_written(left: Path, primary: bool) -> None:
+    calls = calls_of_a_start(left, primary)
+    synced = calls[: calls.index("pwrite database")]
+    for txid in (4, 5, 6):
+        assert f"fdatasync {ltx_file(left, txid).name}" in synced
+
+
+def test_a_start_syncs_what_a_killed_primary_had_not_before_it_writes_a_page(in_wal: Path) -> None:
+    """Else the power may fail later: with the pages durable, the LTX files lost, and all of it told."""
+    assert_synced_before_a_page_is_written(in_wal, primary=True)
+
+
+def test_a_start_syncs_what_a_killed_replica_had_not_before_it_writes_a_page(
+    files: list[bytes], tmp_path: Path
+) -> None:
+    """It had received several together."""
+    left = replica_at(tmp_path / "replica", files, 3)
+    for number in (4, 5, 6):
+        leave(left, number, files[number - 1], WHOLE)
+    assert_synced_before_a_page_is_written(left, primary=False)
+
+
+def test_what_was_there_before_the_machine_was_started_needs_no_sync(in_wal: Path) -> None:
+    for txid in range(1, 7):
+        os.utime(ltx_file(in_wal, txid), (1_000_000_000, 1_000_000_000))
+    assert not [call for call in calls_of_a_start(in_wal, True) if call.startswith("fdatasync")]
