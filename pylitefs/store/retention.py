@@ -1,6 +1,7 @@
 """Retention: how long LTX files are kept for replicas that are behind.
 
-The rules: the newest file stays. Before any other is removed, what it holds is durable elsewhere: the
+The rules: the newest file stays, and so does every one that is not durable yet, with the one before them: it
+is the newest after a power failure. Before any other is removed, what it holds is durable elsewhere: the
 database and its WAL are synced first. Their directory is synced too. Otherwise a power failure could bring
 back a journal that was removed long ago, and recovery would roll the database back by it.
 
@@ -121,11 +122,12 @@ class Retention:
 
 
 def _past_their_time(state: DatabaseState, limit: float) -> list[Span]:
-    """The oldest files up to the first that is younger than `limit`, but never the newest."""
+    """The oldest files up to the first that is younger than `limit`, but never the newest durable one."""
     old = []
+    told = state.told.txid
     for span in state.ltx.ranges()[:-1]:
         try:
-            if os.stat(state.ltx.path(*span)).st_mtime >= limit:
+            if span[1] >= told or os.stat(state.ltx.path(*span)).st_mtime >= limit:
                 break
         except FileNotFoundError:
             pass

@@ -16,6 +16,7 @@ from pylitefs.ltx.decoder import verify_file
 from pylitefs.store import publisher
 from pylitefs.store.database import Database
 from pylitefs.store.group_sync import MOST_LATE, GroupSync, sync_all
+from pylitefs.store.retention import Limits, Retention
 from pylitefs.store.snapshot import make_snapshot
 from pylitefs.store.store import Store
 from tests.store.crashes import Recorder, watching
@@ -152,6 +153,18 @@ def test_a_snapshot_holds_nothing_that_may_be_lost(
     assert database.pos == database.state.pos == info.pos
 
 
+def test_retention_keeps_the_newest_durable_file_and_all_after_it(
+    keeper: sqlite3.Connection, database: Database
+) -> None:
+    """A power failure may take those after it. Then the position hangs on that one."""
+    insert(keeper, 4)
+    reap(database)
+    assert database.ltx_files() == [(txid, txid) for txid in range(3, 7)]
+    assert database.current_pos().txid == 7
+    reap(database)
+    assert database.ltx_files() == [(7, 7)]
+
+
 def test_what_is_late_has_a_bound(keeper: sqlite3.Connection, database: Database) -> None:
     most = 0
     for _ in range(3 * MOST_LATE):
@@ -273,12 +286,8 @@ def bursts(directory: Path, seed: int) -> tuple[Recorder, set[str]]:
 
 
 def reap(database: Database) -> None:
-    """As retention does after minutes: by then the kernel has written out the WAL."""
-    with open(database.dir / "wal", "rb") as wal:
-        os.fsync(wal.fileno())
-    for span in database.ltx_files():
-        if span[1] < database.pos.txid:
-            database.state.ltx.remove(*span)
+    """As retention does after a while: every file that may go is old enough."""
+    Retention(Limits(seconds=-1000)).reap(database.state)
 
 
 def reopened(directory: Path, positions: set[str]) -> tuple[int, int]:
