@@ -183,8 +183,7 @@ class Proxy:
             if database is None:
                 return []
             # The application has answered: its commit is to be in the position that the client gets.
-            unsettled = database.state.pending or database.state.unsynced
-            pos = await in_thread(database.current_pos) if unsettled else database.pos
+            pos = await in_thread(database.current_pos) if database.state.unsettled else database.pos
             return [(b"Set-Cookie", set_cookie(pos.txid).encode())]
 
         host, port = self._target

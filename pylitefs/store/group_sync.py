@@ -38,7 +38,7 @@ _FAILED = "the sync of an LTX file failed"
 def sync_all(state: DatabaseState) -> None:
     """Make every LTX file of this database durable, and tell what may be told. In any thread, with the
     state's lock or without it. Raises OSError, now and from now on, if a sync fails."""
-    if not state.unsynced:
+    if not state.waits_for_sync:
         check(state)
         return
     with state.sync_lock:

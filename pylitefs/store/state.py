@@ -180,6 +180,16 @@ class DatabaseState:
         pos = self.pos  # Before the other: `advance` writes them the other way round.
         return self._told or pos
 
+    @property
+    def unsettled(self) -> bool:
+        """Whether a position is about to be told: `pending` or `unsynced`, or just synced."""
+        return self.pending is not None or self.waits_for_sync
+
+    @property
+    def waits_for_sync(self) -> bool:
+        """Whether LTX files are not synced, or are and others are just being told."""
+        return bool(self.unsynced) or self._told is not None
+
     def synced(self, count: int) -> None:
         """The first `count` of `unsynced` are durable, and what they held up is told; `sync_lock` is held."""
         with self._tell_lock:

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from pylitefs.ltx.decoder import verify_file
+from pylitefs.ltx.header import Header
+from pylitefs.ltx.position import Pos
 from pylitefs.store import publisher
 from pylitefs.store.database import Database
 from pylitefs.store.group_sync import MOST_LATE, GroupSync, sync_all
@@ -105,6 +107,51 @@ def test_who_asks_for_the_position_has_it_made_durable(
         for txid in range(4, 9):
             insert(keeper, 1)
             assert database.current_pos().txid == txid and len(names) == txid - 3
+
+
+def test_who_asks_while_a_group_is_being_told_waits_for_all_of_it(
+    keeper: sqlite3.Connection, database: Database, store: Store
+) -> None:
+    """They are synced, and the news goes out one by one: the answer is the newest, as always."""
+    insert(keeper, 5)
+    store._publisher.settle(database.state)  # type: ignore[union-attr]
+    assert database.state.pending is None
+    telling, go = threading.Event(), threading.Event()
+
+    def slow(name: str, pos: Pos, header: Header | None) -> None:
+        if pos.txid == 4:
+            telling.set()
+            go.wait(10)
+
+    store.subscribe(slow)
+    answers: list[int] = []
+    syncing = threading.Thread(target=lambda: sync_all(database.state))
+    asking = threading.Thread(target=lambda: answers.append(database.current_pos().txid))
+    syncing.start()
+    assert telling.wait(10)
+    assert not database.state.unsynced and database.state.unsettled
+    asking.start()
+    asking.join(0.1)
+    assert not answers
+    go.set()
+    asking.join()
+    syncing.join()
+    assert answers == [8]
+
+
+def test_a_subscriber_that_fails_keeps_no_position_back(
+    keeper: sqlite3.Connection, database: Database, store: Store
+) -> None:
+    insert(keeper, 4)
+
+    def fail(name: str, pos: Pos, header: Header | None) -> None:
+        raise ValueError(name)
+
+    unsubscribe = store.subscribe(fail)
+    with pytest.raises(ValueError, match=DB):
+        sync_all(database.state)
+    unsubscribe()
+    assert database.current_pos().txid == 7 and not database.state.unsettled
 
 
 @pytest.mark.parametrize("synchronous", ["normal", "off"])
