@@ -26,7 +26,7 @@ from pylitefs.sqlite import Buffer
 from pylitefs.sqlite.locks import lock_pgno
 from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.disk_state import refusal
-from pylitefs.store.files import write_all
+from pylitefs.store.files import let_go, write_all
 from pylitefs.store.group_sync import check, drop_newest, sync_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.privacy import FILE_MODE
@@ -135,18 +135,18 @@ class _LtxFile:
         descriptor is given, else -1."""
         content = b"".join(self._parts) if self._fd < 0 else None
         self._flush()
-        fd = -1
-        if late and content is not None:
-            fd = self._fd
-        else:
+        late = late and content is not None
+        if not late:
             os.fdatasync(self._fd)
-            os.close(self._fd)
-        self._fd = -1
-        return content, fd
+        fd, self._fd = self._fd, -1
+        if late:
+            return content, fd
+        let_go(fd)
+        return content, -1
 
     def discard(self) -> None:
         if self._fd >= 0:
-            os.close(self._fd)
+            let_go(self._fd)
             with suppress(FileNotFoundError):
                 os.unlink(self.path)
 

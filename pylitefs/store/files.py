@@ -4,6 +4,7 @@ name before anything that depends on it."""
 import errno
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -62,6 +63,13 @@ def start_writing(fd: int, offset: int, size: int) -> None:
     ctypes.CDLL(None).sync_file_range(
         fd, ctypes.c_int64(offset), ctypes.c_int64(size), _SYNC_FILE_RANGE_WRITE
     )
+
+
+def let_go(fd: int) -> None:
+    """Close a descriptor that nothing hangs on any more, of a file that is synced or is to go. Should this
+    fail, the descriptor is gone all the same, and its number may be another file's."""
+    with suppress(OSError):
+        os.close(fd)
 
 
 def open_data(path: Path, *, writing: bool = False) -> int:

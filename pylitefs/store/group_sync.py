@@ -22,6 +22,7 @@ import os
 import threading
 
 from pylitefs.store.disk_state import refusal
+from pylitefs.store.files import let_go
 from pylitefs.store.state import DatabaseState
 
 log = logging.getLogger("pylitefs")
@@ -62,7 +63,7 @@ def sync_all(state: DatabaseState) -> None:
             )
             raise
         for captured in group:
-            os.close(captured.fd)
+            let_go(captured.fd)
         state.synced(len(group))
 
 
@@ -77,7 +78,7 @@ def drop_newest(state: DatabaseState, txid: int) -> None:
     """The transaction was taken back: its LTX file, if it is not synced yet, need not be."""
     with state.sync_lock:
         if state.unsynced and state.unsynced[-1].pos.txid == txid:
-            os.close(state.unsynced.pop().fd)
+            let_go(state.unsynced.pop().fd)
 
 
 class GroupSync:

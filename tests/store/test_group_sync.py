@@ -276,6 +276,29 @@ def test_after_a_sync_that_failed_nothing_more_is_written(
     sync_all(database.state)
 
 
+def test_a_close_that_fails_is_no_sync_that_failed(
+    keeper: sqlite3.Connection, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is durable by then, and its descriptor is gone: it may be another file's already."""
+    insert(keeper, 4)
+    closed: list[int] = []
+    close = os.close
+
+    def fail(fd: int) -> None:
+        closed.append(fd)
+        close(fd)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    late = [captured.fd for captured in database.state.unsynced]
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "close", fail)
+        sync_all(database.state)
+    assert closed == late
+    assert database.current_pos().txid == 7 and not database.state.unsettled
+    insert(keeper, 2)
+    assert database.current_pos().txid == 9
+
+
 def test_the_thread_syncs_what_comes_and_ends_with_all_of_it_synced(
     served: Served, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
