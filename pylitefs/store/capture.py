@@ -283,7 +283,6 @@ def publish(state: DatabaseState, captured: Captured) -> None:
     state.ltx.add(captured.pos.txid, captured.pos.txid, captured.content)
     captured.sums.update(captured.changes, captured.header.commit)
     state.sums = captured.sums
-    state.count("commit")
     state.advance(captured.header, captured.pos)
 
 

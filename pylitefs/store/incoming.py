@@ -311,7 +311,6 @@ def _apply(database: Database, applier: Applier, stored: _Stored, patience: floa
             database.wal_watch.tracker.reset(header.commit)
             database.rollback_watch.forget()
             for one in (*stored.before, stored):
-                state.count("commit")
                 state.advance(one.header, Pos(one.header.max_txid, one.trailer.post_apply_checksum))
     outcome: Outcome = "snapshot" if header.is_snapshot else "applied"
     return Received(header, stored.trailer, stored.size, outcome, state.pos)

@@ -111,7 +111,7 @@ class DatabaseState:
     page_size: int = 0
     """0 until the first transaction."""
     timestamp_ms: int = 0
-    """When the newest transaction was made; 0 if there is none."""
+    """When the newest transaction that was told was made; 0 if there is none."""
     sums: PageChecksums = field(default_factory=PageChecksums)
     """Of the database at `pos`."""
     pending: Captured | None = None
@@ -198,7 +198,7 @@ class DatabaseState:
             while self._untold and not self._is_late(self._untold[0][1]):
                 header, pos = self._untold.popleft()
                 self._told = pos if self._untold else None
-                self.node.publish(self.name, pos, header)
+                self._tell(header, pos)
 
     def _is_late(self, pos: Pos) -> bool:
         return bool(self.unsynced) and self.unsynced[0].pos.txid <= pos.txid
@@ -212,12 +212,17 @@ class DatabaseState:
                 self._untold.append((header, pos))
                 self._told = self.told
             self.pos = pos
-        self.timestamp_ms = header.timestamp_ms
         self.page_size = header.page_size
-        if self.node.disk.code:
-            self.node.disk.works()
         tracer = self.node.tracer
         if tracer.active:
             tracer.emit("pos.advance", self.name, pos.txid, checksum=pos.checksum, pages=header.commit)
         if not late:
-            self.node.publish(self.name, pos, header)
+            self._tell(header, pos)
+
+    def _tell(self, header: Header, pos: Pos) -> None:
+        """Let others hear of it: its LTX file is durable."""
+        self.timestamp_ms = header.timestamp_ms
+        self.count("commit")
+        if self.node.disk.code:
+            self.node.disk.works()
+        self.node.publish(self.name, pos, header)

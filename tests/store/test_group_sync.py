@@ -79,9 +79,11 @@ def test_a_commit_of_a_burst_waits_for_no_disk_and_is_told_to_nobody(
 ) -> None:
     heard: list[int] = []
     store.subscribe(lambda name, pos, header: heard.append(pos.txid))
+    shown = database.timestamp_ms, dict(database.state.counts)["commit"]
     with syncs(store.data_dir) as names:
         insert(keeper, 5)
         assert not names and not heard
+        assert shown == (database.timestamp_ms, database.state.counts["commit"]), "for `stat` and the metrics"
         assert database.pos.txid == 3 and database.state.pos.txid == 7, (
             "SQLite's readers see all but the last"
         )
