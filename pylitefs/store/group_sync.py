@@ -134,7 +134,7 @@ class GroupSync:
         try:
             if state.unsynced and state.sync_failure is None:
                 sync_all(state)
-        except OSError:
-            pass  # It is told, and whoever writes next is refused.
+        except OSError as error:
+            state.node.disk.note(error)  # Whoever writes next is refused.
         except Exception:
             log.exception("%s: its newest LTX files are not synced", state.name)

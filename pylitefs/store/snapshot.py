@@ -172,7 +172,14 @@ def _copy_between_writes(database: Database, out: Path, patience: Patience) -> _
 
 
 def _facts(database: Database) -> _Copy:
-    sync_all(database.state)  # What goes out must be durable here.
+    try:
+        sync_all(database.state)  # What goes out must be durable here.
+    except OSError as error:
+        # Not the disk of who asks: a stream goes on with other databases.
+        raise BusyError(
+            f"{database.name} is not copied: its newest LTX files cannot be synced ({error.strerror}); stop "
+            "this node and look at the disk"
+        ) from error
     return _Copy(database.state.pos, database.page_size, database.page_count, database.timestamp_ms)
 
 

@@ -242,8 +242,9 @@ class WalWatch:
         """Have told what SQLite's readers see by now; without the state's lock."""
         if self.state.pending is not None and self.state.node.publisher is not None:
             self.state.node.publisher.settle(self.state)
-        with suppress(OSError):  # Then it stays as old as it is.
-            sync_all(self.state)
+        if self.state.waits_for_sync and self.state.sync_failure is None:
+            with suppress(OSError):  # Then it stays as old as it is.
+                sync_all(self.state)
 
     def told_pages(self) -> Mapping[int, int]:
         """The newest frame of each page, of the transactions that were told."""

@@ -1,6 +1,7 @@
 """The primary's end of a stream when things vanish, break, leave, or are held."""
 
 import asyncio
+import errno
 import threading
 import time
 from collections.abc import Iterator
@@ -191,6 +192,26 @@ def test_a_snapshot_that_has_to_wait_too_long_keeps_no_other_database_back(
             free.set()
             await listener.until(lambda frames: Ready() in frames)
             assert len([frame for frame in listener.frames if isinstance(frame, LtxBegin)]) == 2
+
+    run(test)
+
+
+def test_a_database_whose_ltx_files_cannot_be_synced_keeps_no_other_back(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """None of it goes out, and the stream goes on with the others."""
+    for name in ("made.db", "other.db"):
+        for value in (1, 2):
+            Writer(store, name).commit({1: value})
+    store.require("made.db").state.sync_failure = OSError(errno.EIO, "Input/output error")
+
+    async def test() -> None:
+        async with listening(store) as listener:
+            async with asyncio.timeout(DEADLINE):
+                while "made.db is not copied: its newest LTX files cannot be synced" not in caplog.text:
+                    await asyncio.sleep(0.01)
+            await listener.until(lambda frames: LtxBegin("other.db") in frames)
+            assert LtxBegin("made.db") not in listener.frames and End() not in listener.frames
 
     run(test)
 
