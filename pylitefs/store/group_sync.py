@@ -21,6 +21,7 @@ import logging
 import os
 import threading
 
+from pylitefs.limits import open_files_limit
 from pylitefs.store.disk_state import refusal
 from pylitefs.store.files import let_go
 from pylitefs.store.state import DatabaseState
@@ -29,6 +30,8 @@ log = logging.getLogger("pylitefs")
 
 MOST_LATE = 64
 """LTX files of a database that are not synced, at most: the next commit syncs them all."""
+MOST_TOGETHER = 512
+"""Many databases share so many, for each is an open descriptor; or a sixteenth of what the system allows."""
 GATHER_S = 0.001
 """The thread waits so long for more when little has gathered."""
 FEW = 4
@@ -89,6 +92,7 @@ class GroupSync:
         self._states: dict[DatabaseState, None] = {}
         self._stopped = False
         self._idle = False
+        self._most = min(MOST_TOGETHER, open_files_limit() // 16)
         self._thread = threading.Thread(target=self._run, name="pylitefs-group-sync", daemon=True)
 
     def start(self) -> None:
@@ -108,6 +112,12 @@ class GroupSync:
         if self._idle:
             with self._changed:
                 self._changed.notify_all()
+
+    @property
+    def most(self) -> int:
+        """How many LTX files of one database may wait now. The share shrinks as more databases have some, so
+        all of them together are never more than a few times MOST_TOGETHER."""
+        return min(MOST_LATE, self._most // max(1, len(self._states)))
 
     def _run(self) -> None:
         while True:

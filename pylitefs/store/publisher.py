@@ -108,6 +108,10 @@ class Publisher:
         """Whether a commit that comes now is one of a burst, whose writers sync nothing."""
         return state not in self._synced and self._is_soon(state, time.monotonic())
 
+    def has_room(self, state: DatabaseState) -> bool:
+        """Whether one more LTX file of this database may be synced later."""
+        return len(state.unsynced) < self._group.most
+
     def written(self, state: DatabaseState) -> None:
         """`state.unsynced` has grown."""
         self._group.add(state)

@@ -65,6 +65,9 @@ class Publisher(Protocol):
     def in_burst(self, state: "DatabaseState") -> bool:
         """Whether a commit that comes now is one of a burst, whose writers sync nothing."""
 
+    def has_room(self, state: "DatabaseState") -> bool:
+        """Whether one more LTX file of this database may be synced later."""
+
     def written(self, state: "DatabaseState") -> None:
         """`state.unsynced` has grown."""
 

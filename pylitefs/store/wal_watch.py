@@ -34,7 +34,7 @@ from pylitefs.store.capture import (
     tell_pending,
 )
 from pylitefs.store.files import pwrite_all
-from pylitefs.store.group_sync import MOST_LATE, sync_all
+from pylitefs.store.group_sync import sync_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.state import DatabaseState
 from pylitefs.store.wal_tracker import WalCommit, WalTracker
@@ -192,9 +192,10 @@ class WalWatch:
     def _may_be_late(self) -> bool:
         """Whether the LTX file may be synced behind the commit. Where a lecture looks, all is in order."""
         state, node = self.state, self.state.node
-        if node.publisher is None or node.tracer.active or len(state.unsynced) >= MOST_LATE:
+        publisher = node.publisher
+        if publisher is None or node.tracer.active:
             return False
-        return node.publisher.in_burst(state)
+        return publisher.in_burst(state) and publisher.has_room(state)
 
     def _commit_pages(self, commit: WalCommit, pgnos: list[int], page_size: int) -> Pages:
         for pgno in pgnos:

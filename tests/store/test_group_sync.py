@@ -15,7 +15,7 @@ import pytest
 from pylitefs.ltx.decoder import verify_file
 from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
-from pylitefs.store import publisher
+from pylitefs.store import group_sync, publisher
 from pylitefs.store.database import Database
 from pylitefs.store.group_sync import MOST_LATE, GroupSync, sync_all
 from pylitefs.store.retention import Limits, Retention
@@ -220,6 +220,27 @@ def test_what_is_late_has_a_bound(keeper: sqlite3.Connection, database: Database
         insert(keeper, 1)
         most = max(most, len(database.state.unsynced))
     assert most == MOST_LATE and database.pos.txid >= 2 * MOST_LATE
+
+
+def test_many_databases_share_the_descriptors_of_what_is_late(
+    served: Served, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However slow the disk is, most of the node's are left to its clients."""
+    monkeypatch.setattr(publisher, "BURST_S", 600.0)
+    monkeypatch.setattr(group_sync, "open_files_limit", lambda: 128)
+    monkeypatch.setattr(GroupSync, "_run", lambda self: None)  # The disk takes for ever.
+    looked_at(store)
+    connections = [
+        served.connect(f"{number}.db", "journal_mode=wal", "synchronous=normal") for number in range(20)
+    ]
+    for db in connections:
+        db.execute("CREATE TABLE t (x)")
+    most = 0
+    for _ in range(12):
+        for db in connections:
+            insert(db, 1)
+            most = max(most, sum(len(one.state.unsynced) for one in store.databases()))
+    assert 0 < most <= 32
 
 
 def test_a_lecture_sees_each_file_made_durable_before_the_next_step(
