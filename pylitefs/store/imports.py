@@ -63,7 +63,7 @@ def import_arrived(
     make_directory(state.ltx.directory)
     size = page_size * count
     # What the database grows by, where its pages are written; and once for the LTX file, unless it is there.
-    needed = 0 if may_replace(database) else _growth(database, size)
+    needed = 0 if arrival.is_encoded() and may_replace(database) else _growth(database, size)
     needed += 0 if arrival.is_encoded() else size
     check_room(state.directory, needed, f"importing {database.name}")
     done = False
@@ -102,7 +102,8 @@ def _import_locked(
                 captured = _capture(state, arrival, size, counters)
                 state.applying = captured.pos.txid
             path = state.ltx.path(state.applying, state.applying)
-            if lock.may_adopt and may_replace(database) and arrival.move_to(database, counters):
+            on_the_way = arrival.is_encoded(counters) and lock.may_adopt and may_replace(database)
+            if on_the_way and arrival.move_to(database, counters):
                 lock.adopt(path)
             else:
                 lock.apply(path, verified=True)
