@@ -77,6 +77,10 @@ class ConfigError(PylitefsError):
     """The config file or a flag is wrong; the text names file, line, key and the nearest valid key."""
 
 
+class BackupError(PylitefsError):
+    """The backup cannot be read or written as it is: the text names the folder or file, and the remedy."""
+
+
 class ReplicationError(PylitefsError):
     """The peer sent something that is not the stream protocol, or belongs to another cluster."""
 

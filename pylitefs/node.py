@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pylitefs.config import Config
+from pylitefs.config.backup import backup_path
 from pylitefs.config.token import VARIABLE
 from pylitefs.control import CONTROL_FD
 from pylitefs.http.late_server import LateServer
@@ -35,6 +36,7 @@ from pylitefs.store.store import Store
 from pylitefs.trace import Tracer
 
 if TYPE_CHECKING:
+    from pylitefs.backup.task import Backup
     from pylitefs.control.node_end import NodeEnd
     from pylitefs.http.app import Api
     from pylitefs.http.proxy import Proxy
@@ -77,6 +79,7 @@ class Node:
         )
         self.skip_unmount = skip_unmount
         self.proxy = self._make_proxy(proxy_forward) if config.proxy.addr else None
+        self.backup = self._make_backup()
         self.applier: Applier | None = None
         self.mount: MountSession | None = None
         self.server: LateServer | None = None
@@ -109,7 +112,9 @@ class Node:
 
     def _start(self) -> None:
         raise_open_files()
-        self.status.is_primary = self.status.ready = self.lease.is_primary
+        self.status.is_primary = self.lease.is_primary
+        # With a backup, what it has is restored before the application starts.
+        self.status.ready = self.lease.is_primary and self.backup is None
         self.store.open(self.mount_dir.absolute())
         if self.status.is_primary:
             if self.store.cluster_id is None:
@@ -120,6 +125,8 @@ class Node:
         if not self.status.is_primary:
             self._start_replica(self.server)
         self.server.start()
+        if self.backup:
+            self.backup.start()
         if self.proxy:
             self.proxy.start()
         log.info(
@@ -130,6 +137,26 @@ class Node:
             self.config.data.dir,
             self.config.http.addr,
         )
+
+    def _make_backup(self) -> "Backup | None":
+        path = backup_path(self.config)
+        if path is None:
+            return None
+        from pylitefs.backup.task import Backup
+
+        made = Backup(
+            self.store,
+            path,
+            delay=self.config.backup.delay,
+            full_sync_interval=self.config.backup.full_sync_interval,
+            compress=self.config.data.compress,
+            on_level=self._backup_is_level,
+        )
+        self.status.backup = made.state
+        return made
+
+    def _backup_is_level(self) -> None:
+        self.status.ready = True
 
     def _serve_control(self) -> "NodeEnd | None":
         from pylitefs.control.node_end import serve_from_environment
@@ -270,6 +297,8 @@ class Node:
     def _take_down(self) -> None:
         if self.proxy:
             self.proxy.stop()
+        if self.backup:
+            self.backup.stop()
         if self.replica:
             self.replica.stop()
         if self.server:
@@ -290,4 +319,9 @@ def _lock_table() -> "LockTable":
 
 def _retention(config: Config) -> Limits:
     data = config.data
-    return Limits(data.retention, data.retention_behind_files, data.retention_behind_bytes)
+    return Limits(
+        data.retention,
+        data.retention_behind_files,
+        data.retention_behind_bytes,
+        until_backed_up=backup_path(config) is not None,
+    )

@@ -35,7 +35,7 @@ FLOORS = (
     {"store"},
     {"mount"},
     {"lease"},
-    {"replication"},
+    {"replication", "backup"},
     {"http"},
     {"node", "application", "cluster"},
     {"compare", "lecture"},

@@ -63,6 +63,8 @@ class NodeReport:
     node_id: str = ""
     behind: tuple[ReplicaBehind, ...] = ()
     """What its connected replicas lack."""
+    backup: Mapping[str, str] = field(default_factory=dict)
+    """What is wrong with its backup, by database; "" is the backup as a whole."""
 
     @property
     def role(self) -> str:
@@ -111,7 +113,14 @@ def ask(name: str, url: str, token: str = "") -> NodeReport:
         set_aside=aside if isinstance(aside, dict) else {},
         node_id=str(facts.get("nodeID") or ""),
         behind=tuple(_behind(facts.get("streams"))),
+        backup=_backup_troubles(facts.get("backup")),
     )
+
+
+def _backup_troubles(backup: object) -> dict[str, str]:
+    """Of `/debug/vars`; nothing of a program that does not tell."""
+    troubles = backup.get("troubles") if isinstance(backup, dict) else None
+    return {str(key): str(text) for key, text in troubles.items()} if isinstance(troubles, dict) else {}
 
 
 def _behind(streams: object) -> Iterator[ReplicaBehind]:

@@ -53,6 +53,8 @@ def status(urls: tuple[str, ...], config_path: Path | None, directory: Path | No
     for report in reports:
         if report.error or report.disk:
             click.echo(shown(f"{report.name}: {report.error or report.disk}"), err=True)
+        for name, why in sorted(report.backup.items()):
+            click.echo(shown(f"{report.name}: backup{f' of {name}' * bool(name)}: {why}"), err=True)
         for name, why in sorted(report.set_aside.items()):
             click.echo(shown(f"{report.name}: {name} is set aside: {why}"), err=True)
     return int(any(report.error for report in reports))

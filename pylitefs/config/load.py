@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pylitefs.config import backup
 from pylitefs.config.expand import expand, plain
 from pylitefs.config.model import (
     BackupConfig,
@@ -117,7 +118,7 @@ def check_mountable(loaded: Loaded) -> list[str]:
     _check_lease(loaded)
     _check_exec(loaded)
     _check_proxy(loaded)
-    return [*loaded.reader.warnings(), *_ignored(loaded)]
+    return [*loaded.reader.warnings(), *_ignored(loaded), *backup.warnings(loaded.config, os.environ)]
 
 
 def _ignored(loaded: Loaded) -> list[str]:
@@ -154,13 +155,15 @@ def _check_supported(loaded: Loaded) -> None:
     refused: list[tuple[Place, str]] = []
     if config.lease.type == "consul":
         refused.append((("lease", "type"), "consul is not supported yet: use static"))
-    if config.backup.type:
-        refused.append((("backup", "type"), "backups are not supported yet: leave it empty"))
+    if why := backup.refused_type(config):
+        refused.append((("backup", "type"), why))
     if refused:
         place, text = refused[0]
         lines = loaded.reader.lines
         more = [f"; {key_of(other)} (line {lines.get(other, '?')}): {why}" for other, why in refused[1:]]
         raise loaded.error(place, text + "".join(more))
+    if why := backup.wrong_path(config):
+        raise loaded.error(("backup", "path"), why)
 
 
 def _check_exec(loaded: Loaded) -> None:

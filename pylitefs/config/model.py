@@ -187,8 +187,10 @@ class BackupConfig(Section):
     url: str = ""
     cluster: str = ""
     auth_token: str = ""
-    delay: Duration = 60.0
-    full_sync_interval: Duration = 86400.0
+    delay: Duration = 1.0
+    """Ours, as the next: so long after a change it is waited for more of them."""
+    full_sync_interval: Duration = 10.0
+    """So often the whole folder is looked at."""
 
 
 class LogConfig(Section):

@@ -106,6 +106,32 @@ class BehindCollector(Collector):
         )
 
 
+class BackupCollector(Collector):
+    """How far a primary's backup is. Nothing where none is configured."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def collect(self) -> Iterator[Metric]:
+        state = self._store.status.backup
+        if state is None:
+            return
+        marks: list[Row] = [
+            ({"db": name}, database.state.high_water_mark)
+            for name in sorted(self._store.positions())
+            if (database := self._store.get(name)) is not None
+        ]
+        yield _metric("pylitefs_backup_hwm", "gauge", "TXID up to which the backup has a database.", marks)
+        for name, kind, documentation, value in (
+            ("trouble", "gauge", "Databases, or the whole, that cannot be backed up.", len(state.troubles())),
+            ("write_count", "counter", "LTX files written into the backup.", state.files),
+            ("write_bytes", "counter", "Bytes written into the backup.", state.size),
+            ("restore_count", "counter", "Databases restored from the backup.", state.restores),
+            ("level_timestamp_seconds", "gauge", "When the backup was last level.", state.level_at),
+        ):
+            yield _metric(f"pylitefs_backup_{name}", kind, documentation, [({}, value)])
+
+
 class NodeCollector(Collector):
     """Figures of the node as a whole."""
 

@@ -53,6 +53,7 @@ def variables(store: Store, streams: Iterable[PrimaryStream], latencies: Mapping
         "disk": store.disk.told,
         "databases": databases,
         "setAside": store.set_aside,
+        "backup": _backup(store),
         "streams": [
             {
                 "nodeID": stream.request.node_id,
@@ -65,6 +66,24 @@ def variables(store: Store, streams: Iterable[PrimaryStream], latencies: Mapping
         "threads": threading.active_count(),
     }
     return json.dumps(values, indent=2) + "\n"
+
+
+def _backup(store: Store) -> dict[str, object] | None:
+    """How far the backup is, for people and for `pylitefs status`; None where none is configured."""
+    state = store.status.backup
+    if state is None:
+        return None
+    return {
+        "url": state.url,
+        "isRunning": state.is_running,
+        "now": state.now,
+        "troubles": state.troubles(),
+        "databases": {name: format_txid(txid) for name, txid in sorted(dict(state.positions).items())},
+        "files": state.files,
+        "bytes": state.size,
+        "restores": state.restores,
+        "levelAtMs": round(state.level_at * 1000),
+    }
 
 
 def _as_json(behind: Behind) -> dict[str, object]:

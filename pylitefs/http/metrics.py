@@ -58,12 +58,19 @@ class Metrics:
 
     def _registry(self) -> "CollectorRegistry":
         """Loaded when somebody asks: nothing here has a memory but the frames counted above."""
-        from pylitefs.http.collectors import BehindCollector, NodeCollector, StoreCollector, make_registry
+        from pylitefs.http.collectors import (
+            BackupCollector,
+            BehindCollector,
+            NodeCollector,
+            StoreCollector,
+            make_registry,
+        )
 
         return make_registry(
             StoreCollector(self._store, self._latencies),
             NodeCollector(self._store.status, self._streams, self._subscribers, self._frame_rows),
             BehindCollector(self._behind),
+            BackupCollector(self._store),
         )
 
 

@@ -17,14 +17,18 @@ from pylitefs.ltx.position import Pos
 
 
 def compact(
-    decoders: Sequence[Decoder], write: Callable[[bytes], object], *, compress: bool = True
+    decoders: Sequence[Decoder],
+    write: Callable[[bytes], object],
+    *,
+    compress: bool = True,
+    keep_node_id: bool = True,
 ) -> Trailer:
     """Merge the files behind `decoders`, oldest first, and write the result through `write`.
 
-    The result has the first one's pre-apply and the last one's post-apply checksum, no WAL fields, and a
-    node id only if all parts came from one node. Every part is verified on the way: an error means that
-    what was written so far has no trailer and must be thrown away. Raises LtxError for a broken part or
-    a page size that changes, PositionMismatchError if the parts do not follow each other.
+    The result has the first one's pre-apply and the last one's post-apply checksum, no WAL fields, and a node
+    id only if all parts came from one node (never without `keep_node_id`). Every part is verified on the way:
+    an error means that what was written so far has no trailer and must be thrown away. Raises LtxError for a
+    broken part or a page size that changes, PositionMismatchError if the parts do not follow each other.
     """
     if not decoders:
         raise LtxError("nothing to compact: no LTX files given")
@@ -32,7 +36,7 @@ def compact(
     for before, after in pairwise(headers):
         _check_follows(before, after)
     first, last = headers[0], headers[-1]
-    nodes = {header.node_id for header in headers}
+    nodes = {header.node_id if keep_node_id else 0 for header in headers}
     encoder = Encoder(
         write,
         Header(

@@ -254,7 +254,7 @@ class PrimaryStream:
                 data = await self._beating(in_thread(lambda: read_or_open(path, BLOCK)))
             except FileNotFoundError:
                 return None
-        kind, after = "ltx", HighWaterMark(0, name).pack()
+        kind, after = "ltx", HighWaterMark(database.state.high_water_mark, name).pack()
         if file.min_txid == 1:
             kind, after = "ltx:snapshot", b""
         if isinstance(data, bytes):

@@ -293,8 +293,12 @@ class Replica:
             case Handoff():
                 self._trace("", 0, "handoff", frame.pack())
                 log.warning("the primary hands its lease to this node, which has a static lease: ignored")
+            case HighWaterMark(txid, name):
+                # Of a database that is only coming, the next file brings it again.
+                if database := self._store.get(name):
+                    database.state.high_water_mark = txid
             case _:
-                pass  # a high-water mark: without a backup it is 0 and keeps nothing
+                pass
 
     def _held_up_in_trouble(self, name: str, error: Exception | None) -> None:
         """In a held-up database's thread: what it lacks is asked for again, and fails then if it must."""

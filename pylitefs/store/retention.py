@@ -8,6 +8,8 @@ back a journal that was removed long ago, and recovery would roll the database b
 A file that a connected replica still needs stays past its time, for without it the replica gets the whole
 database. But a replica that stands still must not fill the disk: past a bound of files and of bytes it is
 given up, the one that is furthest behind first. One that is not connected keeps nothing, but for a moment.
+
+Where there is a backup, a file stays until the backup has it and the one after it, however long that takes.
 """
 
 import logging
@@ -40,6 +42,8 @@ class Limits:
     behind_files: int = 10_000
     """So many files past their time are kept for connected replicas; 0: none."""
     behind_bytes: int = 1_000_000_000
+    until_backed_up: bool = False
+    """Only what lies below the backup's high-water mark goes."""
 
 
 class Follower(Protocol):
@@ -81,6 +85,8 @@ class Retention:
     def reap(self, state: DatabaseState, now: float | None = None) -> int:
         """Remove the files of a database that are past their time, and needed by nobody; how many went."""
         old = _past_their_time(state, (time.time() if now is None else now) - self.limits.seconds)
+        if self.limits.until_backed_up:
+            old = [span for span in old if span[1] < state.high_water_mark]
         gone = self._not_needed(state, old) if old and (self._followers or self._left) else old
         if gone:
             _remove(state, gone)

@@ -129,6 +129,8 @@ class DatabaseState:
     """Counts the `-shm` files that this database has had."""
     applying: int = 0
     """The TXID of the LTX file that the applier writes; 0 where it writes none."""
+    high_water_mark: int = 0
+    """The backup holds all up to this TXID, as far as is known; 0 without a backup."""
     counts: dict[str, int] = field(default_factory=dict)
     """Writes by kind of file and commits, for the metrics."""
 

@@ -11,6 +11,8 @@ with the smallest difference between the two clocks tells how they stand to each
 import time
 from dataclasses import dataclass, field
 
+from pylitefs.store.backup_state import BackupState
+
 LAG_NEVER_SYNCED = 2147483647
 DRIFT = 0.0002
 """Two clocks go apart by no more than this share of the time: by so much the smallest difference ages."""
@@ -46,6 +48,8 @@ class Status:
     """Our monotonic clock minus the primary's wall clock, as heartbeats told; None before the first."""
     sampled_ms: float = 0.0
     """When a heartbeat was last noted, on our monotonic clock."""
+    backup: BackupState | None = None
+    """How far the backup is; None where none is configured."""
     started_ns: int = field(default_factory=time.time_ns)
     """When the node started, on its wall clock."""
 

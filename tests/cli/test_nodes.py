@@ -41,6 +41,10 @@ def test_what_a_node_says_is_its_row(facts: dict[str, Any]) -> None:
                  "seconds": 1.5}, "odd.db": {"transactions": None}}}, {"behind": None}, "odd"])  # fmt: skip
     report = ask("n2", "http://2")
     assert (report.node_id, report.behind) == ("AB", (ReplicaBehind("CD", "a.db", 3, 99, 1.5),))
+    facts.update(backup={"troubles": {"a.db": "torn"}})
+    assert ask("n2", "http://2").backup == {"a.db": "torn"}
+    facts.update(backup=None)
+    assert ask("n2", "http://2").backup == {}
     facts.update(disk="no room", lagMs=None, clockAheadMs=None, setAside=None)
     report = ask("n2", "http://2")
     assert (report.disk, report.lag, report.set_aside) == ("no room", "unknown", {})

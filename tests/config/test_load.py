@@ -57,8 +57,8 @@ DEFAULTS = {
     "lease.demote-delay": 10.0,
     "lease.consul.ttl": 10.0,
     "lease.consul.lock-delay": 1.0,
-    "backup.delay": 60.0,
-    "backup.full-sync-interval": 86400.0,
+    "backup.delay": 1.0,
+    "backup.full-sync-interval": 10.0,
     "log.format": "text",
     "tracing.enabled": True,
     "tracing.max-size": 64,
@@ -259,7 +259,8 @@ tracing: {enabled: false, path: /t, max-size: 1, max-count: 2, compress: true}
         ),
         (
             "lease: {type: static}\nbackup:\n  type: litefs-cloud",
-            "3: backup.type: backups are not supported yet: leave it empty",
+            "3: backup.type: LiteFS Cloud ended in October 2024: write file, with backup.path, or leave it "
+            "empty",
         ),
     ],
 )

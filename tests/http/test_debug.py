@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 from pylitefs.http import debug
 from pylitefs.ltx.position import Pos
+from pylitefs.store.backup_state import BackupState
 from pylitefs.store.status import LAG_NEVER_SYNCED
 from tests.replication.stores import CLUSTER, Writer, opened
 
@@ -69,3 +70,14 @@ def test_every_thread_s_stack_is_shown_with_its_name() -> None:
         thread.join()
     assert "waits_for_the_test" in next(part for part in dump.split("\nthread ") if "the-waiting-one" in part)
     assert "thread MainThread" in dump
+
+
+def test_the_backup_is_told(tmp_path: Path) -> None:
+    """How far it is, what it does, and what is wrong."""
+    with opened(tmp_path / "primary", primary=True) as store:
+        assert json.loads(debug.variables(store, [], {}))["backup"] is None
+        state = store.status.backup = BackupState("file:///b", positions={"a.db": 5}, now="a.db: LTX files")
+        state.fails("no room", "a.db")
+        told = json.loads(debug.variables(store, [], {}))["backup"]
+        assert told["databases"] == {"a.db": "0000000000000005"}
+        assert told["now"] == "a.db: LTX files" and told["troubles"]["a.db"].startswith("no room")

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pylitefs.http.metrics import Metrics
 from pylitefs.replication.behind import Behind
 from pylitefs.replication.frames import Ready, encode_positions
+from pylitefs.store.backup_state import BackupState
 from pylitefs.store.store import Store
 from tests.golden.recordings import DATA
 from tests.replication.stores import Writer, opened, serving
@@ -128,3 +129,15 @@ def test_streams_are_counted_and_so_are_their_frames(tmp_path: Path) -> None:
             found = values(httpx.get(f"{url}/metrics", trust_env=False).text)
     assert found["litefs_http_stream_count"] == 1
     assert found['litefs_http_frame_send_count{db="made.db",type="ltx:snapshot"}'] == 1
+
+
+def test_the_backup_s_figures_are_there_where_one_is_configured(tmp_path: Path) -> None:
+    with opened(tmp_path / "p", primary=True) as store:
+        Writer(store).commit({1: 1})
+        assert "pylitefs_backup" not in metrics(store).text()
+        state = store.status.backup = BackupState("file:///b", files=3, size=400)
+        store.require("made.db").state.high_water_mark = 1
+        state.fails("no room")
+        text = metrics(store).text()
+        assert 'pylitefs_backup_hwm{db="made.db"} 1\n' in text
+        assert "pylitefs_backup_trouble 1\n" in text and "pylitefs_backup_write_bytes 400\n" in text

@@ -110,6 +110,20 @@ def test_a_long_history_is_one_snapshot(store: Store, monkeypatch: pytest.Monkey
     run(test)
 
 
+def test_the_high_water_mark_is_the_backup_s(store: Store) -> None:
+    """What it has when the file is sent; a backup comes after the commit, so the mark is an older one."""
+    writer = Writer(store)
+    positions = [writer.commit({1: value}) for value in range(1, 4)]
+    store.require("made.db").state.high_water_mark = 2
+
+    async def test() -> None:
+        async with listening(store, {"made.db": positions[1]}) as listener:
+            before = await listener.until_ready()
+            assert before.count(HighWaterMark(2, "made.db")) == 1
+
+    run(test)
+
+
 def test_a_replica_that_is_behind_gets_the_files_each_with_a_high_water_mark(store: Store) -> None:
     """In order, and TXID 0 for want of a backup."""
     writer = Writer(store)

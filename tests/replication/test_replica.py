@@ -96,6 +96,19 @@ def test_a_replica_takes_the_cluster_id_of_its_primary(
         eventually(lambda: replica.cluster_id == CLUSTER, "the cluster id")
 
 
+def test_a_replica_keeps_the_primary_s_high_water_mark(
+    primary: Store, replica: Store, eventually: Eventually
+) -> None:
+    """Its own retention goes by it, where it has a backup configured: it may be the next primary."""
+    writer = Writer(primary)
+    writer.commit({1: 1})
+    with serving(primary) as info, following(replica, info):
+        eventually(lambda: replica.status.ready, "ready")
+        primary.require("made.db").state.high_water_mark = 1
+        writer.commit({1: 2})
+        eventually(lambda: replica.require("made.db").state.high_water_mark == 1, "the mark")
+
+
 def test_a_filter_replicates_only_the_named_databases(
     primary: Store, replica: Store, eventually: Eventually
 ) -> None:

@@ -217,3 +217,18 @@ def test_a_replica_that_gets_a_snapshot_anyway_keeps_nothing(served: Served, sto
         store.retention.follow(Replica(f"{number}", {"a.db": txid}))
     assert store.reap(now) == 4
     assert store.require("a.db").ltx_files() == [(6, 6)]
+
+
+def test_what_the_backup_has_not_passed_stays_however_old(served: Served, store: Store) -> None:
+    """As in LiteFS: a file goes once the high-water mark lies beyond it."""
+    store.retention.limits = Limits(until_backed_up=True)
+    make(served, 6)
+    now = age(store, range(1, 7), 10_000)
+    state = store.require("a.db").state
+    assert store.reap(now) == 0
+    state.high_water_mark = 3
+    assert store.reap(now) == 2
+    assert [low for low, _ in store.require("a.db").ltx_files()] == [3, 4, 5, 6]
+    state.high_water_mark = 6
+    assert store.reap(now) == 3
+    assert [low for low, _ in store.require("a.db").ltx_files()] == [6]

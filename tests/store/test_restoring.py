@@ -1,0 +1,201 @@
+"""Restore: a snapshot takes a live database's place, wholly or not at all, and nothing is lost unseen."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pylitefs.errors import ApplierError, BusyError, LtxError, UntouchedError
+from pylitefs.ltx.decoder import open_ltx
+from pylitefs.ltx.position import Pos
+from pylitefs.store.applying import DirectApplier, WriteLock
+from pylitefs.store.names import FileKind
+from pylitefs.store.restoring import keep_aside, restore
+from pylitefs.store.store import Store
+from tests.store.crashes import Recorder
+from tests.store.serving import Served
+from tests.store.support import assert_position_is_the_bytes_own, data_file, is_whole, opened, query
+
+
+def fill(served: Served, rows: int, *pragmas: str) -> None:
+    db = served.connect("a.db", *pragmas)
+    db.execute("CREATE TABLE t (x)")
+    for value in range(rows):
+        db.execute("INSERT INTO t VALUES (?)", (value,))
+    db.close()
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path) -> Path:
+    """Of another database of that name: 20 rows, TXID 21."""
+    with opened(tmp_path / "elsewhere") as store:
+        served = Served(store, tmp_path / "mnt-elsewhere")
+        fill(served, 20)
+        served.close()
+        path = tmp_path / "snapshot.ltx"
+        store.snapshot("a.db", path)
+    return path
+
+
+def copy(store: Store, snapshot: Path) -> Path:
+    """Where a restore wants it: on the data directory's disk."""
+    path = store.temp_path(".restore")
+    shutil.copy(snapshot, path)
+    return path
+
+
+def count(store: Store) -> object:
+    return query(data_file(store, "a.db"), "SELECT count(*) FROM t")[0][0]
+
+
+@pytest.mark.parametrize("rows", [0, 5, 40])
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_it_takes_the_database_s_place(
+    served: Served, store: Store, snapshot: Path, rows: int, mode: str
+) -> None:
+    """Whether there was one or not, and was it ahead or behind; the next transaction counts on from there."""
+    if rows:
+        fill(served, rows, f"journal_mode={mode}")
+    before = store.positions().get("a.db", Pos())
+    told: list[Pos] = []
+    store.subscribe(lambda name, pos, header: told.append(pos))
+    pos = restore(store, "a.db", copy(store, snapshot), before)
+    database = store.require("a.db")
+    assert pos == database.pos == told[-1] and pos.txid == 21
+    assert database.ltx_files() == [(1, 21)]
+    assert sorted(path.name for path in database.ltx_dir.iterdir()) == [database.ltx_path(1, 21).name]
+    assert_position_is_the_bytes_own(database)
+    assert count(store) == 20
+    served.connect("a.db").execute("INSERT INTO t VALUES (1)")
+    assert database.pos.txid == 22
+
+
+def test_a_client_that_has_it_open_sees_it(served: Served, store: Store, snapshot: Path) -> None:
+    fill(served, 5)
+    db = served.connect("a.db")
+    assert db.execute("SELECT count(*) FROM t").fetchone() == (5,)
+    restore(store, "a.db", copy(store, snapshot), store.require("a.db").pos)
+    assert db.execute("SELECT count(*) FROM t").fetchone() == (20,)
+
+
+def test_a_client_that_could_not_see_it_is_not_deceived(served: Served, store: Store, snapshot: Path) -> None:
+    """Same change counter, other rows: its cache would stay. So it is told to close its connection first."""
+    fill(served, 20)
+    db = served.connect("a.db")
+    db.execute("SELECT count(*) FROM t").fetchone()
+    pos = store.require("a.db").pos
+    with pytest.raises(BusyError, match="close their connections, or stop the application"):
+        restore(store, "a.db", copy(store, snapshot), pos)
+    assert store.require("a.db").pos == pos and len(store.require("a.db").ltx_files()) == 21
+    db.close()
+    assert restore(store, "a.db", copy(store, snapshot), pos).txid == 21
+
+
+def test_a_commit_in_between_stops_it(served: Served, store: Store, snapshot: Path) -> None:
+    fill(served, 5)
+    decided = store.require("a.db").pos
+    served.connect("a.db").execute("INSERT INTO t VALUES (1)")
+    with pytest.raises(BusyError, match="it went on from"):
+        restore(store, "a.db", copy(store, snapshot), decided)
+    assert count(store) == 6
+
+
+def test_a_damaged_snapshot_changes_nothing(served: Served, store: Store, snapshot: Path) -> None:
+    fill(served, 5)
+    path = copy(store, snapshot)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(LtxError):
+        restore(store, "a.db", path, store.require("a.db").pos)
+    assert count(store) == 5 and len(store.require("a.db").ltx_files()) == 6
+
+
+class Refusing(DirectApplier):
+    """Whose lock cannot write: before the first page, or after it."""
+
+    def __init__(self, data_dir: Path, error: Exception) -> None:
+        super().__init__(data_dir)
+        self.error = error
+
+    @contextmanager
+    def write_lock(self, database: str, timeout: float = 20.0) -> Iterator[WriteLock]:
+        error = self.error
+
+        class Lock:
+            index = b""
+
+            def apply(self, ltx_path: Path, *, verified: bool = False) -> None:
+                raise error
+
+        yield Lock()
+
+
+def test_where_not_a_page_can_be_written_it_has_not_happened(
+    served: Served, store: Store, snapshot: Path
+) -> None:
+    fill(served, 5)
+    pos = store.require("a.db").pos
+    store.applier = Refusing(store.data_dir, UntouchedError("no room"))
+    with pytest.raises(UntouchedError):
+        restore(store, "a.db", copy(store, snapshot), pos)
+    database = store.require("a.db")
+    assert database.pos == pos and len(database.ltx_files()) == 6
+    assert all(database.ltx_path(*span).exists() for span in database.ltx_files())
+    assert len(list(database.ltx_dir.iterdir())) == 6
+
+
+def test_an_applier_that_died_in_the_middle_is_followed_by_another(
+    served: Served, store: Store, snapshot: Path
+) -> None:
+    fill(served, 5)
+    store.applier = Refusing(store.data_dir, ApplierError("it died"))
+    assert restore(store, "a.db", copy(store, snapshot), store.require("a.db").pos).txid == 21
+    assert count(store) == 20
+
+
+def test_kill_9_at_any_moment_leaves_the_one_or_the_other(
+    served: Served, store: Store, snapshot: Path, tmp_path: Path, folder_in_memory: Path
+) -> None:
+    fill(served, 5)
+    before = store.require("a.db").pos
+    path = copy(store, snapshot)
+    recorder = Recorder(store.data_dir)
+    with recorder.recording():
+        after = restore(store, "a.db", path, before)
+    found = set()
+    for number, image in enumerate(recorder.images):
+        left = image.write(folder_in_memory / f"{number}")
+        with opened(left) as again:
+            assert not again.set_aside, image.call
+            database = again.require("a.db")
+            found.add(database.pos)
+            assert_position_is_the_bytes_own(database)
+            assert is_whole(data_file(again, "a.db"))
+        shutil.rmtree(left)
+    assert found == {before, after} and len(recorder.images) > 10
+
+
+def test_what_is_replaced_is_kept_as_one_whole_file(served: Served, store: Store) -> None:
+    assert keep_aside(store, "a.db") is None
+    fill(served, 5)
+    path = keep_aside(store, "a.db")
+    pos = store.require("a.db").pos
+    assert path == store.data_dir / "kept" / "a.db" / f"{pos.txid:016x}-{pos.checksum:016x}.ltx"
+    assert path.stat().st_mode & 0o077 == 0
+    with open_ltx(path) as decoder:
+        content = b"".join(page for _, page in decoder.pages())
+    assert content == data_file(store, "a.db").read_bytes()
+    served.unlink("a.db")
+    assert keep_aside(store, "a.db") is None
+
+
+def test_no_name_without_a_database_is_left_behind(store: Store, snapshot: Path) -> None:
+    """The write lock of a mounted node makes a database to lock."""
+    store.applier = Refusing(store.data_dir, BusyError("locked"))
+    store.create("a.db").create_file(FileKind.DATABASE, 0, True)
+    with pytest.raises(BusyError):
+        restore(store, "a.db", copy(store, snapshot), Pos())
+    assert not store.names()
