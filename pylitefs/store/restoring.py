@@ -17,6 +17,7 @@ from pylitefs.errors import ApplierError, BusyError, PylitefsError, UntouchedErr
 from pylitefs.ltx.decoder import open_ltx
 from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
+from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.store.applying import Applier
 from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.copies import RELEASE_S
@@ -167,13 +168,12 @@ def _restore_locked(
 
 
 def _check_caches(database: Database, snapshot: _Snapshot) -> None:
-    """A client keeps the pages that it has read for as long as these bytes of page 1 stay the same."""
+    """A client keeps the pages that it has read for as long as these bytes of page 1 stay the same. (In WAL
+    mode it goes by the WAL index, which is made anew.)"""
     if not database.has_clients or database.page_count == 0:
         return
-    page = database.wal_watch.page(1)
-    if page is None:
-        page = os.pread(database.state.fd(FileKind.DATABASE), _VERSION.stop, 0)
-    if page[_VERSION] == snapshot.version:
+    page = os.pread(database.state.fd(FileKind.DATABASE), DATABASE_HEADER_SIZE, 0)
+    if page[_VERSION] == snapshot.version and not DatabaseHeader.parse(page).is_wal:
         raise BusyError(
             f"cannot restore {database.name} while clients have it open: what is restored looks to them like "
             "what they know; close their connections, or stop the application"
