@@ -37,7 +37,7 @@ FLOORS = (
     {"lease"},
     {"replication", "backup"},
     {"http"},
-    {"node", "application", "cluster"},
+    {"node", "application", "cluster", "doctor"},
     {"compare", "lecture"},
     {"cli", "__main__"},
 )

@@ -38,6 +38,7 @@ COMMANDS = MappingProxyType(
         "demo": _Place("demo", "demo", "Start a primary and replicas here and watch every transaction."),
         "mount": _Place("mount", "mount", "Run a node: mount its databases and replicate them."),
         "status": _Place("status", "status", "Show every node's role, databases, positions and lag."),
+        "doctor": _Place("doctor", "doctor", "Say what is wrong with a node, its machine and its cluster."),
         "export": _Place("transfer", "export_command", "Write a node's database to a file."),
         "import": _Place("transfer", "import_command", "Make a SQLite file a database of the cluster."),
         "ltx": _Place("ltx", "ltx", "Verify, list, dump, apply and make LTX files."),

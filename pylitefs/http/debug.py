@@ -6,9 +6,11 @@ import threading
 import traceback
 from collections.abc import Iterable, Mapping
 
+from pylitefs import __version__
 from pylitefs.ltx.header import format_txid
 from pylitefs.replication.behind import Behind, of_stream
 from pylitefs.replication.primary import PrimaryStream
+from pylitefs.store.status import now_ms
 from pylitefs.store.store import Store
 
 INDEX = """\
@@ -41,6 +43,8 @@ def variables(store: Store, streams: Iterable[PrimaryStream], latencies: Mapping
         }
     values = {
         "cmdline": sys.argv,
+        "version": __version__,
+        "nowMs": now_ms(),
         "nodeID": store.node_id_text,
         "clusterID": store.cluster_id,
         "dataDir": str(store.data_dir),

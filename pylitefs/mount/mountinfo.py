@@ -51,13 +51,13 @@ def find(mount_dir: Path) -> Mount | None:
 def stack(mount_dir: Path) -> list[Mount]:
     """Every mount on `mount_dir` itself, the topmost last."""
     wanted = str(real_path(mount_dir))
-    found = []
+    return [mount for mount in every() if mount.mount_dir == wanted]
+
+
+def every() -> list[Mount]:
+    """All mounts that this process sees, in the order in which they were made."""
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
-        for line in lines:
-            mount = _parse(line)
-            if mount.mount_dir == wanted:
-                found.append(mount)
-    return found
+        return [_parse(line) for line in lines]
 
 
 def real_path(mount_dir: Path) -> Path:

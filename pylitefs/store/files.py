@@ -129,7 +129,7 @@ class DirectoryLock:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = _holder(os.fstat(fd).st_ino)
+            holder = holder_of(os.fstat(fd).st_ino) or "another process"
             os.close(fd)
             raise DataDirectoryError(
                 f"the data directory {self.directory} is in use by {holder}: "
@@ -144,8 +144,8 @@ class DirectoryLock:
             self._fd = -1
 
 
-def _holder(inode: int) -> str:
-    """Who holds the flock on an inode, from /proc/locks: `process 123 (pylitefs)`."""
+def holder_of(inode: int) -> str:
+    """Who holds the flock on an inode, from /proc/locks: `process 123 (pylitefs)`; "" if nobody does."""
     try:
         for line in Path("/proc/locks").read_text().splitlines():
             fields = line.split()
@@ -155,4 +155,4 @@ def _holder(inode: int) -> str:
                 return f"process {pid} ({name})"
     except (OSError, ValueError, IndexError):
         pass
-    return "another process"
+    return ""
