@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pylitefs.config.model import Config
+from pylitefs.config.places import beside, real_path
 
 CLOUD = "litefs-cloud"
 _CLOUD_VARIABLE = "LITEFS_CLOUD_TOKEN"
@@ -36,8 +37,8 @@ def wrong_path(config: Config) -> str:
         return ""
     if not config.backup.path:
         return "required with backup.type: file: the folder of the backup, on another disk if there is one"
-    path = path.resolve()
-    for key, other in (("data.dir", config.data.dir.resolve()), ("fuse.dir", config.fuse.dir.resolve())):
+    mount, path = beside(config.fuse.dir, path)
+    for key, other in (("fuse.dir", mount), ("data.dir", real_path(config.data.dir))):
         if path == other or path.is_relative_to(other) or other.is_relative_to(path):
             return f"{path} and {key} {other} lie one in the other: write a folder of the backup's own"
     return ""

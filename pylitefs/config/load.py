@@ -31,6 +31,7 @@ from pylitefs.config.model import (
     parse_duration,
     split_address,
 )
+from pylitefs.config.places import beside
 from pylitefs.config.yaml import Place, Reader, key_of
 from pylitefs.errors import ConfigError
 
@@ -136,7 +137,7 @@ def _value(config: object, place: Place) -> object:
 
 
 def _check_directories(loaded: Loaded) -> None:
-    mount, data = loaded.config.fuse.dir.resolve(), loaded.config.data.dir.resolve()
+    mount, data = beside(loaded.config.fuse.dir, loaded.config.data.dir)
     if mount == data:
         raise loaded.error(
             ("fuse", "dir"),

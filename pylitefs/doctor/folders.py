@@ -126,6 +126,13 @@ def _mounted(about: str, path: Path, mounted: mountinfo.Mount, *, running: bool)
         yield ok(about, f"{path} is served by {mounted.holder()}")
     elif mounted.is_guard:
         yield note(about, f"{path} is closed since a crash, so that nobody writes there; a start opens it")
+    elif mounted.is_fuse and mounted.source in mountinfo.NODES and mountinfo.answers(path):
+        yield wrong(
+            about,
+            f"{path} is the mount of a node ({mounted.holder()}) that does not answer at this config's "
+            "http.addr",
+            "end that node: it hangs, or has another config",
+        )
     elif not mounted.is_fuse or mountinfo.answers(path):
         yield wrong(
             about,

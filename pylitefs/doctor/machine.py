@@ -15,7 +15,6 @@ LEAST_FILES, ENOUGH_FILES = 1024, 4096
 """Open files: below the first a node is short of them soon; the second is enough for some hundred clients."""
 NEARLY = 0.9
 FILE_NR = Path("/proc/sys/fs/file-nr")
-_SOURCES = ("pylitefs", "litefs")
 
 
 def fuse(*, allow_other: bool, running: bool) -> Iterator[Finding]:
@@ -64,7 +63,7 @@ def dead_mounts(own: Path | None) -> Iterator[Finding]:
     dead = {
         mount.mount_dir
         for mount in mountinfo.every()
-        if mount.is_fuse and mount.source in _SOURCES and not mountinfo.answers(Path(mount.mount_dir))
+        if mount.is_fuse and mount.source in mountinfo.NODES and not mountinfo.answers(Path(mount.mount_dir))
     }
     real = str(mountinfo.real_path(own)) if own else ""
     for mount_dir in sorted(dead):

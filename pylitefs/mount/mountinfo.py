@@ -12,7 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pylitefs.config import places
+
+real_path = places.real_path
 _ESCAPE = re.compile(r"\\([0-7]{3})")
+NODES = ("pylitefs", "litefs")
+"""The sources of our nodes' mounts, and of LiteFS's."""
 GUARD = "pylitefs-guard"
 """The source of a guard, the read-only tmpfs beneath a mount; see bare_directory.py."""
 _DEAD = ("Transport endpoint is not connected", "Software caused connection abort")
@@ -58,18 +63,6 @@ def every() -> list[Mount]:
     """All mounts that this process sees, in the order in which they were made."""
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
         return [_parse(line) for line in lines]
-
-
-def real_path(mount_dir: Path) -> Path:
-    """Where `mount_dir` lies without symbolic links; `Path.resolve` would ask the mount itself."""
-    path = mount_dir.parent.resolve() / mount_dir.name
-    for _ in range(40):
-        try:
-            target = path.parent / os.readlink(path)
-        except OSError:
-            break
-        path = target.parent.resolve() / target.name
-    return path
 
 
 def _parse(line: str) -> Mount:

@@ -106,6 +106,8 @@ def test_a_mount_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     mounted("fuse", "pylitefs")
     assert "served by pylitefs" in fine(folders.mount_directory(tmp_path, running=True))
+    assert "end that node: it hangs" in wrong(folders.mount_directory(tmp_path, running=False))
+    mounted("fuse.sshfs", "host:")
     assert "not this node's" in wrong(folders.mount_directory(tmp_path, running=False))
     mounted("ext4", "/dev/sdb")
     assert "/dev/sdb (ext4)" in wrong(folders.mount_directory(tmp_path, running=False))
