@@ -60,10 +60,7 @@ class BackupFolder:
         try:
             self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
-            raise BackupError(
-                f"the backup folder {self.path} is gone: bring it back, or mount its disk; a restart of this "
-                "node makes it anew"
-            ) from None
+            raise self._gone() from None
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -90,12 +87,15 @@ class BackupFolder:
         """Raise BackupError if another folder, or none, has the path now."""
         try:
             now, ours = os.stat(self.path), os.fstat(self._fd)
-            if (now.st_dev, now.st_ino) == (ours.st_dev, ours.st_ino):
-                return
         except FileNotFoundError:
-            pass
-        raise BackupError(
-            f"the backup folder {self.path} is not the one it was: it was removed, or unmounted"
+            raise self._gone() from None
+        if (now.st_dev, now.st_ino) != (ours.st_dev, ours.st_ino):
+            raise BackupError(f"the backup folder {self.path} is another one than before: it is taken anew")
+
+    def _gone(self) -> BackupError:
+        return BackupError(
+            f"the backup folder {self.path} is gone: bring it back, or mount its disk; a restart of this "
+            "node makes it anew"
         )
 
     def names(self) -> list[str]:

@@ -139,11 +139,13 @@ def _restore_locked(
     hidden: list[tuple[int, int]] = []
     try:
         with applier.write_lock(name, patience.left) as lock:
-            if not database.wait_for_writers(RELEASE_S):
+            if not database.applier_side.wait_for_writers(RELEASE_S):
                 raise BusyError(f"cannot restore {name}: a client has its journal open")
             database.copies.settle()
             with state.lock:
                 database.wal_watch.end_pending_by(lock.index)
+                if state.unsynced:
+                    raise BusyError(f"cannot restore {name}: its newest transactions are being synced")
                 if state.pos != expected:
                     raise BusyError(f"cannot restore {name}: it went on from {expected} to {state.pos}")
                 _check_caches(database, snapshot)

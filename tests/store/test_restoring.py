@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -102,6 +103,19 @@ def test_a_commit_in_between_stops_it(served: Served, store: Store, snapshot: Pa
     assert count(store) == 6
 
 
+def test_transactions_that_are_not_synced_yet_are_waited_for(
+    served: Served, store: Store, snapshot: Path
+) -> None:
+    """Their positions are told later, and would be told after the restore's."""
+    fill(served, 5)
+    state = store.require("a.db").state
+    state.unsynced.append(SimpleNamespace(pos=Pos(99)))  # type: ignore[arg-type]
+    with pytest.raises(BusyError, match="being synced"):
+        restore(store, "a.db", copy(store, snapshot), state.pos)
+    state.unsynced.clear()
+    assert restore(store, "a.db", copy(store, snapshot), state.pos).txid == 21
+
+
 def test_a_damaged_snapshot_changes_nothing(served: Served, store: Store, snapshot: Path) -> None:
     fill(served, 5)
     path = copy(store, snapshot)
@@ -126,8 +140,12 @@ class Refusing(DirectApplier):
 
         class Lock:
             index = b""
+            may_adopt = False
 
             def apply(self, ltx_path: Path, *, verified: bool = False) -> None:
+                raise error
+
+            def adopt(self, ltx_path: Path) -> None:
                 raise error
 
         yield Lock()
