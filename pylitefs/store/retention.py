@@ -2,7 +2,8 @@
 
 The rules: the newest file stays, and so does every one that is not durable yet, with the one before them: it
 is the newest after a power failure. Before any other is removed, what it holds is durable elsewhere: the
-database and its WAL are synced first. Their directory is synced too. Otherwise a power failure could bring
+database and its WAL are synced first. (With synchronous=OFF SQLite may drop that WAL without a sync of the
+database: then wal_watch.py syncs it.) Their directory is synced too. Otherwise a power failure could bring
 back a journal that was removed long ago, and recovery would roll the database back by it.
 
 A file that a connected replica still needs stays past its time, for without it the replica gets the whole
@@ -142,6 +143,7 @@ def _past_their_time(state: DatabaseState, limit: float) -> list[Span]:
 
 
 def _remove(state: DatabaseState, gone: list[Span]) -> None:
+    state.reaped = True  # First: the WAL may go meanwhile.
     for kind in (FileKind.DATABASE, FileKind.WAL):
         _sync(state, kind)
     sync_directory(state.directory)

@@ -125,6 +125,8 @@ class DatabaseState:
     """Held while LTX files of `unsynced` are synced. Taken after `lock`, if that is taken."""
     sync_failure: OSError | None = None
     """Why a sync of them failed: from then on no transaction is taken."""
+    reaped: bool = False
+    """What LTX files held that are gone may be in the WAL alone: the database file was not synced since."""
     index_generation: int = 0
     """Counts the `-shm` files that this database has had."""
     applying: int = 0

@@ -273,6 +273,10 @@ class WalWatch:
             tell_pending(self.state)
         else:
             self.drop_pending()
+        if self.state.reaped:
+            with suppress(FileNotFoundError):
+                os.fdatasync(self.state.fd(FileKind.DATABASE))
+            self.state.reaped = False
 
     def checkpointed(self, offset: int, data: "bytes | memoryview") -> None:
         """A page is about to be copied into the database file: SQLite copies only what it has published."""

@@ -67,6 +67,38 @@ def test_database_wal_and_their_names_are_synced_before_a_file_goes(
     assert all(call.startswith("unlink") for call in calls[len(synced) :]) and len(calls) == len(synced) + 3
 
 
+@pytest.mark.parametrize("end", ["RESTART", "TRUNCATE", "DELETE"])
+def test_what_was_reaped_is_synced_in_the_database_before_its_wal_goes(
+    served: Served, store: Store, end: str
+) -> None:
+    """With synchronous=OFF SQLite does not sync what it has copied, and no LTX file has it any more."""
+    make(served, 4, "wal")
+    store.reap(age(store, range(1, 5), 10_000))
+    db = served.connect("a.db", "synchronous=off")
+    calls: list[str] = []
+    with watching(store.data_dir, lambda call, name, fd: calls.append(f"{call} {name.rpartition('/')[2]}")):
+        db.execute("PRAGMA wal_checkpoint(FULL)")
+        if end == "RESTART":
+            db.execute("INSERT INTO t VALUES (9)")
+        elif end == "TRUNCATE":
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        else:
+            db.close()
+            served.close()
+    goes = {"RESTART": "pwrite wal", "TRUNCATE": "truncate wal", "DELETE": "unlink wal"}[end]
+    copied = max(at for at, call in enumerate(calls) if call == "pwrite database")
+    assert "fdatasync database" in calls[copied : calls.index(goes)]
+
+
+def test_a_wal_that_goes_costs_no_sync_where_nothing_was_reaped(served: Served, store: Store) -> None:
+    make(served, 4, "wal")
+    db = served.connect("a.db", "synchronous=off")
+    calls: list[str] = []
+    with watching(store.data_dir, lambda call, name, fd: calls.append(f"{call} {name}")):
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert not any("sync" in call and call.endswith("database") for call in calls)
+
+
 def test_a_removed_file_is_found_by_no_stream(served: Served, store: Store, tmp_path: Path) -> None:
     make(served, 4)
     store.reap(age(store, range(1, 5), 10_000))
