@@ -3,7 +3,7 @@
 SQLite knows nothing of this program. It opens, writes, syncs and removes files, and these calls arrive here.
 So this floor has one question to answer, at each call: is that the end of a transaction? If it is, the
 transaction must be in an LTX file, synced, before SQLite has its answer. Everything else follows from that
-rule.
+rule. (In a burst of WAL mode the sync comes a moment later, and so does all that is told: group_sync.py.)
 
 The life of a transaction, on the primary:
 

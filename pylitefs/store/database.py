@@ -3,7 +3,8 @@
 SQLite opens, reads, writes, truncates, syncs and removes four kinds of file. Each arrives here (from the
 mount, or from a test) with the kind of file; the two watches see it and decide what it means. The rule:
 a change is passed to the data file, and where it completes a transaction, the transaction is durable
-before the caller gets its answer. Calls of the applier go straight through: they *are* transactions.
+before the caller gets its answer (or written, in a burst of WAL mode: group_sync.py). Calls of the applier go
+straight through: they *are* transactions.
 
 A writer keeps the state's lock for as long as its commit takes, which is for good while a lecture holds it
 at a tracepoint. So what readers need (to open, read, close files) takes `files.lock` alone, never that lock.

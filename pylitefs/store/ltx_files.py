@@ -1,7 +1,8 @@
 """The LTX files of one database: which there are, where, and the newest ones in memory.
 
-The rule: this list, not the directory, says which files exist; a file joins it only once it is durable,
-so a half-written one is never shipped. Memory is bounded for the node, not for each database.
+The rule: this list, not the directory, says which files exist; a file joins it only once it is written to
+its end, so a half-written one is never shipped. (Nor is one past `DatabaseState.told`, which may be lost.)
+Memory is bounded for the node, not for each database.
 Names are `MIN-MAX.ltx`, TXIDs in 16 hex digits.
 """
 
@@ -88,7 +89,7 @@ class LtxFiles:
             return None
 
     def add(self, min_txid: int, max_txid: int, content: bytes | None = None) -> None:
-        """A file is durable under its final name; its content stays in memory while among the newest."""
+        """A file is whole under its final name; its content stays in memory while among the newest."""
         span = (min_txid, max_txid)
         with self._lock:
             at = bisect_left(self._ranges, span)

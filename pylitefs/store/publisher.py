@@ -1,10 +1,11 @@
 """The publisher: a transaction of WAL mode is told once it is true, that is once SQLite's readers see it.
 
 SQLite commits in WAL mode in two steps: it writes the commit frame, and then it publishes the frame in the
-WAL index, in shared memory, where the node sees nothing of it. The LTX file is made and synced between the
-two. So the transaction is pending, and one thread looks at the index, with the applier's eyes:
+WAL index, in shared memory, where the node sees nothing of it. The LTX file is made between the two, and
+synced but for a burst. So the transaction is pending, and one thread looks at the index, with the applier's
+eyes:
 
-    write of the commit frame   capture: the LTX file is durable    captured()
+    write of the commit frame   capture: the LTX file is written    captured()
     fsync of the WAL            (synchronous=FULL)                  synced()
     SQLite publishes            the index shows the frame           the thread looks, and tells:
                                                                     the position moves, streams wake

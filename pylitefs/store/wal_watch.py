@@ -1,6 +1,6 @@
 """WAL mode: a transaction is captured in the write that completes its commit frame.
 
-At that moment SQLite has not published the frame in the WAL index. So its LTX file is durable, and nobody is
+At that moment SQLite has not published the frame in the WAL index. So its LTX file is written, and nobody is
 told of it yet: it is *pending* (`DatabaseState.pending`), until the publisher finds it in the index. SQLite
 may lose it meanwhile: its writer is killed before it publishes, or its sync fails, while others have the WAL
 open. The next writer then writes over its frames, or starts the WAL again if all of it is checkpointed. The
