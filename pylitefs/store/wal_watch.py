@@ -46,6 +46,7 @@ class WalWatch:
     def __init__(self, state: DatabaseState) -> None:
         self.state = state
         self.tracker = WalTracker()
+        self._header_to_sync = False
         self.told_unseen = False
         """The newest transaction was told because nobody was there to publish it, not because it was seen."""
 
@@ -90,6 +91,10 @@ class WalWatch:
         if offset < WAL_HEADER_SIZE:
             header = tracker.header_after(offset, data)
             tracker.restart(header, self.state.sums.page_count)
+            if header is not None and self._header_to_sync:
+                # Else this WAL's frames may be found behind the old header, among the old one's.
+                os.fdatasync(self.state.fd(FileKind.WAL))
+                self._header_to_sync = False
             if len(data) <= WAL_HEADER_SIZE - offset:
                 return
         tracker.note(offset, data)
@@ -276,7 +281,7 @@ class WalWatch:
         if self.state.reaped:
             with suppress(FileNotFoundError):
                 os.fdatasync(self.state.fd(FileKind.DATABASE))
-            self.state.reaped = False
+            self.state.reaped, self._header_to_sync = False, True
 
     def checkpointed(self, offset: int, data: "bytes | memoryview") -> None:
         """A page is about to be copied into the database file: SQLite copies only what it has published."""

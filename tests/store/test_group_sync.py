@@ -358,7 +358,8 @@ def bursts(directory: Path, seed: int) -> tuple[Recorder, set[str]]:
         looked_at(store)
         store.subscribe(lambda name, pos, header: positions.add(str(pos)))
         served = Served(store, directory / "mnt")
-        db = served.connect(DB, "page_size=512", "journal_mode=wal", "synchronous=normal")
+        synchronous = ("normal", "off")[seed % 2]
+        db = served.connect(DB, "page_size=512", "journal_mode=wal", f"synchronous={synchronous}")
         db.execute("PRAGMA wal_autocheckpoint=0")
         db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, x)")
         database = store.require(DB)

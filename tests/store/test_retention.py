@@ -88,6 +88,9 @@ def test_what_was_reaped_is_synced_in_the_database_before_its_wal_goes(
     goes = {"RESTART": "pwrite wal", "TRUNCATE": "truncate wal", "DELETE": "unlink wal"}[end]
     copied = max(at for at, call in enumerate(calls) if call == "pwrite database")
     assert "fdatasync database" in calls[copied : calls.index(goes)]
+    if end == "RESTART":
+        header = calls.index(goes)
+        assert calls[header + 1] == "fdatasync wal", "before a frame is written over one of the old WAL"
 
 
 def test_a_wal_that_goes_costs_no_sync_where_nothing_was_reaped(served: Served, store: Store) -> None:
