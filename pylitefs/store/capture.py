@@ -130,12 +130,16 @@ class _LtxFile:
         self._parts.clear()
         self._size = 0
 
+    @property
+    def is_long(self) -> bool:
+        """Whether it left memory before its end."""
+        return self._fd >= 0
+
     def commit(self, late: bool) -> tuple[bytes | None, int]:
-        """Make it durable; its content if it never left memory. A short one may be synced `late`: then its
-        descriptor is given, else -1."""
-        content = b"".join(self._parts) if self._fd < 0 else None
+        """Make it durable; its content if it is short. Or it is to be synced `late`: then its descriptor is
+        given, else -1."""
+        content = None if self.is_long else b"".join(self._parts)
         self._flush()
-        late = late and content is not None
         if not late:
             os.fdatasync(self._fd)
         fd, self._fd = self._fd, -1
@@ -218,7 +222,7 @@ def capture(
     late: bool = False,
 ) -> Captured | None:
     """The first half of `commit_transaction`: the LTX file. What it says has to be in the database, for
-    SQLite's readers, before `publish`. `late`: it may be synced behind the commit."""
+    SQLite's readers, before `publish`. `late`: it may be synced behind the commit, if it is short."""
     _check_applies_none(state)
     tell_pending(state)
     (check if late else sync_all)(state)
@@ -246,6 +250,9 @@ def capture(
                 post_apply_checksum=pos.checksum,
                 **pages_payload(changes),
             )
+        if late and file.is_long:
+            late = False
+            sync_all(state)
         content, fd = file.commit(late)
     except BaseException:
         file.discard()

@@ -49,11 +49,11 @@ def sync_all(state: DatabaseState) -> None:
         check(state)
         group = state.unsynced.copy()  # A writer may add to it meanwhile.
         try:
-            for captured in group:
+            for late in group:
                 # Begins to write it out, so that the syncs that follow wait for the disk once.
-                os.posix_fadvise(captured.fd, 0, 0, os.POSIX_FADV_DONTNEED)
-            for captured in group:
-                os.fdatasync(captured.fd)
+                os.posix_fadvise(late.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            for late in group:
+                os.fdatasync(late.fd)
         except OSError as error:
             state.sync_failure = error
             log.error(
@@ -65,8 +65,8 @@ def sync_all(state: DatabaseState) -> None:
                 state.told.txid,
             )
             raise
-        for captured in group:
-            let_go(captured.fd)
+        for late in group:
+            let_go(late.fd)
         state.synced(len(group))
 
 
@@ -80,7 +80,7 @@ def check(state: DatabaseState) -> None:
 def drop_newest(state: DatabaseState, txid: int) -> None:
     """The transaction was taken back: its LTX file, if it is not synced yet, need not be."""
     with state.sync_lock:
-        if state.unsynced and state.unsynced[-1].pos.txid == txid:
+        if state.unsynced and state.unsynced[-1].txid == txid:
             let_go(state.unsynced.pop().fd)
 
 

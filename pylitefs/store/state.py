@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
@@ -57,6 +57,13 @@ class Captured:
         """The checksum of a page that it changes."""
         changes = self.changes if isinstance(self.changes, dict) else dict(self.changes.items())
         return changes.get(pgno)
+
+
+class Late(NamedTuple):
+    """An LTX file that is written and not synced."""
+
+    txid: int
+    fd: int
 
 
 class Publisher(Protocol):
@@ -119,8 +126,8 @@ class DatabaseState:
     """Of the database at `pos`."""
     pending: Captured | None = None
     """The newest transaction, while SQLite's readers may not see it yet; never more than one."""
-    unsynced: deque[Captured] = field(default_factory=deque)
-    """Transactions whose LTX files are written and not synced, in the order of their TXIDs."""
+    unsynced: deque[Late] = field(default_factory=deque)
+    """LTX files that are written and not synced, in the order of their TXIDs."""
     sync_lock: threading.Lock = field(default_factory=threading.Lock)
     """Held while LTX files of `unsynced` are synced. Taken after `lock`, if that is taken."""
     sync_failure: OSError | None = None
@@ -208,7 +215,7 @@ class DatabaseState:
                 self._tell(header, pos)
 
     def _is_late(self, pos: Pos) -> bool:
-        return bool(self.unsynced) and self.unsynced[0].pos.txid <= pos.txid
+        return bool(self.unsynced) and self.unsynced[0].txid <= pos.txid
 
     def advance(self, header: Header, pos: Pos) -> None:
         """Move the position. The LTX file of `header` is written and listed; the lock is held. Others hear of

@@ -36,7 +36,7 @@ from pylitefs.store.capture import (
 from pylitefs.store.files import pwrite_all
 from pylitefs.store.group_sync import sync_all
 from pylitefs.store.names import FileKind
-from pylitefs.store.state import DatabaseState
+from pylitefs.store.state import DatabaseState, Late
 from pylitefs.store.wal_tracker import WalCommit, WalTracker
 
 
@@ -191,7 +191,7 @@ class WalWatch:
             state.pending = captured
             publisher.captured(state)
             if captured.fd >= 0:
-                state.unsynced.append(captured)
+                state.unsynced.append(Late(captured.pos.txid, captured.fd))
                 publisher.written(state)
 
     def _may_be_late(self) -> bool:

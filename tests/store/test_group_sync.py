@@ -1,6 +1,7 @@
 """In a burst of WAL mode the LTX files are synced behind the commits, and nobody hears of one before."""
 
 import errno
+import gc
 import os
 import random
 import sqlite3
@@ -20,6 +21,7 @@ from pylitefs.store.database import Database
 from pylitefs.store.group_sync import MOST_LATE, GroupSync, sync_all
 from pylitefs.store.retention import Limits, Retention
 from pylitefs.store.snapshot import make_snapshot
+from pylitefs.store.state import Captured
 from pylitefs.store.store import Store
 from tests.store.crashes import Recorder, watching
 from tests.store.looker import Looker, looked_at
@@ -220,6 +222,24 @@ def test_what_is_late_has_a_bound(keeper: sqlite3.Connection, database: Database
         insert(keeper, 1)
         most = max(most, len(database.state.unsynced))
     assert most == MOST_LATE and database.pos.txid >= 2 * MOST_LATE
+
+
+def test_a_long_ltx_file_is_synced_at_once_and_all_before_it(
+    keeper: sqlite3.Connection, database: Database
+) -> None:
+    """So those that are late are few bytes, and at most so many as recovery looks at."""
+    insert(keeper, 3)
+    keeper.execute("INSERT INTO t VALUES (randomblob(2000000))")
+    assert not database.state.unsynced
+
+
+def test_what_is_late_is_not_kept_in_memory(keeper: sqlite3.Connection, database: Database) -> None:
+    keeper.execute("INSERT INTO t VALUES (randomblob(500000))")
+    store_keeps = database.state.node.ltx_cache
+    insert(keeper, 1)
+    store_keeps.clear()
+    assert database.state.unsynced
+    assert not [one for one in gc.get_objects() if isinstance(one, Captured) and one.pos.txid == 4]
 
 
 def test_many_databases_share_the_descriptors_of_what_is_late(
