@@ -26,7 +26,7 @@ from pylitefs.config.token import VARIABLE
 from pylitefs.control import CONTROL_FD
 from pylitefs.http.late_server import LateServer
 from pylitefs.lease.static import StaticLease
-from pylitefs.limits import most_databases, raise_open_files
+from pylitefs.limits import keep_buffers, most_databases, raise_open_files
 from pylitefs.mount.applier.applier import Applier
 from pylitefs.mount.operations import MountOperations
 from pylitefs.mount.session import MountSession
@@ -112,6 +112,7 @@ class Node:
 
     def _start(self) -> None:
         raise_open_files()
+        keep_buffers()
         self.status.is_primary = self.lease.is_primary
         # With a backup, what it has is restored before the application starts.
         self.status.ready = self.lease.is_primary and self.backup is None

@@ -169,6 +169,7 @@ def serve(control: socket.socket) -> None:
 def main() -> None:
     """`python -m pylitefs.mount.applier.process FD`: FD is the control socket."""
     limits.raise_open_files()
+    limits.keep_buffers()
     # It ends with its node and not before: a signal to the whole group, as Ctrl-C, is the node's.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
