@@ -50,7 +50,8 @@ Read in this order:
     publisher.py, group_sync.py                when one of WAL mode is told
     incoming.py, applying.py                   the only place where one of another node comes in
     recovery.py                                from what a crash left to one position
-    store.py                                   all databases of a node; imports.py, snapshot.py: whole ones
+    store.py                                   all databases of a node
+    imports.py, fresh.py, snapshot.py          whole ones: copies in, a replica's new ones, copies out
 
 The rules of the floor: it knows no FUSE and no HTTP; `DatabaseState.advance` alone moves a position; and
 what must survive a crash is synced before anything depends on it.
