@@ -83,9 +83,14 @@ def _processor_time() -> float:
 
 def start(base: Path, megabytes: int) -> Iterator[Figure]:
     """A node's start before it does anything."""
-    command = python("-c", "import pylitefs.cli.mount, pylitefs.node")
-    took = best(partial(subprocess.run, command, check=True))
-    yield Figure("start: Python and every module of a node", took, "s")
+    early = "import pylitefs.cli.mount, pylitefs.node"
+    late = f"{early}, pylitefs.http.app, pylitefs.http.server, pylitefs.numeric"
+    for text, modules in (
+        ("start: Python and what is loaded before the mount", early),
+        ("start: and what is loaded beside it: server, NumPy", late),
+    ):
+        took = best(partial(subprocess.run, python("-c", modules), check=True))
+        yield Figure(text, took, "s")
 
 
 def snapshot(base: Path, megabytes: int) -> Iterator[Figure]:
