@@ -169,8 +169,10 @@ class BackupFolder:
             if not may_write():
                 raise BackupError(f"{path.name} is not added: this node is the primary no longer")
             os.rename(temporary, path)
-        except BaseException:
+        except BaseException as error:
             temporary.unlink(missing_ok=True)
+            if isinstance(error, OSError) and not error.filename:
+                error.filename = str(temporary)  # A write has only a descriptor.
             raise
         sync_directory(path.parent)
         pos = Pos(span[1], trailer.post_apply_checksum)
