@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pylitefs.http.proxy import Proxy
     from pylitefs.mount.observed.lock_table import LockTable
     from pylitefs.replication.replica import Replica
+    from pylitefs.store.strict_verify import StrictVerify
 
 log = logging.getLogger("pylitefs")
 
@@ -80,6 +81,7 @@ class Node:
         self.skip_unmount = skip_unmount
         self.proxy = self._make_proxy(proxy_forward) if config.proxy.addr else None
         self.backup = self._make_backup()
+        self.strict = self._make_strict_verify() if config.strict_verify else None
         self.applier: Applier | None = None
         self.mount: MountSession | None = None
         self.server: LateServer | None = None
@@ -128,6 +130,8 @@ class Node:
         self.server.start()
         if self.backup:
             self.backup.start()
+        if self.strict:
+            self.strict.start()
         if self.proxy:
             self.proxy.start()
         log.info(
@@ -155,6 +159,15 @@ class Node:
         )
         self.status.backup = made.state
         return made
+
+    def _make_strict_verify(self) -> "StrictVerify":
+        from pylitefs.store.strict_verify import StrictVerify
+
+        return StrictVerify(self.store, self._differs)
+
+    def _differs(self, error: Exception) -> None:
+        log.error("%s", error)
+        self._end(1)
 
     def _backup_is_level(self) -> None:
         self.status.ready = True
@@ -300,6 +313,8 @@ class Node:
             self.proxy.stop()
         if self.backup:
             self.backup.stop()
+        if self.strict:
+            self.strict.stop()
         if self.replica:
             self.replica.stop()
         if self.server:

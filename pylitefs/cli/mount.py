@@ -188,7 +188,7 @@ class _Run:
     def run_application(self) -> None:
         """Start the application once the node is ready; its end is the node's."""
         try:
-            while not self._node.status.ready:
+            while not (self._node.status.ready or self._node.config.skip_sync):
                 if self._node.ended.wait(READY_EVERY_S):
                     return
             self.exit_code = self._application.run()

@@ -56,8 +56,6 @@ __all__ = [
 
 #: Keys that are read and then ignored: without them pylitefs is slower, stricter or the same.
 _IGNORED: Mapping[Place, str] = {
-    ("skip_sync",): "pylitefs always syncs an LTX file before its transaction counts",
-    ("strict_verify",): "pylitefs always verifies an LTX file before it applies a page",
     ("lease", "promote"): "a static primary is the primary for good",
     ("lease", "demote_delay"): "a static primary is the primary for good",
 }

@@ -124,6 +124,8 @@ class Api:
                 Route("/debug/vars", self._debug_vars, methods=["GET"]),
                 Route("/debug/pprof/", self._debug_index, methods=["GET"]),
                 Route("/debug/pprof/goroutine", self._debug_threads, methods=["GET"]),
+                Route("/debug/pprof/cmdline", self._debug_command_line, methods=["GET"]),
+                Route("/debug/pprof/{name}", self._debug_profile, methods=["GET"]),
             ],
             exception_handlers={
                 HTTPException: _http_error,
@@ -247,6 +249,13 @@ class Api:
 
     async def _debug_index(self, _request: Request) -> Response:
         return PlainTextResponse(debug.INDEX)
+
+    async def _debug_command_line(self, _request: Request) -> Response:
+        return PlainTextResponse(debug.command_line())
+
+    async def _debug_profile(self, request: Request) -> Response:
+        why = debug.refused_profile(request.path_params["name"])
+        raise HTTPException(501, why) if why else HTTPException(404)
 
     async def _debug_threads(self, _request: Request) -> Response:
         return PlainTextResponse(await asyncio.to_thread(debug.thread_dump))

@@ -116,6 +116,12 @@ def import_(
         checked(response, url)
 
 
+def promote(url: str = DEFAULT_URL, *, wait: float = 0.0, token: str = "") -> None:
+    """Make the node at `url` the primary; with `wait` it answers once it is. RemoteError."""
+    with _client(url, token) as client:
+        checked(client.post("/promote", params={"wait": f"{wait:g}s"} if wait else {}), url)
+
+
 def events(url: str = DEFAULT_URL) -> Iterator[dict[str, object]]:
     """The node's events, beginning with `init`, until it disconnects."""
     with _client(url) as client, client.stream("GET", "/events") as response:

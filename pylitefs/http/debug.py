@@ -1,6 +1,7 @@
 """`/debug/*`: what a node looks like from inside, for people and for `pylitefs status`."""
 
 import json
+import os
 import sys
 import threading
 import traceback
@@ -16,8 +17,32 @@ from pylitefs.store.store import Store
 INDEX = """\
 /debug/vars             positions, streams, threads, as JSON
 /debug/pprof/goroutine  what each thread is doing
+/debug/pprof/cmdline    the command line, its words ended by NUL
 /metrics                Prometheus metrics
 """
+
+_PROFILERS = {
+    "profile": "`py-spy record --pid {pid} --duration 30 -o profile.svg`",
+    "trace": "`pylitefs mount -tracing`, or tracing.path in the config file",
+    "heap": "`memray attach {pid}`",
+    "allocs": "`memray attach {pid}`",
+    "threadcreate": "/debug/pprof/goroutine",
+    "block": "`py-spy dump --pid {pid}`",
+    "mutex": "`py-spy dump --pid {pid}`",
+    "symbol": "`py-spy dump --pid {pid}`, which names functions by itself",
+}
+"""What Go's net/http/pprof has besides, and what tells the same of a Python program."""
+
+
+def command_line() -> str:
+    """As Go's `cmdline` gives it."""
+    return "\0".join(sys.argv)
+
+
+def refused_profile(name: str) -> str:
+    """Why there is no such profile, and what tells the same; "" for a name that pprof has not either."""
+    remedy = _PROFILERS.get(name, "").format(pid=os.getpid())
+    return f"/debug/pprof/{name} is Go's, and this is Python: use {remedy}" if remedy else ""
 
 
 def variables(store: Store, streams: Iterable[PrimaryStream], latencies: Mapping[str, float]) -> str:

@@ -11,12 +11,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import FrameType, ModuleType, SimpleNamespace
 from typing import ClassVar
 
 import pytest
 
 from pylitefs.child_python import python_module
+from pylitefs.cli import mount
 from pylitefs.cli.main import run
 from pylitefs.config import Config
 from pylitefs.errors import MountError
@@ -198,12 +199,33 @@ def test_a_wrong_config_is_one_line_and_exit_2(tmp_path: Path) -> None:
     assert done.stdout == ""
 
 
-def test_ignored_keys_are_named_in_one_warning_each(
+def test_a_warning_is_told_once(
     node: type[FakeNode], config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config.write_text(config.read_text() + "skip-sync: true\n")
+    config.write_text(config.read_text() + "# ${A:-b}\n")
     assert run(["mount", "-config", str(config)]) == 0
-    assert capsys.readouterr().err.count("skip-sync: ignored") == 1
+    assert capsys.readouterr().err.count("${A:-b}") == 1
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_the_application_waits_for_the_node_unless_skip_sync_says_not_to(skip: bool) -> None:
+    """As in LiteFS: with it `exec` starts at once, whether the node has caught up or not."""
+    node = SimpleNamespace(status=Status(ready=False), config=Config(skip_sync=skip), ended=threading.Event())
+    started = threading.Event()
+
+    def start() -> int:
+        started.set()
+        return 3
+
+    application = SimpleNamespace(run=start)
+    one = mount._Run(node, application, mount.Ending())  # type: ignore[arg-type]
+    running = threading.Thread(target=one.run_application)
+    running.start()
+    if not skip:
+        assert not started.is_set()
+        node.status.ready = True
+    running.join(10)
+    assert started.is_set() and one.exit_code == 3
 
 
 def test_the_trace_file_gets_every_tracepoint(node: type[FakeNode], config: Path, tmp_path: Path) -> None:
@@ -218,7 +240,7 @@ def test_the_trace_file_gets_every_tracepoint(node: type[FakeNode], config: Path
 def test_the_log_has_the_form_asked_for(
     node: type[FakeNode], config: Path, capsys: pytest.CaptureFixture[str], format_: str
 ) -> None:
-    config.write_text(config.read_text() + f"skip-sync: true\nlog: {{format: {format_}, timestamp: true}}\n")
+    config.write_text(config.read_text() + f"# ${{A:-b}}\nlog: {{format: {format_}, timestamp: true}}\n")
     assert run(["mount", "-config", str(config)]) == 0
     line = capsys.readouterr().err
     start = {"text": "time=20", "json": '{"time": "20'}[format_]

@@ -274,11 +274,10 @@ def test_a_file_without_a_lease_says_what_to_write(tmp_path: Path) -> None:
 
 
 def test_keys_that_change_nothing_are_ignored_with_one_warning_each(tmp_path: Path) -> None:
-    loaded = load(tmp_path, "skip-sync: true\nlease:\n  type: static\n  promote: true\n  demote-delay: 2s\n")
+    loaded = load(tmp_path, "lease:\n  type: static\n  promote: true\n  demote-delay: 2s\n")
     assert [line.removeprefix(f"{tmp_path}/") for line in check_mountable(loaded)] == [
-        "litefs.yml:1: skip-sync: ignored: pylitefs always syncs an LTX file before its transaction counts",
-        "litefs.yml:4: lease.promote: ignored: a static primary is the primary for good",
-        "litefs.yml:5: lease.demote-delay: ignored: a static primary is the primary for good",
+        "litefs.yml:3: lease.promote: ignored: a static primary is the primary for good",
+        "litefs.yml:4: lease.demote-delay: ignored: a static primary is the primary for good",
     ]
 
 

@@ -1,6 +1,8 @@
 """`/debug/*`: what a node looks like from inside."""
 
 import json
+import os
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -81,3 +83,10 @@ def test_the_backup_is_told(tmp_path: Path) -> None:
         told = json.loads(debug.variables(store, [], {}))["backup"]
         assert told["databases"] == {"a.db": "0000000000000005"}
         assert told["now"] == "a.db: LTX files" and told["troubles"]["a.db"].startswith("no room")
+
+
+def test_go_s_profiles_are_refused_by_name() -> None:
+    """With what tells the same of a Python program."""
+    assert f"py-spy record --pid {os.getpid()}" in debug.refused_profile("profile")
+    assert debug.refused_profile("nonsense") == ""
+    assert debug.command_line().split("\0") == sys.argv
