@@ -21,8 +21,8 @@ from pylitefs.store.store import Store
 
 MOST_FILES = 256
 """So many LTX files become one file of the backup, at most, as in LiteFS."""
-MOST_BYTES = 64 << 20
-"""And so many bytes of them."""
+MOST_BYTES = 16 << 20
+"""And so many bytes of them: what is merged is in memory up to three times."""
 
 log = logging.getLogger("pylitefs")
 
