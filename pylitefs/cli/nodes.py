@@ -65,6 +65,8 @@ class NodeReport:
     """What its connected replicas lack."""
     backup: Mapping[str, str] = field(default_factory=dict)
     """What is wrong with its backup, by database; "" is the backup as a whole."""
+    backup_told: str = ""
+    """How far its backup is, for people; "" where it makes none."""
 
     @property
     def role(self) -> str:
@@ -114,7 +116,22 @@ def ask(name: str, url: str, token: str = "") -> NodeReport:
         node_id=str(facts.get("nodeID") or ""),
         behind=tuple(_behind(facts.get("streams"))),
         backup=_backup_troubles(facts.get("backup")),
+        backup_told=_backup_told(facts.get("backup"), databases),
     )
+
+
+def _backup_told(backup: object, databases: Mapping[str, client.DatabaseFacts]) -> str:
+    """Where a primary backs up, and what the backup lacks."""
+    if not isinstance(backup, dict) or not backup.get("isRunning"):
+        return ""
+    found = backup.get("databases")
+    lacking = []
+    for name, facts in sorted(databases.items()):
+        text = found.get(name, "0") if isinstance(found, dict) else "0"
+        if (behind := facts.pos.txid - int(str(text), 16)) > 0:
+            lacking.append(f"{behind:,} transactions of {name}")
+    now = f" (now: {backup['now']})" if backup.get("now") else ""
+    return f"backs up into {backup.get('url')}: {'lacks ' + ', '.join(lacking) if lacking else 'level'}{now}"
 
 
 def _backup_troubles(backup: object) -> dict[str, str]:

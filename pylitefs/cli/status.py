@@ -125,10 +125,12 @@ def table(reports: Sequence[NodeReport]) -> Table:
 
 
 def page(reports: Sequence[NodeReport]) -> Group:
-    """The table, and below it a line for each replica and database that waits for its primary to send."""
+    """The table; below it a line for each replica and database that waits for its primary to send, and one
+    for each backup."""
     names = {report.node_id: report.name for report in reports if report.node_id}
     lines = [shown(one.told(names)) for report in reports for one in report.behind]
-    return Group(table(reports), *(Text(line, style="bold red") for line in lines))
+    backups = [shown(f"{report.name} {report.backup_told}") for report in reports if report.backup_told]
+    return Group(table(reports), *(Text(line, style="bold red") for line in lines), *map(Text, backups))
 
 
 def _as_text(*cells: str) -> list[Text]:

@@ -1,5 +1,6 @@
 """The backup of real nodes on real mounts: killed, emptied, and replaced under their clients."""
 
+import contextlib
 import shutil
 import sqlite3
 import threading
@@ -79,6 +80,51 @@ def _until_it_fails(node: ClusterNode) -> None:
             write(node, 50)
     except sqlite3.Error:
         pass
+
+
+@pytest.mark.full
+def test_many_lives(cluster_factory: ClusterFactory, place: Path, eventually: Eventually) -> None:
+    """Killed under writes again and again, with its disk and without it: without it the node is where its
+    backup was, byte for byte, and with it has all that was acknowledged."""
+    cluster = cluster_factory(replicas=0, settings=settings(place))
+    node = cluster.primary
+    write(node, 1)
+    for life in range(9):
+        acknowledged = _killed_under_writes(node, place, ("delete", "wal")[life % 2], eventually)
+        backup = position(place)
+        loses_its_disk = life % 3 != 2
+        if loses_its_disk:
+            shutil.rmtree(node.data)
+        node.restart()
+        rows = count(node)
+        assert isinstance(rows, int)
+        assert node.positions() == {"a.db": backup} if loses_its_disk else rows >= acknowledged
+
+
+def _killed_under_writes(node: ClusterNode, place: Path, mode: str, eventually: Eventually) -> int:
+    """How many rows were acknowledged; some of them, at least, are in the backup."""
+    acknowledged = [0]
+
+    def writes() -> None:
+        with (
+            contextlib.suppress(sqlite3.Error),
+            closing(sqlite3.connect(node.database("a.db"), timeout=10)) as db,
+        ):
+            db.execute(f"PRAGMA journal_mode={mode}")
+            while True:
+                with db:
+                    last = db.execute("INSERT INTO t (x) VALUES (randomblob(100))").lastrowid
+                acknowledged[0] = last or 0
+
+    writing = threading.Thread(target=writes, daemon=True)
+    writing.start()
+    eventually(lambda: acknowledged[0] > 0, "a row")
+    at = node.positions()["a.db"].txid
+    eventually(lambda: position(place).txid >= at, "the backup to have it")
+    node.kill9()
+    writing.join(10)
+    assert not writing.is_alive()
+    return acknowledged[0]
 
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])

@@ -43,6 +43,12 @@ def test_what_a_node_says_is_its_row(facts: dict[str, Any]) -> None:
     assert (report.node_id, report.behind) == ("AB", (ReplicaBehind("CD", "a.db", 3, 99, 1.5),))
     facts.update(backup={"troubles": {"a.db": "torn"}})
     assert ask("n2", "http://2").backup == {"a.db": "torn"}
+    facts.update(backup={"isRunning": True, "url": "file:///b", "databases": {"a.db": "0005"}, "now": "x"})
+    assert (
+        ask("n2", "http://2").backup_told == "backs up into file:///b: lacks 2 transactions of a.db (now: x)"
+    )
+    facts.update(backup={"isRunning": True, "url": "file:///b", "databases": {"a.db": "0007"}})
+    assert ask("n2", "http://2").backup_told == "backs up into file:///b: level"
     facts.update(backup=None)
     assert ask("n2", "http://2").backup == {}
     facts.update(disk="no room", lagMs=None, clockAheadMs=None, setAside=None)

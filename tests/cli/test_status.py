@@ -116,6 +116,12 @@ def test_status_shows_what_the_primary_has_not_sent() -> None:
     ]
 
 
+def test_status_shows_how_far_the_backup_is() -> None:
+    console = Console(width=100, record=True)
+    console.print(page([NodeReport("n1", "", is_primary=True, backup_told="backs up into file:///b: level")]))
+    assert "n1 backs up into file:///b: level" in console.export_text()
+
+
 def test_status_shows_a_clock_that_differs() -> None:
     """As a skew beside the lag, and not as a lag."""
     ahead = NodeReport("n2", "u", lag_ms=120, clock_ahead_ms=3_600_000)
