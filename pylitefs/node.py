@@ -311,8 +311,6 @@ class Node:
     def _take_down(self) -> None:
         if self.proxy:
             self.proxy.stop()
-        if self.backup:
-            self.backup.stop()
         if self.strict:
             self.strict.stop()
         if self.replica:
@@ -320,6 +318,8 @@ class Node:
         if self.server:
             self.server.stop()
         self.store.finish_captures(1.0)
+        if self.backup:
+            self.backup.stop()
         if self.mount and not self.skip_unmount:
             self.mount.stop()
         if self.applier:

@@ -15,7 +15,7 @@ from pylitefs.ltx.header import Trailer
 from pylitefs.ltx.position import Pos
 from pylitefs.store.backup_state import BackupState
 from pylitefs.store.database import Database
-from pylitefs.store.restoring import keep_aside, restore
+from pylitefs.store.restoring import drop_hidden, keep_aside, restore
 from pylitefs.store.snapshot import SnapshotInfo
 from pylitefs.store.store import Store
 
@@ -170,6 +170,7 @@ class Sync:
     def begins(self) -> None:
         """This node became the primary: each database may be restored once more."""
         self._restored.clear()
+        drop_hidden(self._store)
 
 
 def _continuing(database: Database, local: Pos, remote: Pos) -> list[Span]:

@@ -52,6 +52,8 @@ class Backup:
         self._full_sync_interval = full_sync_interval
         self._on_level = on_level
         self._level_told = False
+        self._finishing = threading.Event()
+        """Set first: what is dirty is backed up at once, and nothing is waited for."""
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._idle = threading.Event()
@@ -74,11 +76,13 @@ class Backup:
         self._thread.start()
 
     def stop(self, timeout: float = 5.0) -> bool:
-        """End the thread; False if it is still busy after `timeout` seconds (a disk that hangs)."""
-        self._stopping.set()
+        """Back up what has changed since, and end the thread; False if that takes more than `timeout` seconds
+        (a disk that hangs)."""
+        self._finishing.set()
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout)
+        self._stopping.set()
         return not self._thread.is_alive()
 
     def wait_idle(self, timeout: float) -> bool:
@@ -95,9 +99,9 @@ class Backup:
 
     def _run(self) -> None:
         pause = AGAIN_S
-        while not self._stopping.is_set():
+        while not self._finishing.is_set():
             if not self._is_primary:
-                self._stopping.wait(ROLE_S)
+                self._finishing.wait(ROLE_S)
                 continue
             self._idle.clear()
             try:
@@ -115,7 +119,7 @@ class Backup:
                 self._folder.leave()
                 self.state.is_running = False
                 self._idle.set()
-            self._stopping.wait(pause)
+            self._finishing.wait(pause)
             pause = min(pause * 2, MOST_AGAIN_S)
 
     def _back_up(self) -> None:
@@ -136,6 +140,8 @@ class Backup:
                 self._tell_level(only_with_data=bool(failed))
                 again = min(again * 2, MOST_AGAIN_S) if failed else AGAIN_S
                 while self._is_primary and time.monotonic() < next_look:
+                    if self._finishing.is_set() and not self._dirty:
+                        return
                     if failed:
                         next_look = min(next_look, time.monotonic() + again)
                     if self._changed(next_look):
@@ -165,7 +171,7 @@ class Backup:
         """Wait for a change, and then for those that follow it closely; False if none came in time."""
         while self._is_primary and (left := until - time.monotonic()) > 0:
             if self._wake.wait(min(left, ROLE_S)):
-                self._stopping.wait(self._delay)
+                self._finishing.wait(self._delay)
                 return True
         return False
 

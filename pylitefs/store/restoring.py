@@ -69,6 +69,13 @@ def keep_aside(store: Store, name: str) -> Path | None:
     return path
 
 
+def drop_hidden(store: Store) -> None:
+    """What a crash has left of a restore: recovery has finished it, or it did not begin."""
+    for database in store.databases():
+        for path in database.ltx_dir.glob(f"*{_HIDDEN}"):
+            path.unlink(missing_ok=True)
+
+
 def restore(
     store: Store,
     name: str,

@@ -68,6 +68,9 @@ def test_a_node_killed_under_writes_and_emptied_comes_back_from_its_backup(
     found = count(node)
     write(node, 1, mode)
     assert count(node) == (found + 1 if isinstance(found, int) else None)
+    at = node.positions()["a.db"]
+    assert node.stop() == 0
+    assert position(place) == at, "a clean end leaves nothing behind"
 
 
 def names_so_far(place: Path) -> list[Path]:

@@ -65,6 +65,24 @@ def test_what_is_committed_is_backed_up_and_the_mark_follows(
         )
 
 
+def test_a_clean_end_backs_up_what_there_is(
+    served: Served, store: Store, place: Path, eventually: Eventually
+) -> None:
+    """Nothing is waited for then, neither more changes nor a folder that is not there."""
+    insert(served, 1)
+    backup = Backup(store, place, delay=60, full_sync_interval=60, compress=True)
+    backup.start()
+    eventually(lambda: backup.state.level_at > 0, "a backup")
+    insert(served, 2)
+    assert backup.stop(10)
+    assert position(place) == store.require("a.db").pos
+    place.rename(place.with_name("away"))
+    backup = Backup(store, place.with_name("other"), delay=60, full_sync_interval=60, compress=True)
+    backup.start()
+    place.with_name("other").rename(place)
+    assert backup.stop(10)
+
+
 def test_a_lost_disk_is_restored_before_the_node_is_ready(
     served: Served, store: Store, place: Path, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from pylitefs.ltx.decoder import open_ltx
 from pylitefs.ltx.position import Pos
 from pylitefs.store.applying import DirectApplier, WriteLock
 from pylitefs.store.names import FileKind
-from pylitefs.store.restoring import keep_aside, restore
+from pylitefs.store.restoring import drop_hidden, keep_aside, restore
 from pylitefs.store.store import Store
 from tests.store.crashes import Recorder
 from tests.store.serving import Served
@@ -192,6 +192,9 @@ def test_kill_9_at_any_moment_leaves_the_one_or_the_other(
             found.add(database.pos)
             assert_position_is_the_bytes_own(database)
             assert is_whole(data_file(again, "a.db"))
+            drop_hidden(again)
+            spans = [database.ltx_path(*span) for span in database.ltx_files()]
+            assert sorted(database.ltx_dir.iterdir()) == spans, "nothing hidden stays"
         shutil.rmtree(left)
     assert found == {before, after} and len(recorder.images) > 10
 
