@@ -64,6 +64,8 @@ def test_a_file_is_added_only_if_it_continues_the_last_one(folder: BackupFolder,
     with pytest.raises(BackupError, match="does not continue"):
         folder.write("a.db", (4, 4), second, transaction(4, 4, second), lambda: True)
     assert names(place) == ["1-1", "2-2"]
+    made = [place / "a.db", *(place / "a.db").iterdir()]
+    assert not any(path.stat().st_mode & 0o077 for path in made), "it is as private as the data directory"
 
 
 def test_a_node_that_is_the_primary_no_longer_adds_nothing(folder: BackupFolder, place: Path) -> None:
