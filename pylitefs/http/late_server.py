@@ -6,6 +6,7 @@ connects meanwhile waits in the kernel's queue and is answered.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,10 @@ from pylitefs.http.listener import Listener, take_port
 if TYPE_CHECKING:
     from pylitefs.http.app import Api
     from pylitefs.http.server import HttpServer
+
+LATEST_S = 1.0
+"""A replica that joins for longer answers while it does."""
+LOOK_S = 0.005
 
 
 class LateServer:
@@ -33,7 +38,7 @@ class LateServer:
         self._on_loaded = on_loaded
         self._on_failure = on_failure
         self._lock = threading.Lock()
-        self._stopped = False
+        self._stopped = threading.Event()
         self._listener: Listener | None = None
         self._thread: threading.Thread | None = None
         self._api: Api | None = None
@@ -44,21 +49,28 @@ class LateServer:
         self._listener = take_port(*self._bind)
         return self._listener
 
-    def start(self) -> None:
-        """Load the server in a thread, and serve."""
+    def start(self, when: Callable[[], bool] = lambda: True) -> None:
+        """Load the server in a thread, and serve: once `when()` says so, but not later than in `LATEST_S`."""
         assert self._listener is not None
-        thread = threading.Thread(target=self._load, args=(self._listener,), name="http-loader", daemon=True)
+        thread = threading.Thread(
+            target=self._load, args=(self._listener, when), name="http-loader", daemon=True
+        )
         thread.start()
         self._thread = thread
 
-    def _load(self, listener: Listener) -> None:
+    def _load(self, listener: Listener, when: Callable[[], bool]) -> None:
         try:
+            latest = time.monotonic() + LATEST_S
+            while not when() and time.monotonic() < latest and not self._stopped.wait(LOOK_S):
+                pass
+            if self._stopped.is_set():
+                return
             from pylitefs.http.server import HttpServer
 
             api = self._make_api()
             server = HttpServer(api, self._bind, listener)
             with self._lock:
-                if self._stopped:
+                if self._stopped.is_set():
                     return
                 self._api, self._server = api, server
                 server.start()
@@ -76,7 +88,7 @@ class LateServer:
     def stop(self) -> None:
         """End the server, loaded or not."""
         with self._lock:
-            self._stopped = True
+            self._stopped.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
         if self._server is not None:

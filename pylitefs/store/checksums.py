@@ -6,6 +6,7 @@ what its own pages cost, for XOR takes an old page out and puts the new one in.
     value' = value ^ old(1) ^ new(1) ^ old(7) ^ new(7) ...      (bit 63 always set)
 """
 
+import sys
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from functools import reduce
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
     from pylitefs.numeric import np
 
 _MANY = 64
-"""From so many pages on, NumPy is quicker than a loop. It is loaded for them alone."""
+"""From so many pages on a loop is slow. Pages that are neighbours, as those of a whole database, are worked
+on together as they lie; for others NumPy is loaded."""
+_VERY_MANY = 1 << 17
+"""From so many on it is quicker to load NumPy first than to do without."""
+_WORD = 64
+"""Bits of a checksum."""
 
 
 class Changes:
@@ -44,6 +50,14 @@ class Changes:
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.pgnos)
+
+    @property
+    def row(self) -> slice | None:
+        """Where these pages lie in a database, counted from 0, if they are many and neighbours."""
+        count = len(self.pgnos)
+        if count < _MANY or self.pgnos[-1] - self.pgnos[0] != count - 1:
+            return None
+        return slice(self.pgnos[0] - 1, self.pgnos[-1])
 
     def items(self) -> Iterable[tuple[int, int]]:
         """Page number and checksum of each."""
@@ -84,6 +98,8 @@ class PageChecksums:
 
     def holds(self, pages: Pages) -> bool:
         """Whether each of these pages (pgno to checksum) is as it says."""
+        if isinstance(pages, Changes) and (row := pages.row) is not None:
+            return self._sums[row] == pages.sums
         if isinstance(pages, Changes) and len(pages) >= _MANY:
             from pylitefs.numeric import np
 
@@ -97,7 +113,9 @@ class PageChecksums:
     def preview(self, pages: Pages, commit: int) -> int:
         """The database's checksum after a transaction: its pages' new checksums, `commit` pages in all."""
         value = self._xor
-        if isinstance(pages, Changes) and len(pages) >= _MANY:
+        if isinstance(pages, Changes) and (row := pages.row) is not None:
+            value ^= _xor(self._sums[row], 0) ^ _xor(pages.sums, 0)
+        elif isinstance(pages, Changes) and len(pages) >= _MANY:
             from pylitefs.numeric import np
 
             value ^= int(np.bitwise_xor.reduce(self._old(pages))) ^ _xor(pages.sums, 0)
@@ -116,7 +134,9 @@ class PageChecksums:
             del sums[commit:]
         elif commit > len(sums):
             sums.frombytes(bytes(8 * (commit - len(sums))))
-        if isinstance(pages, Changes) and len(pages) >= _MANY:
+        if isinstance(pages, Changes) and (row := pages.row) is not None:
+            sums[row] = pages.sums
+        elif isinstance(pages, Changes) and len(pages) >= _MANY:
             from pylitefs.numeric import np
 
             at = np.frombuffer(pages.pgnos, dtype=np.uint32) - np.uint32(1)
@@ -160,8 +180,18 @@ class Ahead:
 
 
 def _xor(sums: "array[int]", start: int) -> int:
-    if len(sums) - start < _MANY:
+    """Of all from `start` on. Many are one long number, of which one half is laid over the other again and
+    again: a few long operations instead of one for each."""
+    count = len(sums) - start
+    if count < _MANY:
         return reduce(xor, sums[start:], 0)
-    from pylitefs.numeric import np
+    if count >= _VERY_MANY:
+        from pylitefs.numeric import np
 
-    return int(np.bitwise_xor.reduce(np.frombuffer(sums, dtype=np.uint64)[start:]))
+        return int(np.bitwise_xor.reduce(np.frombuffer(sums, dtype=np.uint64)[start:]))
+    number = int.from_bytes(sums[start:].tobytes(), sys.byteorder)
+    while count > 1:
+        count = (count + 1) // 2
+        upper = number >> (_WORD * count)
+        number ^= upper ^ (upper << (_WORD * count))
+    return number

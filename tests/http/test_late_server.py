@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pylitefs.errors import ConfigError
+from pylitefs.http import late_server
 from pylitefs.http.app import Api
 from pylitefs.http.late_server import LateServer
 from pylitefs.lease.static import StaticLease
@@ -76,6 +77,34 @@ def test_a_node_that_ends_meanwhile_serves_nothing(store: Store) -> None:
     again = LateServer(("127.0.0.1", port), loading.make_api, on_loaded=str, on_failure=repr)  # type: ignore[arg-type]
     again.listen()
     again.stop()
+
+
+def test_it_waits_until_it_is_time_but_not_for_long(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replica that joins loads it afterwards, or after a second; and a node that ends does not wait."""
+    moment = threading.Event()
+    first = Loading(store)
+    first.go.set()
+    first.server.listen()
+    first.server.start(moment.is_set)
+    assert not first.loaded.is_set()
+    moment.set()
+    assert first.loaded.wait(20) and not first.failures
+    first.server.stop()
+
+    monkeypatch.setattr(late_server, "LATEST_S", 0.05)
+    second = Loading(store)
+    second.go.set()
+    second.server.listen()
+    second.server.start(lambda: False)
+    assert second.loaded.wait(20)
+    second.server.stop()
+
+    monkeypatch.setattr(late_server, "LATEST_S", 600.0)
+    third = Loading(store)
+    third.server.listen()
+    third.server.start(lambda: False)
+    third.server.stop()
+    assert third.loaded.is_set() and not third.failures
 
 
 def test_what_cannot_be_loaded_is_told(store: Store) -> None:

@@ -1,11 +1,15 @@
 """The rolling checksum: however pages come, go and change, it is what a fresh count gives."""
 
+import subprocess
+from functools import reduce
+from operator import xor
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pylitefs.child_python import python
 from pylitefs.ltx.checksum import CHECKSUM_FLAG, EMPTY_CHECKSUM
 from pylitefs.store.checksums import Ahead, Changes, PageChecksums
 
@@ -109,3 +113,40 @@ def test_several_transactions_ahead_give_what_each_would_in_its_turn(
     assert base.value == before, "nothing is changed"
     base.update(ahead.pages, ahead.page_count)
     assert (base.value, base.page_count) == (model.value, model.page_count)
+
+
+NEIGHBOURS = """
+import sys
+from random import Random
+from pylitefs.store.checksums import Changes, PageChecksums
+random = Random(1)
+for before, first, count, commit in (
+    (0, 1, 500, 500), (500, 1, 500, 500), (300, 200, 200, 450), (300, 400, 100, 600), (900, 2, 64, 70)
+):
+    numbers = [random.getrandbits(64) for _ in range(before + count)]
+    one, other = PageChecksums(numbers[:before]), PageChecksums(numbers[:before])
+    changes = Changes()
+    changes.extend(list(range(first, first + count)), numbers[before:])
+    pages = dict(changes.items())
+    assert changes.row is not None
+    assert one.preview(changes, commit) == other.preview(pages, commit)
+    assert one.holds(changes) == other.holds(pages) == False
+    one.update(changes, commit)
+    other.update(pages, commit)
+    assert one.holds(changes) and one.changes_nothing(pages, commit)
+    assert [one.page(n) for n in range(1, commit + 1)] == [other.page(n) for n in range(1, commit + 1)]
+    assert one.value == other.value == PageChecksums(one.page(n) for n in range(1, commit + 1)).value
+assert "numpy" not in sys.modules
+"""
+
+
+def test_a_whole_database_needs_no_numpy() -> None:
+    """Neighbours are worked on as they lie: a start, an import and a join load nothing for that."""
+    subprocess.run(python("-c", NEIGHBOURS), check=True)
+
+
+@pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 127, 1001, 1 << 17])
+def test_many_numbers_are_as_many_as_few(count: int) -> None:
+    """Their XOR, however it is come by."""
+    numbers = [Random(count).getrandbits(64) | n for n in range(count)]
+    assert PageChecksums(numbers).value == reduce(xor, numbers, 0) | CHECKSUM_FLAG
