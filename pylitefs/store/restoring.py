@@ -258,6 +258,5 @@ def _publish(database: Database, snapshot: _Snapshot) -> None:
         sums = PageChecksums()
         sums.update(snapshot.changes, snapshot.header.commit)
         state.sums = sums
-        state.count("commit")
         state.advance(snapshot.header, snapshot.pos)
         state.applying = 0

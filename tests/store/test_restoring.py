@@ -62,8 +62,11 @@ def test_it_takes_the_database_s_place(
     before = store.positions().get("a.db", Pos())
     told: list[Pos] = []
     store.subscribe(lambda name, pos, header: told.append(pos))
+    counts = store.create("a.db").state.counts
+    commits = counts.get("commit", 0)
     pos = restore(store, "a.db", copy(store, snapshot), before)
     database = store.require("a.db")
+    assert counts["commit"] == commits + 1
     assert pos == database.pos == told[-1] and pos.txid == 21
     assert database.ltx_files() == [(1, 21)]
     assert sorted(path.name for path in database.ltx_dir.iterdir()) == [database.ltx_path(1, 21).name]
