@@ -361,6 +361,34 @@ def test_the_thread_syncs_what_comes_and_ends_with_all_of_it_synced(
     assert not store.require(DB).state.unsynced
 
 
+def test_a_sync_that_fails_stops_its_database_and_no_other(
+    served: Served, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "BURST_S", 600.0)
+    looked_at(store)
+    both = [served.connect(name, "journal_mode=wal", "synchronous=normal") for name in (DB, "b.db")]
+    for db in both:
+        db.execute("CREATE TABLE t (x)")
+        insert(db, 2)
+    store.settle()
+    heard = threading.Event()
+    store.subscribe(lambda name, pos, header: heard.set() if name == "b.db" and pos.txid >= 50 else None)
+
+    def fail(call: str, name: str, fd: int) -> None:
+        if call == "fdatasync" and DB in name:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with watching(store.data_dir, fail):
+        with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
+            while True:
+                insert(both[0], 1)
+        insert(both[1], 60)
+        assert heard.wait(10)
+    failed = store.require(DB)
+    assert failed.pos.txid < failed.state.pos.txid and store.require("b.db").current_pos().txid == 64
+    failed.state.sync_failure = None  # For the end of the test.
+
+
 # The power fails, or the node is killed.
 
 
