@@ -91,6 +91,7 @@ def cut_back(state: DatabaseState, sums: Sums) -> bool:
 def cut_burst(state: DatabaseState, sums: Sums) -> bool:
     """Drop the LTX files past the newest position to which the database file, the WAL over it and the files
     over that lead; whether any were dropped. For a primary whose newest position may be out of reach."""
+    sums = _read_once(sums)
     for file in _whole_files(state, MOST_LATE):
         found = sums(file.header)
         found.update(wal_pages(state, file.header), file.header.commit)
@@ -117,6 +118,22 @@ def is_from_before_boot(path: Path) -> bool:
     """Whether the machine was started after a file was written: then what was never synced may be lost, in
     any part of the database."""
     return os.stat(path).st_mtime < time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _read_once(sums: Sums) -> Sums:
+    """The same, which reads the database file once: what a header sees is a part of what one with more pages
+    sees."""
+    kept: dict[int, PageChecksums] = {}
+
+    def part(header: Header) -> PageChecksums:
+        known = kept.get(header.page_size)
+        if known is None or known.page_count < header.commit:
+            known = kept[header.page_size] = sums(header)
+        found = known.copy()
+        found.update(Changes(), header.commit)
+        return found
+
+    return part
 
 
 def _whole_files(state: DatabaseState, most: int) -> Iterator[_File]:

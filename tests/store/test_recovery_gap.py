@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pylitefs.ltx.header import Header
+from pylitefs.store import recovery
+from pylitefs.store.checksums import PageChecksums
 from pylitefs.store.store import Store
 from tests.store.crashes import watching
 from tests.store.serving import Served
@@ -119,6 +122,26 @@ def test_a_primary_drops_what_is_past_a_gap_in_a_burst(
         assert_position_is_the_bytes_own(database)
         assert [span[1] for span in database.ltx_files()] == [1, 2, 3]
     assert "2 are dropped; nobody was told of them" in caplog.text
+
+
+def test_the_database_is_read_once_for_all_positions_that_are_tried(
+    in_wal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be large, and the burst long; and once more for the position that is found."""
+    reads: list[int] = []
+    really = recovery._sums
+
+    def count(path: Path, header: Header) -> PageChecksums:
+        reads.append(header.max_txid)
+        return really(path, header)
+
+    monkeypatch.setattr(recovery, "_sums", count)
+    ltx_file(in_wal, 3).unlink()
+    (in_wal / "dbs" / DB / "wal").write_bytes(b"")
+    with opened(in_wal) as primary:
+        assert primary.require(DB).pos.txid == 2
+    # The newest position was looked for first: that was no part of the search.
+    assert reads == [6, 6, 2]
 
 
 def test_a_primary_keeps_what_its_wal_still_holds(in_wal: Path) -> None:
