@@ -24,7 +24,7 @@ from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.counters import NO_COUNTERS, Counters, next_counters, with_counters
 from pylitefs.store.database import Database
-from pylitefs.store.files import check_room, start_writing, sync_directory, write_all
+from pylitefs.store.files import WRITTEN_TOGETHER, check_room, start_writing, sync_directory, write_all
 from pylitefs.store.privacy import FILE_MODE
 from pylitefs.store.replacing import replace
 from pylitefs.store.state import Captured, NodeFacts
@@ -33,8 +33,6 @@ from pylitefs.store.status import now_ms
 Progress = Callable[[int], None]
 """progress(bytes so far)"""
 CHUNK = 256 << 10
-_WRITTEN_TOGETHER = 8 << 20
-"""The disk is given the LTX file in pieces of about so many bytes, so that its sync has little left to do."""
 
 
 class Source(Protocol):
@@ -214,7 +212,7 @@ class _Encoding:
     def _write(self, part: bytes) -> None:
         write_all(self._fd, part)
         written = self._encoder.bytes_written
-        if written - self._given >= _WRITTEN_TOGETHER:
+        if written - self._given >= WRITTEN_TOGETHER:
             start_writing(self._fd, self._given, written - self._given)
             self._given = written
 

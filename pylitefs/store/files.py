@@ -12,6 +12,8 @@ from pylitefs.errors import DataDirectoryError
 from pylitefs.store.privacy import close_to_others, make_directory, private
 
 _SYNC_FILE_RANGE_WRITE = 2
+WRITTEN_TOGETHER = 8 << 20
+"""The disk is given a long file in pieces of about so many bytes, so that its sync has little left to do."""
 
 
 def sync_directory(directory: Path) -> None:

@@ -24,7 +24,7 @@ from pylitefs.ltx.position import Pos
 from pylitefs.store.applying import Applier
 from pylitefs.store.checksums import Ahead, Changes, PageChecksums
 from pylitefs.store.database import Database
-from pylitefs.store.files import check_room, sync_directory, write_all
+from pylitefs.store.files import WRITTEN_TOGETHER, check_room, start_writing, sync_directory, write_all
 from pylitefs.store.fresh import FreshFile, begin_fresh
 from pylitefs.store.privacy import FILE_MODE, make_directory, private
 from pylitefs.store.state import DatabaseState
@@ -61,6 +61,7 @@ class _Spool:
 
     def __init__(self, state: DatabaseState, chunks: Iterable[bytes]) -> None:
         self.size = 0
+        self._given = 0
         self._state = state
         self._feed = iter(chunks)
         self._rest = b""
@@ -88,6 +89,9 @@ class _Spool:
         if self._fd >= 0:
             write_all(self._fd, b"".join(self._parts))
             self._parts.clear()
+            if self.size - self._given >= WRITTEN_TOGETHER:
+                start_writing(self._fd, self._given, self.size - self._given)
+                self._given = self.size
 
     def store(self, path: Path) -> bytes | None:
         """Make what was read durable under its final name; its bytes if they were few."""

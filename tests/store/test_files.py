@@ -13,6 +13,8 @@ from pylitefs.store.files import (
     check_room,
     file_size,
     pwrite_all,
+    pwritev_all,
+    start_writing,
     write_all,
     write_durably,
 )
@@ -78,3 +80,26 @@ def test_a_directory_belongs_to_one_process_which_is_named(tmp_path: Path) -> No
     lock.acquire()
     lock.release()
     lock.release()
+
+
+def test_to_begin_to_write_out_promises_and_breaks_nothing(tmp_path: Path) -> None:
+    """Also past the file's end, and on a descriptor that is closed."""
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 100_000)
+    with path.open("r+b", buffering=0) as file:
+        start_writing(file.fileno(), 0, 100_000)
+        start_writing(file.fileno(), 1 << 40, 1)
+    start_writing(-1, 0, 1)
+    assert path.read_bytes() == b"x" * 100_000
+
+
+def test_pieces_are_written_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the kernel takes only some of the bytes at once."""
+    usual = os.pwritev
+    path = tmp_path / "file"
+    for pwritev in (usual, lambda fd, pieces, offset: usual(fd, [bytes(pieces[0])[:3]], offset)):
+        monkeypatch.setattr(os, "pwritev", pwritev)
+        path.write_bytes(b"....")
+        with path.open("r+b", buffering=0) as file:
+            pwritev_all(file.fileno(), [memoryview(b"abcd"), memoryview(b"ef")], 2)
+        assert path.read_bytes() == b"..abcdef"
