@@ -38,6 +38,11 @@ COMMANDS = MappingProxyType(
         "demo": _Place("demo", "demo", "Start a primary and replicas here and watch every transaction."),
         "mount": _Place("mount", "mount", "Run a node: mount its databases and replicate them."),
         "run": _Place("run", "run", "Run a command on a candidate, or on the primary."),
+        "lease-server": _Place(
+            "lease_server",
+            "lease_server",
+            "Run a lease service that speaks the part of Consul's API LiteFS uses.",
+        ),
         "status": _Place("status", "status", "Show every node's role, databases, positions and lag."),
         "doctor": _Place("doctor", "doctor", "Say what is wrong with a node, its machine and its cluster."),
         "export": _Place("transfer", "export_command", "Write a node's database to a file."),

@@ -1,5 +1,7 @@
-"""Who is the primary.
+"""Who is the primary, and for how long it may believe so.
 
-Only the static lease is here: the config says who it is, for good. The rule: nobody else decides; the rest
-of the program asks `Status.is_primary`.
+`base.py` has the words: a lease, who holds it, until when. `static.py`: the config alone says who.
+`consul.py`: a Consul says, or the lease service of our own (`service.py`; `http/lease_server.py` serves it).
+What is sent is in `consul_calls.py`, as real LiteFS sends it. The rule: nobody here decides what a node does
+with its lease; the rest of the program asks `Status.is_primary`.
 """

@@ -5,18 +5,28 @@ The node with `candidate: true` is the primary; every other node names it by `ho
 Reference: https://fly.io/docs/litefs/config/
 """
 
+import math
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from pylitefs.lease.base import LeaseError, PrimaryInfo
+
+__all__ = ["PrimaryInfo", "StaticHeld", "StaticLease"]
+
 
 @dataclass(frozen=True, slots=True)
-class PrimaryInfo:
-    """The primary, as other nodes reach it."""
+class StaticHeld:
+    """The lease of the one candidate: it has no name, and no end."""
 
-    hostname: str
-    """What `.primary` and `/info` show."""
-    advertise_url: str
-    """Base URL of its API, such as `http://10.0.0.1:20202`."""
+    id: str = ""
+    until: float = math.inf
+    renew_at: float = math.inf
+
+    def renew(self) -> None:
+        """It never ends."""
+
+    def release(self) -> None:
+        """Nobody else may have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +51,19 @@ class StaticLease:
         """The primary, this node or another."""
         url = self.advertise_url.rstrip("/")
         return PrimaryInfo(self.hostname or urlsplit(url).hostname or "", url)
+
+    def acquire(self) -> StaticHeld | None:
+        """It is the candidate's."""
+        return StaticHeld() if self.candidate else None
+
+    def acquire_existing(self, lease_id: str) -> StaticHeld:
+        """A static lease is handed to nobody."""
+        del lease_id
+        raise LeaseError("a static lease cannot be handed off: set lease.candidate")
+
+    def cluster_id(self) -> str | None:
+        """Each static primary makes its own."""
+        return None
+
+    def set_cluster_id(self, text: str) -> None:
+        """It is kept in the data directory alone."""

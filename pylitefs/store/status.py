@@ -1,15 +1,17 @@
 """What this node is just now: primary or replica, of whom, and how far behind.
 
-The rule: written by the lease and the replica thread, read by everyone; each field is one
-attribute, so that a reader needs no lock.
+The rules: written by the lease and the replica thread, read by everyone; each field is one
+attribute, so that a reader needs no lock. And a primary whose time is over is none, from that moment on,
+whatever its threads do: each look at `is_primary` is a look at the clock.
 
 The lag is counted on this node's monotonic clock, for two nodes' wall clocks may differ by an hour. A
 heartbeat says what the primary's clock shows, and it cannot come before it was sent: so the one that came
 with the smallest difference between the two clocks tells how they stand to each other.
 """
 
+import math
+import threading
 import time
-from dataclasses import dataclass, field
 
 from pylitefs.store.backup_state import BackupState
 
@@ -18,6 +20,8 @@ DRIFT = 0.0002
 """Two clocks go apart by no more than this share of the time: by so much the smallest difference ages."""
 STEPPED_MS = 1000
 """A heartbeat that is older than the one before it by more: the primary's clock was set back."""
+CHANGE_S = 3.0
+"""A writer waits so long, at most, for a handoff to come to its end."""
 
 
 def now_ms() -> int:
@@ -30,28 +34,89 @@ def monotonic_ms() -> float:
     return time.monotonic_ns() / 1_000_000
 
 
-@dataclass
-class Status:
-    """The node's role. `primary_hostname` is set only while a replica is connected to its primary."""
+def lease_clock() -> float:
+    """Seconds on a clock that nobody sets, and that goes on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
-    is_primary: bool = False
-    candidate: bool = False
-    primary_hostname: str | None = None
-    primary_url: str | None = None
-    wal_stays_writable: bool = False
-    """A replica lets its clients open a WAL to write it: their connections can write after a promotion."""
-    ready: bool = False
-    """The primary is ready at once; a replica after the first Ready frame."""
-    heard_ms: int | None = None
-    """The primary's clock at the last heartbeat or transaction that was applied; None before the first."""
-    ahead_ms: float | None = None
-    """Our monotonic clock minus the primary's wall clock, as heartbeats told; None before the first."""
-    sampled_ms: float = 0.0
-    """When a heartbeat was last noted, on our monotonic clock."""
-    backup: BackupState | None = None
-    """How far the backup is; None where none is configured."""
-    started_ns: int = field(default_factory=time.time_ns)
-    """When the node started, on its wall clock."""
+
+class Status:
+    """The node's role, and what a replica knows of its primary."""
+
+    def __init__(
+        self,
+        *,
+        is_primary: bool = False,
+        candidate: bool = False,
+        primary_hostname: str | None = None,
+        wal_stays_writable: bool = False,
+        ready: bool = False,
+        started_ns: int | None = None,
+    ) -> None:
+        self._until = math.inf if is_primary else -math.inf
+        self._changing = False
+        self._changed = threading.Condition()
+        self.candidate = candidate
+        self.primary_hostname = primary_hostname
+        """Set only while a replica is connected to its primary."""
+        self.primary_url: str | None = None
+        self.wal_stays_writable = wal_stays_writable
+        """A replica lets its clients open a WAL to write it: after a promotion their connections can."""
+        self.ready = ready
+        """The primary is ready at once; a replica after the first Ready frame."""
+        self.heard_ms: int | None = None
+        """The primary's clock at the last heartbeat or applied transaction; None before the first."""
+        self.ahead_ms: float | None = None
+        """Our monotonic clock minus the primary's wall clock, as heartbeats told; None before the first."""
+        self.sampled_ms = 0.0
+        """When a heartbeat was last noted, on our monotonic clock."""
+        self.backup: BackupState | None = None
+        """How far the backup is; None where none is configured."""
+        self.started_ns = time.time_ns() if started_ns is None else started_ns
+        """When the node started, on its wall clock."""
+
+    # The role
+
+    @property
+    def has_lease(self) -> bool:
+        """Whether this node may ship transactions: it has the lease, and its time is not over."""
+        until = self._until
+        return until == math.inf or until > lease_clock()
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether this node takes writes: it has the lease, and is not handing it over."""
+        return not self._changing and self.has_lease
+
+    @is_primary.setter
+    def is_primary(self, value: bool) -> None:
+        """For good, as with a static lease."""
+        self.lead(math.inf if value else -math.inf)
+
+    def lead(self, until: float) -> None:
+        """This node is the primary, until then on `lease_clock`, unless it is told so again."""
+        self._until = until
+
+    def follow(self) -> None:
+        """This node is the primary no longer."""
+        self._until = -math.inf
+
+    @property
+    def changing(self) -> bool:
+        """The lease is being handed over, from this node or to it."""
+        return self._changing
+
+    @changing.setter
+    def changing(self, value: bool) -> None:
+        with self._changed:
+            self._changing = value
+            self._changed.notify_all()
+
+    def may_write(self) -> bool:
+        """The same as `is_primary`, once a handoff that is under way has come to its end."""
+        if self._changing:
+            with self._changed:
+                self._changed.wait_for(lambda: not self._changing, CHANGE_S)
+        return self.is_primary
 
     @property
     def wal_is_shut(self) -> bool:
