@@ -3,6 +3,7 @@
     config --> Store (recovered) --> Applier (child process) --> MountSession (FUSE, a thread)
                                  `-> LateServer (asyncio, a thread) --> streams to replicas
                                  `-> Replica (a thread), where the lease names another node
+                                 `-> RoleLoop (a thread), where the lease changes hands (roles/)
                                  `-> Proxy (asyncio, a thread), before the application
 
 The rule is the order. Going up: the applier is started before the mount, so that it does not inherit
@@ -24,7 +25,9 @@ from pylitefs.config import Config
 from pylitefs.config.backup import backup_path
 from pylitefs.config.token import VARIABLE
 from pylitefs.control import CONTROL_FD
+from pylitefs.errors import PylitefsError
 from pylitefs.http.late_server import LateServer
+from pylitefs.lease.base import Lease
 from pylitefs.lease.static import StaticLease
 from pylitefs.limits import keep_buffers, most_databases, raise_open_files
 from pylitefs.mount.applier.applier import Applier
@@ -42,9 +45,23 @@ if TYPE_CHECKING:
     from pylitefs.http.proxy import Proxy
     from pylitefs.mount.observed.lock_table import LockTable
     from pylitefs.replication.replica import Replica
+    from pylitefs.roles.loop import RoleLoop
     from pylitefs.store.strict_verify import StrictVerify
 
 log = logging.getLogger("pylitefs")
+
+PROMOTE_LOOK_S = 0.02
+
+
+def make_lease(config: Config) -> Lease:
+    """The lease that the config asks for. Raises ConfigError."""
+    lease = config.lease
+    if lease.type != "consul":
+        return StaticLease(lease.candidate, lease.shown_hostname, lease.advertise_url)
+    from pylitefs.lease.consul import ConsulLease
+
+    url = lease.advertise_url or f"http://{lease.shown_hostname}:{config.http.host_port[1]}"
+    return ConsulLease(lease.consul, hostname=lease.shown_hostname, advertise_url=url)
 
 
 class Node:
@@ -65,7 +82,7 @@ class Node:
         self.token = config.http.shown_token
         self.locks = _lock_table() if observed_locks else None
         lease = config.lease
-        self.lease = StaticLease(lease.candidate, lease.shown_hostname, lease.advertise_url)
+        self.lease = make_lease(config)
         self.tracer = tracer or Tracer(self.lease.hostname)
         writable = {"auto": lease.candidate, "read-only": False, "writable": True}[config.fuse.replica_wal]
         self.status = Status(candidate=lease.candidate, wal_stays_writable=writable)
@@ -86,6 +103,7 @@ class Node:
         self.mount: MountSession | None = None
         self.server: LateServer | None = None
         self.replica: Replica | None = None
+        self.roles: RoleLoop | None = None
         self._control: NodeEnd | None = None
         self.before_end: Callable[[], None] = lambda: None
         """Called when the node ends by itself, before its mount goes: the application has to end first."""
@@ -115,20 +133,31 @@ class Node:
     def _start(self) -> None:
         raise_open_files()
         keep_buffers()
-        self.status.is_primary = self.lease.is_primary
-        # With a backup, what it has is restored before the application starts.
-        self.status.ready = self.lease.is_primary and self.backup is None
+        static = isinstance(self.lease, StaticLease)
+        if isinstance(self.lease, StaticLease):
+            self.status.is_primary = self.lease.is_primary
+            # With a backup, what it has is restored before the application starts.
+            self.status.ready = self.lease.is_primary and self.backup is None
+        else:
+            self.lease.register()
+            self.store.terms.load(self.config.data.dir)
+            self.status.is_primary = self.store.terms.was_primary  # For recovery: what it finds is from then.
         self.store.open(self.mount_dir.absolute())
+        if not static:
+            self.status.follow()
         if self.status.is_primary:
             if self.store.cluster_id is None:
                 self.store.make_cluster_id()
             self.tracer.emit("lease.acquire", hostname=self.lease.hostname)
         self._start_mount()
         self.server = self._make_server()
-        if not self.status.is_primary:
-            self._start_replica(self.server)
+        if not static:
+            self._make_roles(self.server)
+        elif not self.status.is_primary:
+            self.replica = self._make_replica(self.server)
+            self.replica.start()
         # What a replica lacks comes first: to load the server takes the processor time of 80 MB of it.
-        self.server.start(when=lambda: self.status.ready or self.status.is_primary)
+        self.server.start(when=lambda: not static or self.status.ready or self.status.is_primary)
         if self.backup:
             self.backup.start()
         if self.strict:
@@ -137,7 +166,7 @@ class Node:
             self.proxy.start()
         log.info(
             "%s %s on %s, data in %s, API on %s",
-            "primary" if self.status.is_primary else "replica",
+            "primary" if self.status.is_primary else "replica" if static else "node",
             self.store.node_id_text,
             self.mount_dir,
             self.config.data.dir,
@@ -237,13 +266,16 @@ class Node:
     def _make_api(self) -> "Api":
         from pylitefs.http.app import Api
 
-        return Api(
+        api = Api(
             self.store,
             self.lease,
+            turnover=self.roles,
             latencies=lambda: self.replica.latencies if self.replica else {},
             token=self.token,
             open_stream=self.config.http.open_stream,
         )
+        self._start_roles(api)
+        return api
 
     def _load_rest(self) -> None:
         """What the first commit would have to wait for otherwise."""
@@ -252,19 +284,62 @@ class Node:
         finally:
             self.on_loaded()
 
-    def _start_replica(self, server: LateServer) -> None:
+    def _make_replica(self, server: LateServer, own_url: str = "") -> "Replica":
         from pylitefs.replication.replica import Replica
 
-        self.replica = Replica(
+        return Replica(
             self.store,
             self.lease.primary,
             databases=self.config.lease.databases,
             reconnect_delay=self.config.lease.reconnect_delay,
             token=self.token,
+            own_url=own_url,
             on_fatal=self._fail,
             on_change=server.primary_changed,
         )
-        self.replica.start()
+
+    def _make_roles(self, server: LateServer) -> None:
+        """What changes this node's role, where the lease changes hands."""
+        from pylitefs.roles.candidates import Candidates
+        from pylitefs.roles.change import Changes
+        from pylitefs.roles.loop import RoleLoop
+
+        assert self.applier is not None
+        url = self.lease.advertise_url
+        self.replica = self._make_replica(server, url if self.status.candidate else "")
+        self.roles = RoleLoop(
+            self.store,
+            self.lease,
+            self.config.lease,
+            follower=self.replica,
+            changes=Changes(self.store, self.applier),
+            candidates=Candidates(self.store, url, token=self.token),
+            token=self.token,
+        )
+        promote = self.config.lease.promote and not self.config.skip_sync
+        self.status.promoting = promote and self.status.candidate
+        self.replica.start_watch()
+
+    def _start_roles(self, api: "Api") -> None:
+        """From now on this node asks for the lease: who follows it finds its API."""
+        if self.roles is None:
+            return
+        self.roles.start(api)
+        if self.status.promoting:
+            threading.Thread(target=self._promote, name="promote", daemon=True).start()
+
+    def _promote(self) -> None:
+        """Become the primary once this node has caught up; the start fails if that takes too long."""
+        assert self.roles is not None
+        try:
+            while not self.status.ready:
+                if self.ended.wait(PROMOTE_LOOK_S):
+                    return
+            self.roles.promote_at_start()
+        except PylitefsError as error:
+            self._fail(error)
+        finally:
+            self.status.promoting = False
 
     def _fail(self, error: Exception) -> None:
         log.error("this replica cannot go on: %s", error)
@@ -316,6 +391,8 @@ class Node:
             self.strict.stop()
         if self.replica:
             self.replica.stop()
+        if self.roles:
+            self.roles.stop()
         if self.server:
             self.server.stop()
         self.store.finish_captures(1.0)

@@ -37,7 +37,7 @@ FLOORS = (
     {"lease"},
     {"replication", "backup"},
     {"http"},
-    {"node", "application", "cluster", "doctor"},
+    {"node", "application", "cluster", "doctor", "roles"},
     {"compare", "lecture"},
     {"cli", "__main__"},
 )

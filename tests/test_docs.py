@@ -123,7 +123,7 @@ def test_the_tour_shows_what_it_says(demo: DemoProcess) -> None:
 def test_every_pylitefs_command_in_the_prose_exists() -> None:
     names = set(cli.list_commands(None))  # type: ignore[arg-type]
     for page in PAGES:
-        for name in re.findall(r"`(?:\.venv/bin/)?pylitefs ([a-z]+)", page.read_text()):
+        for name in re.findall(r"`(?:\.venv/bin/)?pylitefs ([a-z]+(?:-[a-z]+)*)", page.read_text()):
             assert name in names, f"{page.name}: pylitefs {name}"
 
 

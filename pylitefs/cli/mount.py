@@ -188,7 +188,8 @@ class _Run:
     def run_application(self) -> None:
         """Start the application once the node is ready; its end is the node's."""
         try:
-            while not (self._node.status.ready or self._node.config.skip_sync):
+            status, waits = self._node.status, not self._node.config.skip_sync
+            while waits and (not status.ready or status.promoting):
                 if self._node.ended.wait(READY_EVERY_S):
                     return
             self.exit_code = self._application.run()

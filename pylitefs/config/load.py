@@ -7,6 +7,7 @@ Reference: https://fly.io/docs/litefs/config/, and docs/config.md.
 """
 
 import os
+import re
 import shlex
 import socket
 from collections.abc import Callable, Mapping
@@ -54,11 +55,15 @@ __all__ = [
     "parse_duration",
 ]
 
-#: Keys that are read and then ignored: without them pylitefs is slower, stricter or the same.
+#: Keys that are read, and mean nothing with a static lease.
 _IGNORED: Mapping[Place, str] = {
     ("lease", "promote"): "a static primary is the primary for good",
     ("lease", "demote_delay"): "a static primary is the primary for good",
 }
+
+
+SHORTEST_TTL_S = 0.5
+"""A lease that is shorter could not be renewed in time. (Consul itself takes none below 10 s.)"""
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,10 @@ def check_mountable(loaded: Loaded) -> list[str]:
 def _ignored(loaded: Loaded) -> list[str]:
     return [
         f"{loaded.error(place, '')}ignored: {why}"
-        for place, why in _IGNORED.items()
+        for place, why in {
+            **_IGNORED,
+            **(_WITH_STATIC if loaded.config.lease.type == "static" else {}),
+        }.items()
         if loaded.is_set(*map(str, place)) and _value(loaded.config, place)
     ]
 
@@ -152,8 +160,6 @@ def _check_supported(loaded: Loaded) -> None:
     """All that is refused, in one line: whoever moves a file over wants to know everything at once."""
     config = loaded.config
     refused: list[tuple[Place, str]] = []
-    if config.lease.type == "consul":
-        refused.append((("lease", "type"), "consul is not supported yet: use static"))
     if why := backup.refused_type(config):
         refused.append((("backup", "type"), why))
     if refused:
@@ -195,9 +201,11 @@ def _check_proxy(loaded: Loaded) -> None:
 def _check_lease(loaded: Loaded) -> None:
     lease = loaded.config.lease
     if not lease.type:
-        raise loaded.error(("lease", "type"), "required: write static")
+        raise loaded.error(("lease", "type"), "required: write static, or consul")
     url = lease.advertise_url
-    if not url and not lease.candidate:
+    if lease.type == "consul":
+        _check_consul(loaded)
+    elif not url and not lease.candidate:
         raise loaded.error(
             ("lease", "advertise_url"),
             "required with candidate: false: the URL of the primary, http://HOST:20202",
@@ -212,11 +220,25 @@ def _check_lease(loaded: Loaded) -> None:
         )
 
 
-def _check_url(loaded: Loaded, url: str) -> None:
+def _check_consul(loaded: Loaded) -> None:
+    consul = loaded.config.lease.consul
+    if not consul.key:
+        raise loaded.error(
+            ("lease", "consul", "key"), "required with consul: the same in all nodes, litefs/NAME"
+        )
+    _check_url(loaded, consul.url, ("lease", "consul", "url"), "http://HOST:8500")
+    if consul.ttl < SHORTEST_TTL_S:
+        raise loaded.error(("lease", "consul", "ttl"), f"shorter than {SHORTEST_TTL_S:g} s: write 10s")
+
+
+def _check_url(
+    loaded: Loaded, url: str, place: Place = ("lease", "advertise_url"), example: str = "http://HOST:20202"
+) -> None:
     try:
         parts = urlsplit(url)
         if parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0:
             return
     except ValueError:
         pass  # a port past 65535, or a bracket that does not end
-    raise loaded.error(("lease", "advertise_url"), f"{url!r} is not a URL: write http://HOST:20202")
+    shown = re.sub("//[^/]*@", "//…@", url)
+    raise loaded.error(place, f"{shown!r} is not a URL: write {example}")

@@ -7,6 +7,7 @@ Reference: https://fly.io/docs/litefs/config/
 """
 
 import re
+import socket
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -172,12 +173,17 @@ class LeaseConfig(Section):
     promote: bool = False
     reconnect_delay: Duration = 1.0
     demote_delay: Duration = 10.0
+    newest_first: bool = True
+    """Ours: a candidate leaves a free lease to one that is reachable and has newer data."""
     databases: tuple[Name, ...] = ()
     consul: ConsulConfig = ConsulConfig()
 
     @property
     def shown_hostname(self) -> str:
-        """`hostname`, or else the host of `advertise-url`: what `.primary` and `/info` show."""
+        """What `.primary` shows: `hostname`, or else the host of `advertise-url`; with Consul this
+        machine's."""
+        if self.type == "consul":
+            return self.hostname or socket.gethostname()
         return self.hostname or (urlsplit(self.advertise_url).hostname or "")
 
 

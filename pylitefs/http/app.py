@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, Protocol, TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -37,12 +37,13 @@ from pylitefs.http.door import WHY, Door
 from pylitefs.http.events import EventHub
 from pylitefs.http.metrics import CONTENT_TYPE, Metrics
 from pylitefs.http.push import PushResponse, RequestFile, Write, file_response, until_disconnect
-from pylitefs.lease.static import StaticLease
+from pylitefs.http.turnover import Turnover, TurnoverApi
 from pylitefs.replication.behind import BehindWatch, of_streams
 from pylitefs.replication.fan_out import FanOut
 from pylitefs.replication.followed import StreamRequest
 from pylitefs.replication.frames import MAX_POSITION_MAP_BYTES, decode_positions
 from pylitefs.replication.primary import PrimaryStream
+from pylitefs.replication.replica import CANDIDATE
 from pylitefs.replication.stream_log import StreamLog
 from pylitefs.replication.threads import in_thread
 from pylitefs.store.names import check_name
@@ -65,15 +66,25 @@ _STATUS: Mapping[type[PylitefsError], int] = {
 }
 
 
+class Me(Protocol):
+    """What this node's lease says of it."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def hostname(self) -> str: ...
+
+
 class Api:
     """The requests of one node. `latencies` are the replica's, in seconds by database; `token` and
-    `open_stream` are the `Door`'s."""
+    `open_stream` are the `Door`'s; without `turnover` the lease never changes hands."""
 
     def __init__(
         self,
         store: Store,
-        lease: StaticLease,
+        lease: Me,
         *,
+        turnover: Turnover | None = None,
         latencies: Callable[[], Mapping[str, float]] = dict,
         token: str = "",
         open_stream: bool = False,
@@ -82,6 +93,7 @@ class Api:
         self._lease = lease
         self._latencies = latencies
         self._streams: set[PrimaryStream] = set()
+        self._turnover = TurnoverApi(store, lease.type, turnover, lambda: tuple(self._streams))
         self._stream_log = StreamLog()
         self._fan_out = FanOut(store)
         self._watch = BehindWatch(store, self._stream_log)
@@ -101,6 +113,23 @@ class Api:
         """The store's status changed: `/events` says so. In any thread."""
         self._events.primary_changed()
 
+    def stream_of(self, node_id: str) -> PrimaryStream | None:
+        """The stream of a replica that is connected. In any thread."""
+        return next((one for one in tuple(self._streams) if one.request.node_id == node_id), None)
+
+    def streams(self) -> tuple[PrimaryStream, ...]:
+        """Of all replicas that are connected. In any thread."""
+        return tuple(self._streams)
+
+    def is_drained(self) -> bool:
+        """Whether every replica was sent all that there is. In any thread."""
+        return not any(stream.lacking() for stream in tuple(self._streams))
+
+    def demoted(self) -> None:
+        """This node is the primary no longer: say End to every replica. In any thread."""
+        for stream in tuple(self._streams):
+            stream.end_soon()
+
     def end_streams(self) -> None:
         """Say End to every replica and let every reader of events go. In the event loop."""
         self._ending = True
@@ -116,8 +145,9 @@ class Api:
                 Route("/info", self._info, methods=["GET"]),
                 Route("/export", self._export, methods=["GET"]),
                 Route("/import", self._import, methods=["POST"]),
-                Route("/promote", self._promote, methods=["POST"]),
-                Route("/handoff", self._handoff, methods=["POST"]),
+                Route("/promote", self._turnover.promote, methods=["POST"]),
+                Route("/handoff", self._turnover.handoff, methods=["POST"]),
+                Route("/candidates", self._turnover.candidates, methods=["GET"]),
                 Route("/halt", self._halt, methods=["POST", "DELETE"]),
                 Route("/tx", self._tx, methods=["POST"]),
                 Route("/metrics", self._get_metrics, methods=["GET"]),
@@ -149,7 +179,12 @@ class Api:
         positions = decode_positions(await _read_limited(request, MAX_POSITION_MAP_BYTES))
         stream = PrimaryStream(
             self._store,
-            StreamRequest(node_id or "without an id", positions, wanted or None),
+            StreamRequest(
+                node_id.upper() or "without an id",
+                positions,
+                wanted or None,
+                request.headers.get(CANDIDATE, ""),
+            ),
             self._metrics.count_frame,
             self._stream_log,
             self._fan_out,
@@ -166,7 +201,7 @@ class Api:
                 leave()
                 self._streams.discard(stream)
 
-        return PushResponse(produce)
+        return PushResponse(produce, self._turnover.stream_headers())
 
     async def _get_events(self, _request: Request) -> Response:
         return PushResponse(self._events.serve, media_type="application/json")
@@ -202,7 +237,7 @@ class Api:
 
     async def _info(self, _request: Request) -> Response:
         status = self._store.status
-        hostname = self._lease.primary().hostname if status.is_primary else status.primary_hostname
+        hostname = self._lease.hostname if status.is_primary else status.primary_hostname
         facts: dict[str, object] = {
             "clusterID": self._store.cluster_id,
             "isPrimary": status.is_primary,
@@ -214,23 +249,6 @@ class Api:
         known = {key: value for key, value in facts.items() if value is not None}
         # JSON, but as LiteFS sends it: without saying so.
         return Response(json.dumps(known, indent=2, ensure_ascii=False) + "\n", media_type="text/plain")
-
-    async def _promote(self, _request: Request) -> Response:
-        status = self._store.status
-        if not status.candidate:
-            raise HTTPException(409, "node is not a candidate")
-        if status.is_primary:
-            return Response()
-        raise HTTPException(501, f"a {self._lease.type} lease cannot be promoted: set lease.candidate")
-
-    async def _handoff(self, request: Request) -> Response:
-        text = request.query_params.get("nodeID", "")
-        try:
-            int(text, 16)
-        except ValueError:
-            raise HTTPException(400, f"invalid node id: {text!r}") from None
-        self._require_primary()
-        raise HTTPException(500, f"a {self._lease.type} lease cannot be handed off")
 
     async def _halt(self, request: Request) -> Response:
         _database_name(request)

@@ -116,6 +116,12 @@ def import_(
         checked(response, url)
 
 
+def hand_off(url: str, node_id: str, *, token: str = "") -> None:
+    """Have the primary at `url` hand its lease to a replica. RemoteError with its words."""
+    with _client(url, token) as client:
+        checked(client.post("/handoff", params={"nodeID": node_id}), url)
+
+
 def promote(url: str = DEFAULT_URL, *, wait: float = 0.0, token: str = "") -> None:
     """Make the node at `url` the primary; with `wait` it answers once it is. RemoteError."""
     with _client(url, token) as client:

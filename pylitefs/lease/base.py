@@ -18,6 +18,10 @@ class LeaseError(PylitefsError):
     """The lease service could not be asked, or says something else than it should."""
 
 
+class UnreachableError(LeaseError):
+    """The lease service gives no answer."""
+
+
 class LeaseExpiredError(LeaseError):
     """The lease service does not know the lease any more."""
 
@@ -68,8 +72,18 @@ class Lease(Protocol):
     def hostname(self) -> str: ...
     @property
     def advertise_url(self) -> str: ...
+    @property
+    def index(self) -> int:
+        """A number that has grown with each change of the lease, as of the last `primary`; 0: not known."""
+
     def primary(self) -> PrimaryInfo | None:
         """Who has the lease; None: nobody."""
+
+    def register(self) -> None:
+        """At the node's start: tell the service of it. LeaseError ends the start."""
+
+    def close(self) -> None:
+        """It is asked nothing more."""
 
     def acquire(self) -> Held | None:
         """Take the lease; None if somebody else has it."""

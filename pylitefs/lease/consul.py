@@ -15,7 +15,7 @@ import httpx
 
 from pylitefs.config.model import ConsulConfig
 from pylitefs.lease import consul_calls as calls
-from pylitefs.lease.base import LeaseError, PrimaryInfo, fence
+from pylitefs.lease.base import LeaseError, PrimaryInfo, UnreachableError, fence
 from pylitefs.lease.consul_calls import Call, ConsulCalls
 from pylitefs.store.status import lease_clock
 
@@ -36,6 +36,8 @@ class ConsulLease:
         self.advertise_url = advertise_url.rstrip("/")
         self.config = config
         self.me = PrimaryInfo(hostname, self.advertise_url)
+        self.index = 0
+        """Consul's own count of changes when it was last asked who is the primary: it only grows."""
         self._calls = ConsulCalls(config, self.me)
         base = self._calls.base_url
         self._client = httpx.Client(
@@ -56,10 +58,11 @@ class ConsulLease:
         try:
             answer = self._client.request(call.method, call.path, content=call.body, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
-            raise LeaseError(
+            raise UnreachableError(
                 f"cannot ask the lease service at {self._calls.base_url}: {error or type(error).__name__}; "
                 "is it running?"
             ) from None
+        self._index = answer.headers.get("X-Consul-Index", "")
         return answer.status_code, answer.content
 
     def register(self) -> None:
@@ -69,7 +72,10 @@ class ConsulLease:
 
     def primary(self) -> PrimaryInfo | None:
         call = self._calls.get_primary()
-        return calls.primary_of(calls.value_of(call, *self.ask(call)))
+        status, body = self.ask(call)
+        value = calls.value_of(call, status, body)
+        self.index = calls.index_of(status, body, self._index)
+        return calls.primary_of(value)
 
     def cluster_id(self) -> str | None:
         call = self._calls.get_cluster_id()

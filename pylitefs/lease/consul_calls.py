@@ -186,6 +186,14 @@ def value_of(call: Call, status: int, body: bytes) -> bytes | None:
         raise LeaseError(f"the lease service answers {call} with a value that is no base64") from None
 
 
+def index_of(status: int, body: bytes, header: str) -> int:
+    """How many changes Consul has counted: the key's newest, or where there is no key, all of them."""
+    try:
+        return int(json.loads(body)[0]["ModifyIndex"]) if status == OK else int(header)
+    except (ValueError, KeyError, TypeError, IndexError):
+        return 0
+
+
 def primary_of(value: bytes | None) -> PrimaryInfo | None:
     """Who the key's value says has the lease."""
     if value is None:

@@ -41,6 +41,7 @@ class StaticLease:
     advertise_url: str
 
     type = "static"
+    index = 0
 
     @property
     def is_primary(self) -> bool:
@@ -51,6 +52,12 @@ class StaticLease:
         """The primary, this node or another."""
         url = self.advertise_url.rstrip("/")
         return PrimaryInfo(self.hostname or urlsplit(url).hostname or "", url)
+
+    def register(self) -> None:
+        """There is no service."""
+
+    def close(self) -> None:
+        """There is no service."""
 
     def acquire(self) -> StaticHeld | None:
         """It is the candidate's."""

@@ -393,5 +393,5 @@ class MountOperations:
         self._refuse(path[1:], what, "the mount holds databases only", remedy, errno.EPERM)
 
     def _require_primary(self, name: str, what: str) -> None:
-        if not self.store.status.is_primary:
+        if not self.store.status.may_write():
             self._refuse(name, what, "this node is a replica", "write on the primary", errno.EACCES)

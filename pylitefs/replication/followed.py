@@ -21,6 +21,8 @@ class StreamRequest:
     node_id: str
     positions: Mapping[str, Pos]
     databases: frozenset[str] | None = None
+    url: str = ""
+    """Where the replica's own API is, if it may become primary and says so."""
 
     def wants(self, name: str) -> bool:
         return self.databases is None or name in self.databases

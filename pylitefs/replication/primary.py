@@ -12,24 +12,16 @@ import logging
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import BinaryIO, TypeVar
 
 from pylitefs.errors import BusyError, PylitefsError
 from pylitefs.ltx.header import TRAILER_SIZE, Header
 from pylitefs.ltx.position import Pos
-from pylitefs.replication import catchup, kept
+from pylitefs.replication import catchup, frames, kept
 from pylitefs.replication.fan_out import FanOut, Frames
 from pylitefs.replication.followed import Followed, StreamRequest
-from pylitefs.replication.frames import (
-    DropDb,
-    End,
-    Heartbeat,
-    HighWaterMark,
-    LtxBegin,
-    LtxEnd,
-    Ready,
-    pack_ltx_body,
-)
+from pylitefs.replication.handover import HandOver
 from pylitefs.replication.kept import pos_after
 from pylitefs.replication.snapshots import SnapshotPipe
 from pylitefs.replication.stream_log import StreamLog
@@ -93,6 +85,7 @@ class PrimaryStream:
         self._later: set[str] = set()
         """Databases whose users would not let them be copied: their snapshots are tried again."""
         self._caught_up_ms = 0
+        self._handing: HandOver | None = None
 
     async def run(self, send: Send) -> None:
         """Stream until `end`, until the store is no primary's any more, or until cancelled."""
@@ -110,6 +103,8 @@ class PrimaryStream:
         finally:
             unsubscribe()
             leave()
+            if self._handing:
+                self._handing.cancel()
             self._told.ended(self.request.node_id, reason)
             self._trace_aside("stream.end", peer=self.request.node_id, reason=reason)
 
@@ -118,6 +113,18 @@ class PrimaryStream:
         if not self._ended.done():
             self._ended.set_result(None)
         self._wake.set()
+
+    def end_soon(self) -> None:
+        """The same, in any thread."""
+        with suppress(RuntimeError):  # The loop is closed.
+            self._loop.call_soon_threadsafe(self.end)
+
+    def hand_over(self, lease_id: str, timeout: float) -> bool:
+        """In another thread: send what waits, then the lease, then End. False if the lease was not sent."""
+        handing = self._handing = HandOver(lease_id)
+        with suppress(RuntimeError):  # The loop is closed.
+            self._loop.call_soon_threadsafe(self._wake.set)
+        return handing.wait(timeout)
 
     def lacking(self) -> list[str]:
         """Databases of which something may wait to be sent; from any thread."""
@@ -130,19 +137,25 @@ class PrimaryStream:
             while not self._over():
                 if await self._catch_up_all() > 1:
                     await self._pause()
+                elif self._handing and not self.lacking() and self._handing.begin():
+                    with self._handing:
+                        await self._send(frames.Handoff(self._handing.lease_id).pack(), "handoff")
+                    break
                 else:
                     await self._idle()
         except _Ended:
             pass
         if not self._in_body:
-            self._trace_aside("stream.send", End().pack(), frame="end", peer=self.request.node_id)
-            await self._send_raw(End().pack())
+            self._trace_aside("stream.send", frames.End().pack(), frame="end", peer=self.request.node_id)
+            if not self._store.status.has_lease:
+                self._waiting.clear()
+            await self._send_bytes(bytes(self._waiting) + frames.End().pack())
 
     async def _drop_dbs(self) -> None:
         """Name the databases of the request that are not here; all that are here are to be looked at."""
         for name in self.request.positions:
             if self.request.wants(name) and self._store.get(name) is None:
-                await self._send(DropDb(name).pack(), "drop-db", name)
+                await self._send(frames.DropDb(name).pack(), "drop-db", name)
         with self._lock:
             self.followed.begins(older := frozenset(self._store.positions()))
             for name in older:
@@ -150,7 +163,7 @@ class PrimaryStream:
                     self._pending.setdefault(name, None)
 
     def _over(self) -> bool:
-        return self._ended.done() or not self._store.status.is_primary
+        return self._ended.done() or not self._store.status.has_lease
 
     # Waking up
 
@@ -208,7 +221,7 @@ class PrimaryStream:
             self._caught_up_ms = started
             if not self._ready:
                 self._ready = True
-                await self._send(Ready().pack() + Heartbeat(started).pack(), "ready")
+                await self._send(frames.Ready().pack() + frames.Heartbeat(started).pack(), "ready")
             break
         await self._send_raw(b"")
         return self._sent_files
@@ -254,16 +267,16 @@ class PrimaryStream:
                 data = await self._beating(in_thread(lambda: read_or_open(path, BLOCK)))
             except FileNotFoundError:
                 return None
-        kind, after = "ltx", HighWaterMark(database.state.high_water_mark, name).pack()
+        kind, after = "ltx", frames.HighWaterMark(database.state.high_water_mark, name).pack()
         if file.min_txid == 1:
             kind, after = "ltx:snapshot", b""
         if isinstance(data, bytes):
-            packed = b"".join((LtxBegin(name).pack(), pack_ltx_body(data), LtxEnd().pack(), after))
-            frames = Frames(packed, len(after), pos_after(file, data[-TRAILER_SIZE:]))
+            parts = (frames.LtxBegin(name).pack(), frames.pack_ltx_body(data), frames.LtxEnd().pack(), after)
+            packed = Frames(b"".join(parts), len(after), pos_after(file, data[-TRAILER_SIZE:]))
             if after:
-                self._fan_out.keep(name, Pos(file.min_txid - 1, file.pre_apply_checksum), frames)
-            await self._send(packed, kind, name, file.max_txid, wait=True, after=len(after))
-            return frames.pos
+                self._fan_out.keep(name, Pos(file.min_txid - 1, file.pre_apply_checksum), packed)
+            await self._send(packed.data, kind, name, file.max_txid, wait=True, after=len(after))
+            return packed.pos
         with data:
             first = await asyncio.to_thread(data.read, BLOCK)
             await self._begin_body(name, file.max_txid, kind, first)
@@ -275,11 +288,11 @@ class PrimaryStream:
     async def _send_shared(self, name: str, replica: Pos) -> bool:
         """Send what another stream has sent to a replica at this position; False if there is nothing. Where a
         lecture looks, each stream decides for itself."""
-        frames = self._fan_out.frames(name, replica)
-        if frames is None or self._store.tracer.active:
+        packed = self._fan_out.frames(name, replica)
+        if packed is None or self._store.tracer.active:
             return False
-        await self._send(frames.data, "ltx", name, frames.pos.txid, wait=True, after=frames.after)
-        self.positions[name] = frames.pos
+        await self._send(packed.data, "ltx", name, packed.pos.txid, wait=True, after=packed.after)
+        self.positions[name] = packed.pos
         return True
 
     async def _send_snapshot(self, name: str, database: Database) -> Pos:
@@ -302,22 +315,23 @@ class PrimaryStream:
 
     async def _begin_body(self, name: str, txid: int, kind: str, first: bytes, whole: bool = False) -> None:
         """A long LTX file begins, with these bytes. Until `_end_body` no other frame can be sent."""
+        begin = frames.LtxBegin(name).pack()
         if self._store.tracer.active:
-            told = LtxBegin(name).pack() + pack_ltx_body(first) + (LtxEnd().pack() if whole else b"")
+            told = begin + frames.pack_ltx_body(first) + (frames.LtxEnd().pack() if whole else b"")
             await self._trace("stream.send", name, txid, told, frame=kind, peer=self.request.node_id)
         self._count(name, kind)
-        await self._send_raw(LtxBegin(name).pack())
+        await self._send_raw(begin)
         self._in_body = True
         await self._send_body(first)
 
     async def _send_body(self, data: bytes) -> None:
         if self._over():
             raise _Ended
-        await self._send_raw(pack_ltx_body(data))
+        await self._send_raw(frames.pack_ltx_body(data))
 
     async def _end_body(self, after: bytes) -> None:
         self._in_body = False
-        await self._send_raw(LtxEnd().pack() + after)
+        await self._send_raw(frames.LtxEnd().pack() + after)
 
     async def _send(
         self, data: bytes, kind: str, database: str = "", txid: int = 0, *, wait: bool = False, after: int = 0
@@ -343,13 +357,15 @@ class PrimaryStream:
     async def _heartbeat(self) -> None:
         """No tracepoint: a lecture that holds this stream's tracepoints must not lose the connection."""
         self._count_frame("", "heartbeat")
-        await self._send_raw(Heartbeat(self._caught_up_ms).pack())
+        await self._send_raw(frames.Heartbeat(self._caught_up_ms).pack())
 
     async def _send_raw(self, data: bytes) -> None:
         """Send what waits, then `data`."""
         if self._waiting:
             data = bytes(self._waiting) + data
             self._waiting.clear()
+        if data and not self._store.status.has_lease:
+            raise _Ended  # The last look: what was on its way here when the lease ended is not shipped.
         if data:
             await self._send_bytes(data)
             self._last_sent = self._loop.time()

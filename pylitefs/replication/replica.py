@@ -46,6 +46,10 @@ FRAME_TIMES = 12
 CONNECT_S = 5.0
 DISK_RETRY_S = 2.0
 """Seconds between two attempts, at least, while this node's disk takes no transaction."""
+CANDIDATE = "Pylitefs-Candidate"
+"""A header of ours: the URL of a replica that may become the primary. Real LiteFS does not look at it."""
+TERM = "Pylitefs-Term"
+"""A header of ours in a primary's answer: its number; the next primary has a higher one."""
 SKEW_BEATS = 3
 """Heartbeats of a connection after which the clocks are compared: the first may have waited in a queue."""
 SKEW_S = 2.0
@@ -58,7 +62,8 @@ class Replica:
     """Follows the primary that `primary()` names, until `stop`.
 
     `databases` are the only ones to replicate (empty: all). `on_fatal` is called in the replica's thread
-    when it gives up; `on_change` after it connected or disconnected. `token` is shown to the primary.
+    when it gives up; `on_change` after it connected or disconnected. `token` is shown to the primary. With an
+    `own_url` this node may become the primary: it says so, and takes a lease that is handed to it.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class Replica:
         on_change: Callable[[], None] = lambda: None,
         silence: float = SILENCE_S,
         token: str = "",
+        own_url: str = "",
     ) -> None:
         self._store = store
         self._primary = primary
@@ -81,6 +87,11 @@ class Replica:
         self._on_change = on_change
         self._silence = silence
         self._token = token
+        self._own_url = own_url
+        self.caught_up = False
+        """Whether it has had all that the primary had, in the connection of now."""
+        self.handed = ""
+        """The lease that the primary has handed to this node, in the connection that ended last."""
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
@@ -89,7 +100,7 @@ class Replica:
         self._answer: Answer | None = None
         self._beats = 0
         self._logged = ""
-        self._peer = ""
+        self._peer = self._term = ""
         self._intake = Intake(store, self._held_up_in_trouble, self._trace)
         self._thread = threading.Thread(target=self._run, name="replica", daemon=True)
 
@@ -98,8 +109,18 @@ class Replica:
         """Seconds from a transaction's timestamp to its end here, by database, of the newest one."""
         return self._intake.latencies
 
+    @property
+    def is_level(self) -> bool:
+        """Whether all that came is applied: no database waits for its readers."""
+        return self._intake.is_level
+
     def start(self) -> None:
+        """Follow in a thread of its own."""
         self._thread.start()
+        self.start_watch()
+
+    def start_watch(self) -> None:
+        """Be ready for `follow`, in the caller's thread."""
         threading.Thread(target=self._watch, name="replica-watch", daemon=True).start()
 
     def stop(self, timeout: float = 5.0) -> bool:
@@ -147,29 +168,37 @@ class Replica:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            try:
-                reason = self._follow()
-            except CannotGoOnError as error:
-                if isinstance(error.__cause__, Exception):
-                    self._on_fatal(error.__cause__)
+            primary = self._primary()
+            reason = self.follow(primary) if primary is not None else "no primary is known"
+            if reason is None:
                 return
-            except Exception as error:
-                log.exception("replication stops: an error of pylitefs itself")
-                self._on_fatal(error)
-                return
-            if not self._stopped.is_set():
-                delay = self._reconnect_delay
-                if self._store.disk.code:
-                    delay = max(delay, DISK_RETRY_S)  # That was told, once.
-                else:
-                    self._log_once(f"{reason}; trying again every {delay:g} s")
-                self._stopped.wait(delay)
+            self._stopped.wait(self.rest(reason))
 
-    def _follow(self) -> str:
-        """Connect and follow until the connection ends; the reason why it did."""
-        primary = self._primary()
-        if primary is None:
-            return "no primary is known"
+    def follow(self, primary: PrimaryInfo) -> str | None:
+        """Connect and follow until the connection ends; the reason why it did. None: this replica cannot go
+        on, and `on_fatal` has been told."""
+        try:
+            return self._follow(primary)
+        except CannotGoOnError as error:
+            if isinstance(error.__cause__, Exception):
+                self._on_fatal(error.__cause__)
+        except Exception as error:
+            log.exception("replication stops: an error of pylitefs itself")
+            self._on_fatal(error)
+        return None
+
+    def rest(self, reason: str) -> float:
+        """Tell why the connection ended, once; for how many seconds to wait before the next one."""
+        delay = self._reconnect_delay
+        if self._stopped.is_set():
+            return 0.0
+        if self._store.disk.code:
+            return max(delay, DISK_RETRY_S)  # That was told, once.
+        self._log_once(f"{reason}; trying again every {delay:g} s")
+        return delay
+
+    def _follow(self, primary: PrimaryInfo) -> str:
+        self.handed, self.caught_up = "", False
         url = primary.advertise_url
         try:
             return self._stream(primary)
@@ -184,6 +213,7 @@ class Replica:
                 self._store.disk.note(error)
             return f"disconnected from primary {url}: {error}"
         finally:
+            self.caught_up = False
             with self._lock:
                 self._socket = None
                 self._waiting_since = None
@@ -197,7 +227,7 @@ class Replica:
             f"{primary.advertise_url}/stream",
             encode_positions(self._store.positions()),
             params={"filter": ",".join(self._databases)} if self._databases else {},
-            headers={"Litefs-Id": self._store.node_id_text, **authorization(self._token)},
+            headers=self._headers(),
             connect_timeout=CONNECT_S,
             on_socket=self._keep_socket,
         ) as answer:
@@ -205,6 +235,7 @@ class Replica:
                 return f"primary {primary.advertise_url} refuses: {answer.status} {answer.text()}"
             self._waiting_since, self._answer, self._beats = time.monotonic(), answer, 0
             self._peer = answer.headers.get("litefs-id", "")
+            self._term = answer.headers.get(TERM.lower(), "")
             self._check_cluster(primary, answer.headers.get("litefs-cluster-id"))
             self._set_connected(primary)
             frames = self._frames(answer)
@@ -213,6 +244,10 @@ class Replica:
                     return f"primary {primary.advertise_url} ended the stream"
                 self._take(frame, frames)
             return f"primary {primary.advertise_url} closed the stream without End"
+
+    def _headers(self) -> dict[str, str]:
+        own = {CANDIDATE: self._own_url} if self._own_url else {}
+        return {"Litefs-Id": self._store.node_id_text, **own, **authorization(self._token)}
 
     def _keep_socket(self, sock: socket.socket) -> None:
         """From the moment it is connected `stop` can shut it."""
@@ -286,12 +321,18 @@ class Replica:
                 self._intake.receive(name, frames)
             case Ready():
                 self._trace("", 0, "ready", frame.pack())
-                status.ready = True
+                status.ready = self.caught_up = True
+                if self._own_url and self._term.isdecimal():
+                    self._store.terms.follow(int(self._term))
             case DropDb(name):
                 self._trace(name, 0, "drop-db", frame.pack())
                 log.info("the primary has no database %s, which this node holds", name)
-            case Handoff():
+            case Handoff(lease_id):
                 self._trace("", 0, "handoff", frame.pack())
+                if self._own_url:
+                    self.handed = lease_id
+                    status.changing = True  # Until this node is the primary: who writes here waits for it.
+                    return
                 log.warning("the primary hands its lease to this node, which has a static lease: ignored")
             case HighWaterMark(txid, name):
                 # Of a database that is only coming, the next file brings it again.

@@ -12,7 +12,7 @@ from pylitefs.store.disk_state import refusal
 from pylitefs.store.names import FileKind
 from pylitefs.store.open_files import OpenFiles
 from pylitefs.store.rollback import RollbackWatch
-from pylitefs.store.state import DatabaseState
+from pylitefs.store.state import DatabaseState, settling
 from pylitefs.store.wal_watch import WalWatch
 
 
@@ -66,6 +66,8 @@ class ApplierSide:
         elif kind is FileKind.JOURNAL:
             # Its SQLite rolled a killed writer's transaction back: free pages may hold other bytes now. (An
             # import that is being written replaces every page, and its LTX file is there already.)
-            if self._state.node.status.is_primary and not self._state.applying:
-                self._rollback.end_journal(how)
+            state = self._state
+            if (state.node.status.is_primary or state.follows) and not state.applying:
+                with settling(state):
+                    self._rollback.end_journal(how)
             self._rollback.forget()

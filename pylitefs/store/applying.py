@@ -62,8 +62,8 @@ class Applier(Protocol):
         """A database file has come into being by itself: have the mount show it at once, and in WAL mode be
         its first client, as after `apply`. Nothing is lost where that fails: it is like one that is idle."""
 
-    def release(self, database: str) -> None:
-        """Close what `apply` keeps open for the next time."""
+    def release(self, database: str | None = None) -> None:
+        """Close what `apply` keeps open for the next time; of every database without a name."""
 
     def write_lock(self, database: str, timeout: float = LOCK_S) -> AbstractContextManager[WriteLock]:
         """All write locks, for an import."""
@@ -77,6 +77,12 @@ class Applier(Protocol):
 
     def read_lock(self, database: str, wal: bool, timeout: float = LOCK_S) -> AbstractContextManager[None]:
         """A reader's locks; in WAL mode also against checkpoints and a restart of the WAL."""
+
+    def writer_lock(self, database: str, timeout: float = LOCK_S) -> AbstractContextManager[None]:
+        """A writer's lock: nobody is in the middle of a write transaction, and readers notice nothing."""
+
+    def hold(self, database: str) -> None:
+        """This node follows the database now: be a client of its WAL, if it has one."""
 
     def rollback_hot_journal(self, database: str) -> None:
         """Have SQLite itself open and read the database, which rolls a hot journal back."""
@@ -144,7 +150,14 @@ class DirectApplier:
     def appeared(self, database: str) -> None:
         """Nobody keeps names in mind."""
 
-    def release(self, database: str) -> None:
+    @contextmanager
+    def writer_lock(self, database: str, timeout: float = LOCK_S) -> Iterator[None]:
+        yield
+
+    def hold(self, database: str) -> None:
+        """Without a mount there are no other clients."""
+
+    def release(self, database: str | None = None) -> None:
         """Nothing is kept open."""
 
     def rollback_hot_journal(self, database: str) -> None:

@@ -116,6 +116,7 @@ class _LtxFile:
         self._parts: list[bytes] = []
         self._size = 0
         self._fd = -1
+        self._begun = False
 
     def write(self, part: bytes) -> None:
         self._parts.append(part)
@@ -126,6 +127,7 @@ class _LtxFile:
     def _flush(self) -> None:
         if self._fd < 0:
             self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
+            self._begun = True
         write_all(self._fd, b"".join(self._parts))
         self._parts.clear()
         self._size = 0
@@ -140,17 +142,17 @@ class _LtxFile:
         given, else -1."""
         content = None if self.is_long else b"".join(self._parts)
         self._flush()
-        if not late:
-            os.fdatasync(self._fd)
-        fd, self._fd = self._fd, -1
         if late:
-            return content, fd
+            return content, self._fd
+        os.fdatasync(self._fd)
+        fd, self._fd = self._fd, -1
         let_go(fd)
         return content, -1
 
     def discard(self) -> None:
         if self._fd >= 0:
             let_go(self._fd)
+        if self._begun:
             with suppress(FileNotFoundError):
                 os.unlink(self.path)
 
@@ -254,6 +256,7 @@ def capture(
             late = False
             sync_all(state)
         content, fd = file.commit(late)
+        state.check_commit()
     except BaseException:
         file.discard()
         raise
@@ -275,6 +278,7 @@ def capture_arrived(state: DatabaseState, page_size: int, commit: int, finish: F
     _check_applies_none(state)
     tell_pending(state)
     sync_all(state)
+    state.check_commit()
     header = _next_header(state, page_size, commit, NOT_IN_WAL)
     return finish(header, state.ltx.path(header.min_txid, header.max_txid))
 

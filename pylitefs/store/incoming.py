@@ -21,6 +21,7 @@ from pylitefs.limits import is_shortage
 from pylitefs.ltx.decoder import Decoder
 from pylitefs.ltx.header import Header, Trailer
 from pylitefs.ltx.position import Pos
+from pylitefs.store import lost
 from pylitefs.store.applying import Applier
 from pylitefs.store.checksums import Ahead, Changes, PageChecksums
 from pylitefs.store.database import Database
@@ -286,6 +287,8 @@ def _store(database: Database, chunks: Iterable[bytes]) -> _Stored | Received:
         if growth > 0 and file is None:
             # What could not be applied is not stored: half a transaction would be left to the readers.
             check_room(state.directory.parent, growth, f"{header.filename} of {state.name}")
+        if header.is_snapshot:
+            lost.keep_aside(state, header, trailer)
         path = state.ltx.path(header.min_txid, header.max_txid)
         state.ltx.add(header.min_txid, header.max_txid, spool.store(path))
         if tracer.active:

@@ -1,14 +1,17 @@
 """What a node knows of one database: where its files are, its position, its rolling checksum.
 
-The rule: `advance` is the only place that moves a position, and others hear of it once the LTX file, and all
+The rules: `advance` is the only place that moves a position, and others hear of it once the LTX file, and all
 before it, are durable. `lock` guards everything here but what a group of syncs needs (group_sync.py). A
-thread that waits for SQLite's locks must not hold it.
+thread that waits for SQLite's locks must not hold it. And who makes a transaction of this node's asks last of
+all whether the node still may (`check_commit`).
 """
 
+import errno
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -18,10 +21,11 @@ from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.wal import FRAME_HEADER_SIZE, WAL_HEADER_SIZE
 from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.descriptors import Descriptors
-from pylitefs.store.disk_state import DiskState
+from pylitefs.store.disk_state import DiskState, refusal
 from pylitefs.store.ltx_files import LtxCache, LtxFiles
 from pylitefs.store.names import FileKind
 from pylitefs.store.status import Status
+from pylitefs.store.terms import Terms
 from pylitefs.store.turns import Turns
 from pylitefs.trace import Tracer
 
@@ -100,6 +104,8 @@ class NodeFacts:
     refuse: Callable[[str, str, str, str], None]
     """refuse(database, what, why, remedy): one log line and a `fault.refused` tracepoint."""
     disk: DiskState
+    terms: Terms = field(default_factory=Terms)
+    """When this node was the primary."""
     publisher: Publisher | None = None
     """None where nobody reads but through the store: what is captured is told at once."""
     descriptors: Descriptors = field(default_factory=Descriptors)
@@ -140,6 +146,10 @@ class DatabaseState:
     """The TXID of the LTX file that the applier writes; 0 where it writes none."""
     high_water_mark: int = 0
     """The backup holds all up to this TXID, as far as is known; 0 without a backup."""
+    follows: bool = False
+    """This node was the primary and is none any more: what a client writes here is no transaction."""
+    settling: bool = False
+    """Except what it had written by then (role_change.py)."""
     counts: dict[str, int] = field(default_factory=dict)
     """Writes by kind of file and commits, for the metrics."""
 
@@ -217,6 +227,13 @@ class DatabaseState:
     def _is_late(self, pos: Pos) -> bool:
         return bool(self.unsynced) and self.unsynced[0].txid <= pos.txid
 
+    def check_commit(self) -> None:
+        """Raise OSError where this node may make no transaction any more. The lock is held."""
+        if (self.follows or not self.node.status.has_lease) and not self.settling:
+            why = "this node is the primary no longer"
+            self.node.refuse(self.name, "a commit", why, "write on the new primary; .primary names it")
+            raise refusal(errno.EROFS, why)
+
     def advance(self, header: Header, pos: Pos) -> None:
         """Move the position. The LTX file of `header` is written and listed; the lock is held. Others hear of
         it once it is durable."""
@@ -240,3 +257,13 @@ class DatabaseState:
         if self.node.disk.code:
             self.node.disk.works()
         self.node.publish(self.name, pos, header)
+
+
+@contextmanager
+def settling(state: DatabaseState) -> Iterator[None]:
+    """What is captured meanwhile was written while this node was the primary. The lock is held."""
+    before, state.settling = state.settling, True
+    try:
+        yield
+    finally:
+        state.settling = before

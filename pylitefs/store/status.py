@@ -63,6 +63,8 @@ class Status:
         """A replica lets its clients open a WAL to write it: after a promotion their connections can."""
         self.ready = ready
         """The primary is ready at once; a replica after the first Ready frame."""
+        self.promoting = False
+        """It is to become the primary before it counts as started (`lease.promote`)."""
         self.heard_ms: int | None = None
         """The primary's clock at the last heartbeat or applied transaction; None before the first."""
         self.ahead_ms: float | None = None

@@ -1,5 +1,6 @@
 """`litefs.yml`: read unchanged, and errors that name file, line, key and the nearest valid key."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,7 @@ DEFAULTS = {
     "proxy.max-lag": 10.0,
     "proxy.primary-redirect-timeout": 5.0,
     "lease.candidate": True,
+    "lease.newest-first": True,
     "lease.reconnect-delay": 1.0,
     "lease.demote-delay": 10.0,
     "lease.consul.ttl": 10.0,
@@ -100,8 +102,14 @@ def test_a_deployed_file_is_read_unchanged(tmp_path: Path) -> None:
     assert config.exit_on_error is False
 
 
-def test_a_deployed_file_is_refused_by_the_names_of_what_is_missing(tmp_path: Path) -> None:
-    assert error(tmp_path, DEPLOYED) == ("litefs.yml:19: lease.type: consul is not supported yet: use static")
+def test_a_deployed_file_can_be_mounted_where_its_lease_service_is_named(tmp_path: Path) -> None:
+    """An empty FLY_CONSUL_URL is refused by the key that it was for."""
+    variables = {"FLY_REGION": "ams", "PRIMARY_REGION": "ams", "FLY_APP_NAME": "shop", "HOSTNAME": "n1"}
+    loaded = load(tmp_path, DEPLOYED, FLY_CONSUL_URL="http://:t@consul:8500/x", **variables)
+    assert check_mountable(loaded) == []
+    assert loaded.config.lease.shown_hostname == socket.gethostname()
+    with pytest.raises(ConfigError, match=r"litefs\.yml:24: lease\.consul\.url: '' is not a URL: write http"):
+        check_mountable(load(tmp_path, DEPLOYED, **variables))
 
 
 def test_every_key_of_litefs_has_its_default() -> None:
@@ -128,7 +136,7 @@ proxy: {addr: ":1", target: "localhost:2", db: d, debug: true, max-lag: 1s, pass
         always-forward: [b], primary-redirect-timeout: 1s, read-timeout: 2s, read-header-timeout: 3s,
         write-timeout: 4s, idle-timeout: 5s}
 lease: {type: static, hostname: h, advertise-url: "http://h:1", candidate: yes, promote: true,
-        reconnect-delay: 2s, demote-delay: 3s, databases: [a.db, b.db],
+        reconnect-delay: 2s, demote-delay: 3s, newest-first: false, databases: [a.db, b.db],
         consul: {url: u, key: k, ttl: 5s, lock-delay: 2s}}
 backup: {type: file, path: p, url: u, cluster: c, auth-token: t, delay: 1s, full-sync-interval: 2s}
 log: {format: json, timestamp: true, debug: true}
@@ -262,6 +270,18 @@ tracing: {enabled: false, path: /t, max-size: 1, max-count: 2, compress: true}
             "3: backup.type: LiteFS Cloud ended in October 2024: write file, with backup.path, or leave it "
             "empty",
         ),
+        (
+            "lease:\n  type: consul\n  consul: {url: 'http://c:8500'}",
+            "3: lease.consul.key: required with consul: the same in all nodes, litefs/NAME",
+        ),
+        (
+            "lease:\n  type: consul\n  consul: {url: 'consul://u:secret@c', key: k}",
+            "3: lease.consul.url: 'consul://…@c' is not a URL: write http://HOST:8500",
+        ),
+        (
+            "lease:\n  type: consul\n  consul: {url: 'http://c:8500', key: k, ttl: 100ms}",
+            "3: lease.consul.ttl: shorter than 0.5 s: write 10s",
+        ),
     ],
 )
 def test_an_error_names_line_key_and_remedy(tmp_path: Path, text: str, expected: str) -> None:
@@ -269,8 +289,8 @@ def test_an_error_names_line_key_and_remedy(tmp_path: Path, text: str, expected:
 
 
 def test_a_file_without_a_lease_says_what_to_write(tmp_path: Path) -> None:
-    assert error(tmp_path, "fuse: {dir: /m}") == "litefs.yml: lease.type: required: write static"
-    assert error(tmp_path, "") == "litefs.yml: lease.type: required: write static"
+    assert error(tmp_path, "fuse: {dir: /m}") == "litefs.yml: lease.type: required: write static, or consul"
+    assert error(tmp_path, "") == "litefs.yml: lease.type: required: write static, or consul"
 
 
 def test_keys_that_change_nothing_are_ignored_with_one_warning_each(tmp_path: Path) -> None:

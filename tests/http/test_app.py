@@ -130,7 +130,7 @@ def test_a_cluster_id_that_is_not_known_is_not_shown(tmp_path: Path) -> None:
         ("POST", "/import", 400, "name required"),
         ("GET", "/export?name=none.db", 404, "database not found"),
         ("POST", "/promote", 200, ""),
-        ("POST", "/handoff", 400, "invalid node id: ''"),
+        ("POST", "/handoff", 400, "invalid node id"),
         ("POST", "/handoff?nodeID=AA", 500, "a static lease cannot be handed off"),
         ("POST", "/halt?name=a.db&id=1", 501, "the HALT lock is not supported yet: write on the primary"),
         ("DELETE", "/halt?name=a.db&id=1", 501, "the HALT lock is not supported yet: write on the primary"),
@@ -149,8 +149,8 @@ def test_answers_of_a_primary(client: httpx.Client, method: str, path: str, stat
     ("path", "status", "text"),
     [
         ("/import?name=a.db", 503, "lease expired"),
-        ("/promote", 409, "node is not a candidate"),
-        ("/handoff?nodeID=AA", 503, "lease expired"),
+        ("/promote", 409, "not eligible to become primary"),
+        ("/handoff?nodeID=AA", 500, "cannot handoff: node is not currently primary"),
     ],
 )
 def test_answers_of_a_replica(replica_client: httpx.Client, path: str, status: int, text: str) -> None:

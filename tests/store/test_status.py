@@ -1,8 +1,10 @@
 """What a node is just now, and how far behind: counted on its own clock, whatever the primary's shows."""
 
+import threading
+
 import pytest
 
-from pylitefs.store.status import LAG_NEVER_SYNCED, Status, monotonic_ms, now_ms
+from pylitefs.store.status import LAG_NEVER_SYNCED, Status, lease_clock, monotonic_ms, now_ms
 
 
 def test_lag_counts_from_what_was_heard_last() -> None:
@@ -61,3 +63,37 @@ def test_what_the_primary_s_clock_shows_is_ours_until_it_is_heard() -> None:
     assert status.skew_ms is not None and abs(status.skew_ms + HOUR) < 5_000
     status.is_primary = True
     assert status.skew_ms is None, "a primary is compared with nobody"
+
+
+def test_a_primary_whose_time_is_over_is_none() -> None:
+    """By the clock alone: nothing has to be called, so a node that was stopped for a while cannot miss it."""
+    status = Status()
+    status.lead(lease_clock() + 0.05)
+    assert status.is_primary and status.has_lease and status.lag_ms() == 0
+    deadline = lease_clock() + 5
+    while status.is_primary:
+        assert lease_clock() < deadline
+    assert not status.has_lease and status.wal_is_shut
+    status.is_primary = True
+    assert status.has_lease, "a static lease has no end"
+    status.follow()
+    assert not status.is_primary
+
+
+def test_who_writes_during_a_handoff_waits_for_its_end() -> None:
+    """And then may write, or not, by what has become of it. The lease is still this node's meanwhile."""
+    for stays in (True, False):
+        status = Status(is_primary=True)
+        status.changing = True
+        assert status.has_lease and not status.is_primary
+        answers: list[bool] = []
+        writer = threading.Thread(
+            target=lambda told, one: told.append(one.may_write()), args=(answers, status)
+        )
+        writer.start()
+        if not stays:
+            status.follow()
+        assert not answers
+        status.changing = False
+        writer.join(10)
+        assert answers == [stays]

@@ -20,7 +20,7 @@ def pages_text(pgnos: Iterable[int]) -> str:
         return f"page {known[0]}"
     if len(known) <= _MOST_PGNOS:
         return f"pages {', '.join(map(str, known[:-1]))} and {known[-1]}"
-    if known == list(range(known[0], known[-1] + 1)):
+    if known[-1] - known[0] == len(known) - 1 and len(set(known)) == len(known):
         return f"{len(known)} pages ({known[0]} to {known[-1]})"
     return f"{len(known)} pages ({', '.join(map(str, known[:3]))} … {known[-1]})"
 

@@ -372,6 +372,12 @@ class Applier:
         with self._holding({"op": "read_lock", "db": database, "wal": wal, "timeout": timeout}):
             yield
 
+    @contextmanager
+    def writer_lock(self, database: str, timeout: float = LOCK_S) -> Iterator[None]:
+        """A writer's lock: nobody is in the middle of a write transaction, and readers notice nothing."""
+        with self._holding({"op": "writer_lock", "db": database, "timeout": timeout}):
+            yield
+
     def rollback_hot_journal(self, database: str, timeout: float = ROLLBACK_S) -> None:
         """Have SQLite itself open and read the database, which rolls a hot journal back."""
         self._ask({"op": "rollback_journal", "db": database, "timeout": timeout})

@@ -26,6 +26,7 @@ from pylitefs.mount.applier.index_eyes import IndexEyes
 from pylitefs.mount.applier.locks import CKPT, CLOSING, READ4, SHARED, WRITE, describe_holders
 from pylitefs.mount.applier.messages import Message, seconds_of, text_of
 from pylitefs.mount.applier.write import Transaction, adopt, drop, write_transaction
+from pylitefs.mount.applier.writers import try_writer_lock
 
 READER_POLL_S = 0.001
 AGAIN_S = 0.5
@@ -90,6 +91,7 @@ class Calls:
             "watch_writers": self._watch_writers,
             "is_written": self._is_written,
             "read_lock": self._read_lock,
+            "writer_lock": lambda by, asked: self._hold_as_reader(by, asked, "a handoff", try_writer_lock),
             "unlock": self._unlock,
             "rollback_journal": self._rollback_journal,
             "unlink": self._unlink,

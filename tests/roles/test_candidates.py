@@ -1,0 +1,106 @@
+"""Who goes first of several candidates."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pylitefs.http.app import Api
+from pylitefs.http.server import HttpServer
+from pylitefs.lease.static import StaticLease
+from pylitefs.roles.candidates import MOST, NAME, Candidates, Standing, read_answer
+from pylitefs.store.store import Store
+from tests.http.test_turnover import Asked
+from tests.replication.stores import Writer, opened
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Store]:
+    with opened(tmp_path / "own") as store:
+        yield store
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Store]:
+    with opened(tmp_path / "other") as store:
+        yield store
+
+
+@pytest.fixture
+def turnover(other: Store) -> Asked:
+    return Asked(other)
+
+
+@pytest.fixture
+def url(other: Store, turnover: Asked) -> Iterator[str]:
+    server = HttpServer(Api(other, StaticLease(True, "o", "http://o:1"), turnover=turnover), ("127.0.0.1", 0))
+    server.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.stop()
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "older"),
+    [
+        (Standing(1, 5), Standing(1, 6), True),
+        (Standing(1, 5), Standing(1, 5), False),
+        (Standing(2, 1), Standing(1, 100), False),
+        (Standing(1, 100), Standing(2, 1), True),
+    ],
+)
+def test_newer_is_the_newer_primary_s_then_who_has_more(one: Standing, two: Standing, older: bool) -> None:
+    """A node that was cut off with transactions of its own has an older primary's number."""
+    assert one.is_older_than(two) is older
+
+
+def test_a_node_with_newer_data_goes_first(own: Store, other: Store, turnover: Asked, url: str) -> None:
+    """If it can be reached, may become the primary, and is of this cluster."""
+    candidates = Candidates(own, "http://me:1")
+    candidates.note({"AA": url, "BB": "http://127.0.0.1:1", "ME": "http://me:1/"})
+    assert set(candidates.known()) == {url, "http://127.0.0.1:1"}
+    assert candidates.newer() == "", "as new as this node"
+    Writer(other).commit({1: 1})
+    assert candidates.newer() == url
+    turnover.eligible = False
+    assert candidates.newer() == ""
+    turnover.eligible = True
+    own.terms.follow(9)
+    assert candidates.newer() == "", "of an older primary"
+    own.terms.follow(0)
+    other.set_cluster_id("LFSCFFFFFFFFFFFFFFFF")
+    assert candidates.newer() == "", "another cluster's"
+
+
+def test_the_others_are_learned_from_the_primary_and_remembered(own: Store, other: Store, url: str) -> None:
+    """Also by the next life of this node; a replica teaches nobody."""
+    candidates = Candidates(own, "http://me:1")
+    assert not candidates.learn(url) and not candidates.learn("http://127.0.0.1:1")
+    other.status.is_primary = True
+    assert candidates.learn(url)
+    assert candidates.known() == {url: other.node_id_text, "http://a:1": "AA"}
+    again = Candidates(own, "http://me:1")
+    again.load()
+    assert again.known() == candidates.known()
+    for number in range(2 * MOST):
+        again.note({str(number): f"http://x:{number + 1}"})
+    assert len(again.known()) == MOST
+    (own.data_dir / NAME).write_text("7")
+    last = Candidates(own, "http://me:1")
+    last.load()
+    assert last.known() == {}
+
+
+def test_a_history_is_asked_of_the_primary(own: Store, other: Store, url: str) -> None:
+    """Checksums by TXID; nothing where nobody says any."""
+    pos = Writer(other).commit({1: 1})
+    candidates = Candidates(own, "http://me:1")
+    assert candidates.history(url, "made.db")[pos.txid] == pos.checksum
+    assert candidates.history("http://127.0.0.1:1", "made.db") == {}
+
+
+@pytest.mark.parametrize("text", ["", "7", "{}", json.dumps({"id": "A", "clusterID": None})])
+def test_another_program_s_answer_is_none(text: str) -> None:
+    """Real LiteFS answers 404."""
+    with pytest.raises(ValueError):
+        read_answer(text)

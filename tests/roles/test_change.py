@@ -1,0 +1,113 @@
+"""What a change of role does to a store and its applier, without a mount."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pylitefs.errors import ApplierError, BusyError
+from pylitefs.roles.change import Changes
+from pylitefs.store.applying import LOCK_S, DirectApplier
+from pylitefs.store.status import lease_clock
+from pylitefs.store.store import Store
+from pylitefs.store.terms import NAME
+from tests.replication.stores import Writer, opened
+from tests.store.serving import Served
+
+
+class Told(DirectApplier):
+    """Notes what it is asked."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.calls: list[str] = []
+        self.busy = False
+        self.rolled_back = threading.Event()
+
+    def hold(self, database: str) -> None:
+        self.calls.append(f"hold {database}")
+
+    def release(self, database: str | None = None) -> None:
+        self.calls.append("release")
+
+    @contextmanager
+    def writer_lock(self, database: str, timeout: float = LOCK_S) -> Iterator[None]:
+        if self.busy:
+            raise BusyError(f"{database} is locked by process 1")
+        self.calls.append(f"lock {database}")
+        yield
+        self.calls.append(f"unlock {database}")
+
+    def rollback_hot_journal(self, database: str) -> None:
+        if self.busy:
+            self.busy = False
+            raise ApplierError("not yet")
+        (self.data_dir / "dbs" / database / "journal").unlink()
+        self.rolled_back.set()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with opened(tmp_path / "node") as made:
+        made.terms.load(made.data_dir)
+        yield made
+
+
+@pytest.fixture
+def applier(store: Store) -> Told:
+    made = Told(store.data_dir)
+    store.applier = made
+    return made
+
+
+def test_a_node_leads_and_follows(store: Store, applier: Told, eventually: Callable[..., None]) -> None:
+    """As the primary it is noted as such before it may write, and its applier keeps nothing; afterwards the
+    applier is a client of its databases again, and what it handed over is remembered."""
+    Writer(store).commit({1: 1})
+    changes = Changes(store, applier)
+    assert changes.why_not_ready() == ""
+    changes.lead(lease_clock() + 60, 5)
+    assert store.status.is_primary and store.status.ready and store.terms.term == 5
+    assert '"primary": true' in (store.data_dir / NAME).read_text() and applier.calls == ["release"]
+    changes.follow(handed=True)
+    assert not store.status.has_lease and store.terms.handed == store.positions()
+    assert applier.calls == ["release", "hold made.db"]
+    database = store.get("made.db")
+    assert database is not None and database.state.follows
+    changes.lead(lease_clock() + 60, 0)
+    assert store.terms.term == 6 and not database.state.follows
+
+
+def test_writers_wait_while_the_lease_is_handed_over(store: Store, applier: Told, tmp_path: Path) -> None:
+    """Whoever has the database open is waited for; and who cannot be, is named. Then this node goes on."""
+    changes = Changes(store, applier)
+    changes.lead(lease_clock() + 60, 0)
+    served = Served(store, tmp_path / "mount")
+    db = served.connect("a.db")
+    db.execute("CREATE TABLE t(n)")
+    with changes.writers_waiting(1.0):
+        assert store.status.changing and not store.status.is_primary and store.status.has_lease
+        assert "lock a.db" in applier.calls and "unlock a.db" not in applier.calls
+    assert "unlock a.db" in applier.calls
+    changes.writers_go_on()
+    db.execute("INSERT INTO t VALUES(1)")
+    applier.busy = True
+    with pytest.raises(BusyError, match="process 1"), changes.writers_waiting(1.0):
+        pass
+    assert store.status.is_primary
+    served.close()
+
+
+def test_a_journal_that_a_client_left_is_rolled_back_as_soon_as_it_can_be(
+    store: Store, applier: Told
+) -> None:
+    """Readers of a replica may not do it themselves."""
+    Writer(store).commit({1: 1})
+    changes = Changes(store, applier)
+    changes.lead(lease_clock() + 60, 0)
+    (store.data_dir / "dbs" / "made.db" / "journal").write_bytes(b"hot")
+    applier.busy = True
+    changes.follow()
+    assert applier.rolled_back.wait(10)
