@@ -11,20 +11,22 @@ may not do is refused, with a line in the log that names the remedy.
 import logging
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 
 from pylitefs.errors import BusyError, PylitefsError
 from pylitefs.limits import most_databases
 from pylitefs.store.applying import Applier
+from pylitefs.store.database import Database
 from pylitefs.store.files import file_size
 from pylitefs.store.names import FileKind
-from pylitefs.store.role_change import finish_stored, go_on, stop_writes
+from pylitefs.store.role_change import finish_stored, go_on, stop_between, stop_writes
 from pylitefs.store.store import Store
 
 log = logging.getLogger("pylitefs")
 
 JOURNAL_LOOK_S = 0.1
+TRY_S = 0.02
+"""A writer's lock is waited for so long at a time."""
 LONGEST_LOOK_S = 2.0
 
 
@@ -80,24 +82,35 @@ class Changes:
                 self._applier.hold(name)
         threading.Thread(target=self._roll_back, args=(self._turn,), name="roll-back", daemon=True).start()
 
-    @contextmanager
-    def writers_waiting(self, seconds: float) -> Iterator[None]:
-        """No write transaction is under way, and none begins: for a handoff, or the node's end.
+    def stop_writers(self, seconds: float) -> None:
+        """Let the write transactions that are under way come to their end, and begin no other: for a handoff,
+        or the node's end. Who writes then, waits for `writers_go_on` or `follow`.
 
-        Who writes is waited for, `seconds` in all: then BusyError, which names the database. Leaving does not
-        decide what becomes of those who wait: `writers_go_on` or `follow` does.
+        BusyError, which names the database and who holds it, after `seconds`.
         """
         deadline = time.monotonic() + seconds
-        with ExitStack() as locks:
-            for database in self._store.databases():
-                if database.exists and database.has_clients:
-                    left = max(0.01, deadline - time.monotonic())
-                    locks.enter_context(self._applier.writer_lock(database.name, left))
-            self._store.status.changing = True
-            self._store.finish_captures(max(0.01, deadline - time.monotonic()))
-            for database in self._store.databases():
+        self._store.status.changing = True
+        for database in self._store.databases():
+            if database.exists and database.has_clients:
+                self._stop_writer(database, deadline)
+            else:
                 stop_writes(database)
-            yield
+
+    def _stop_writer(self, database: Database, deadline: float) -> None:
+        """With the lock that a writer takes first; or, where writers come without end, between two of
+        them."""
+        before = database.pos
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                with self._applier.writer_lock(database.name, max(0.01, min(left, TRY_S))):
+                    stop_writes(database)
+                return
+            except BusyError:
+                if database.pos != before and stop_between(database):
+                    return
+                if left <= 0:
+                    raise
 
     def writers_go_on(self) -> None:
         """This node stays the primary."""

@@ -321,11 +321,11 @@ class RoleLoop:
             stream = self._streams.stream_of(node_id)
             if stream is not None:
                 left = held.until - lease_clock()
-                with self._changes.writers_waiting(min(WRITERS_S, left / 3)):
-                    if stream.hand_over(held.id, min(HANDOFF_S, left / 3)):
-                        self._store.status.follow()
-                        return True
-                    why = "the target did not take it in time"
+                self._changes.stop_writers(min(WRITERS_S, left / 3))
+                if stream.hand_over(held.id, min(HANDOFF_S, left / 3)):
+                    self._store.status.follow()
+                    return True
+                why = "the target did not take it in time"
         except (PylitefsError, OSError) as error:
             why = str(error)
         self._changes.writers_go_on()
@@ -335,11 +335,9 @@ class RoleLoop:
     def _drain(self) -> None:
         """The node ends: nobody writes any more, and what was committed goes out first."""
         try:
-            with self._changes.writers_waiting(DRAIN_S / 2):
-                pass
+            self._changes.stop_writers(DRAIN_S / 2)
         except (PylitefsError, OSError) as error:
             log.warning("a write transaction is cut short by the end of this node: %s", error)
-            self._store.status.changing = True
         deadline = lease_clock() + DRAIN_S
         while not self._streams.is_drained() and lease_clock() < deadline:
             threading.Event().wait(0.005)

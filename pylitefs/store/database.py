@@ -139,7 +139,7 @@ class Database:
     def create_file(self, kind: FileKind, flags: int, applier: bool) -> int:
         """Create and open a file; a descriptor for reading and writing. EACCES on a replica."""
         writes = not applier and kind in (FileKind.DATABASE, FileKind.JOURNAL)
-        if writes and not self.state.node.status.may_write():
+        if writes and not self.state.may_write():
             self._refuse(errno.EACCES, f"creating {self.name}{kind.suffix}", _READ_ONLY, _USE_PRIMARY)
         # Readers make a WAL and its index; a database or a journal is a writer's.
         with nullcontext() if kind in (FileKind.WAL, FileKind.SHM) else self.state.lock, self.files.lock:
@@ -221,7 +221,7 @@ class Database:
                 write_events.apply_pages(self.state, fd, data, offset)
             else:
                 pwrite_all(fd, data, offset)
-        elif not self.state.node.status.may_write():
+        elif not self.state.may_write():
             self._refuse_write(kind)
         elif not self.files.is_live(kind, fd):
             self._write_unlinked(kind, fd, data, offset)
@@ -303,7 +303,7 @@ class Database:
 
     def truncate(self, kind: FileKind, size: int, applier: bool = False, fd: int | None = None) -> None:
         """Change a file's length. A journal's truncation to 0 ends it."""
-        if not applier and kind is not FileKind.SHM and not self.state.node.status.may_write():
+        if not applier and kind is not FileKind.SHM and not self.state.may_write():
             if size == file_size(self.path(kind)):
                 return  # As a checkpoint with TRUNCATE does to a WAL that is empty.
             self._refuse_write(kind)
@@ -340,7 +340,7 @@ class Database:
 
     def remove(self, kind: FileKind, applier: bool = False) -> None:
         """Unlink a file: the journal's end, or the whole database's. EACCES on a replica."""
-        if not applier and not self.state.node.status.may_write():
+        if not applier and not self.state.may_write():
             if kind in (FileKind.WAL, FileKind.SHM):
                 raise OSError(errno.EACCES, _READ_ONLY)  # The last client of a WAL, which does not mind.
             self._refuse(errno.EACCES, f"removing {self.name}{kind.suffix}", _READ_ONLY, _USE_PRIMARY)

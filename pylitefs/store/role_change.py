@@ -33,9 +33,24 @@ _CHUNK = 1 << 20
 
 def stop_writes(database: Database) -> None:
     """From now on no client's write makes a transaction here."""
-    state = database.state
     database.settle()  # Most often the publisher has only to look.
-    with state.lock, settling(state):
+    with database.state.lock:
+        _stop(database)
+
+
+def stop_between(database: Database) -> bool:
+    """The same, but not in the middle of a transaction that is being written: False, with nothing done."""
+    database.settle()
+    with database.state.lock:
+        between = database.wal_watch.tracker.is_between and not database.rollback_watch.journal_live
+        if between and not database.rollback_watch.dirty:
+            _stop(database)
+        return database.state.follows
+
+
+def _stop(database: Database) -> None:
+    state = database.state
+    with settling(state):
         try:
             tell_pending(state)
             if database.rollback_watch.unjournaled and not database.rollback_watch.journal_live:

@@ -227,6 +227,16 @@ class DatabaseState:
     def _is_late(self, pos: Pos) -> bool:
         return bool(self.unsynced) and self.unsynced[0].txid <= pos.txid
 
+    def may_write(self) -> bool:
+        """Whether a client's write counts here; while the lease changes hands, once that has come to its end.
+
+        A transaction that began before it is let through to its own end.
+        """
+        status = self.node.status
+        if self.follows or not status.has_lease:
+            status.wait_for_change()
+        return status.has_lease and not self.follows
+
     def check_commit(self) -> None:
         """Raise OSError where this node may make no transaction any more. The lock is held."""
         if (self.follows or not self.node.status.has_lease) and not self.settling:

@@ -113,11 +113,15 @@ class Status:
             self._changing = value
             self._changed.notify_all()
 
-    def may_write(self) -> bool:
-        """The same as `is_primary`, once a handoff that is under way has come to its end."""
+    def wait_for_change(self) -> None:
+        """Wait for the end of a handoff that is under way, but not for long."""
         if self._changing:
             with self._changed:
                 self._changed.wait_for(lambda: not self._changing, CHANGE_S)
+
+    def may_write(self) -> bool:
+        """The same as `is_primary`, once a handoff that is under way has come to its end."""
+        self.wait_for_change()
         return self.is_primary
 
     @property

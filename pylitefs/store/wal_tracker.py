@@ -108,6 +108,11 @@ class WalTracker:
         """Whether captured frames have zeros for salts and checksum, so that SQLite's recovery ends there."""
 
     @property
+    def is_between(self) -> bool:
+        """Whether nothing was written after the last commit: then nobody is half-way."""
+        return not self._headers
+
+    @property
     def last_commit(self) -> tuple[int, int]:
         """(first, last) frame of the newest captured transaction; (1, 0) if there is none."""
         if len(self._boundaries) < 2:
