@@ -13,7 +13,7 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from pylitefs.errors import BusyError, PylitefsError
 from pylitefs.ltx.header import TRAILER_SIZE, Header
@@ -25,6 +25,7 @@ from pylitefs.replication.handover import HandOver
 from pylitefs.replication.kept import pos_after
 from pylitefs.replication.snapshots import SnapshotPipe
 from pylitefs.replication.stream_log import StreamLog
+from pylitefs.replication.stream_trace import aside, decided
 from pylitefs.replication.threads import in_thread
 from pylitefs.store.database import Database
 from pylitefs.store.files import read_or_open
@@ -106,7 +107,7 @@ class PrimaryStream:
             if self._handing:
                 self._handing.cancel()
             self._told.ended(self.request.node_id, reason)
-            self._trace_aside("stream.end", peer=self.request.node_id, reason=reason)
+            aside("stream.end", self._store.tracer, peer=self.request.node_id, reason=reason)
 
     def end(self) -> None:
         """Send End and finish; an LTX file that is being sent is cut off."""
@@ -146,10 +147,11 @@ class PrimaryStream:
         except _Ended:
             pass
         if not self._in_body:
-            self._trace_aside("stream.send", frames.End().pack(), frame="end", peer=self.request.node_id)
+            end, peer = frames.End().pack(), self.request.node_id
+            aside("stream.send", self._store.tracer, end, frame="end", peer=peer)
             if not self._store.status.has_lease:
                 self._waiting.clear()
-            await self._send_bytes(bytes(self._waiting) + frames.End().pack())
+            await self._send_bytes(bytes(self._waiting) + end)
 
     async def _drop_dbs(self) -> None:
         """Name the databases of the request that are not here; all that are here are to be looked at."""
@@ -238,7 +240,8 @@ class PrimaryStream:
             decision, file = kept.decision(database, replica, header, born=self.followed.saw_birth(name))
             header = None
             if previous is None or type(decision) not in (type(previous), catchup.Nothing):
-                await self._trace_decision(name, database.pos, decision)
+                why: dict[str, Any] = decided(self.request.node_id, decision, replica)
+                await self._trace("catchup.decide", name, database.pos.txid, **why)
             previous = decision
             if isinstance(decision, catchup.Nothing):
                 return
@@ -387,8 +390,6 @@ class PrimaryStream:
         finally:
             task.cancel()
 
-    # Tracepoints
-
     async def _trace(
         self, name: str, database: str = "", txid: int = 0, data: bytes = b"", **payload: object
     ) -> None:
@@ -397,20 +398,3 @@ class PrimaryStream:
         if tracer.active:
             await self._send_raw(b"")
             await self._beating(in_thread(lambda: tracer.emit_bytes(data, name, database, txid, payload)))
-
-    def _trace_aside(self, name: str, data: bytes = b"", **payload: object) -> None:
-        """Emit without waiting: this stream is over."""
-        tracer = self._store.tracer
-        if tracer.active:
-            threading.Thread(target=tracer.emit_bytes, args=(data, name, "", 0, payload), daemon=True).start()
-
-    async def _trace_decision(self, name: str, pos: Pos, decision: catchup.Decision) -> None:
-        await self._trace(
-            "catchup.decide",
-            name,
-            pos.txid,
-            peer=self.request.node_id,
-            decision=type(decision).__name__.lower(),
-            reason=decision.reason,
-            position=str(self.positions.get(name, Pos())),
-        )

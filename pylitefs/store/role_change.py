@@ -19,6 +19,7 @@ from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.store.capture import commit_whole_file, tell_pending
 from pylitefs.store.database import Database
+from pylitefs.store.group_sync import sync_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.privacy import make_directory
 from pylitefs.store.state import settling
@@ -55,6 +56,7 @@ def _stop(database: Database) -> None:
             tell_pending(state)
             if database.rollback_watch.unjournaled and not database.rollback_watch.journal_live:
                 database.rollback_watch.capture()
+            sync_all(state)
         except (PylitefsError, OSError) as error:
             log.error("%s: what was written last is not captured: %s", state.name, error)
         state.follows = True

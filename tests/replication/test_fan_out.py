@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pylitefs.ltx.position import Pos
-from pylitefs.replication import primary
+from pylitefs.replication import frames
 from pylitefs.replication.fan_out import KEPT_BYTES, FanOut, Frames
 from pylitefs.replication.followed import StreamRequest
 from pylitefs.replication.frames import LtxChunk, pack_ltx_body
@@ -35,7 +35,7 @@ def test_an_ltx_file_s_frames_are_made_once_for_all_streams(
         made.append(data)
         return pack_ltx_body(data)
 
-    monkeypatch.setattr(primary, "pack_ltx_body", pack)
+    monkeypatch.setattr(frames, "pack_ltx_body", pack)
 
     async def test() -> None:
         fan_out = FanOut(store)
