@@ -58,7 +58,7 @@ def run(
             say("node is already primary, skipping promotion" if promote else "node is the primary")
         elif promote:
             say("promoting node to primary")
-            client.promote(url)
+            client.promote(url, wait=PROMOTED_S)
             _wait_for_primary(url)
             say("promotion successful")
     try:

@@ -126,12 +126,11 @@ def check_mountable(loaded: Loaded) -> list[str]:
 
 
 def _ignored(loaded: Loaded) -> list[str]:
+    if loaded.config.lease.type != "static":
+        return []
     return [
         f"{loaded.error(place, '')}ignored: {why}"
-        for place, why in {
-            **_IGNORED,
-            **(_WITH_STATIC if loaded.config.lease.type == "static" else {}),
-        }.items()
+        for place, why in _IGNORED.items()
         if loaded.is_set(*map(str, place)) and _value(loaded.config, place)
     ]
 

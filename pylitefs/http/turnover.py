@@ -28,6 +28,7 @@ from pylitefs.store.names import check_name
 from pylitefs.store.store import Store
 
 LOOK_S = 0.005
+AGAIN_S = 1.0
 LONGEST_WAIT_S = 60.0
 MOST_HISTORY = 1000
 
@@ -80,26 +81,29 @@ class TurnoverApi:
             return Response()
         if turnover is None:
             raise HTTPException(501, f"a {self._type} lease cannot be promoted: set lease.candidate")
-        deadline = asyncio.get_running_loop().time() + wait
-        await self._ask_for_handoff(turnover, deadline)
-        while wait and not status.is_primary:
-            if asyncio.get_running_loop().time() > deadline:
+        clock = asyncio.get_running_loop().time
+        deadline, again = clock() + wait, clock()
+        while not status.is_primary:
+            # Who waits asks again: there may have been no primary just then, or writers in its way.
+            if clock() >= again:
+                refusal = await self._ask_for_handoff(turnover)
+                if clock() >= deadline and refusal:
+                    raise HTTPException(500, refusal)
+                again = clock() + (LOOK_S if refusal else AGAIN_S)
+            if not wait:
+                break
+            if clock() > deadline:
                 raise HTTPException(504, f"not the primary after {wait:g} s: the primary's log says why")
             await asyncio.sleep(LOOK_S)
         return Response()
 
-    async def _ask_for_handoff(self, turnover: Turnover, deadline: float) -> None:
-        """Who waits, waits also until there is a primary that can hand over."""
-        while True:
-            try:
-                await in_thread(turnover.promote)
-                return
-            except TurnoverError as error:
-                if asyncio.get_running_loop().time() >= deadline:
-                    raise HTTPException(500, str(error)) from None
-            await asyncio.sleep(LOOK_S)
-            if self._store.status.is_primary:
-                return
+    async def _ask_for_handoff(self, turnover: Turnover) -> str:
+        """Why that was refused; "" if it was not."""
+        try:
+            await in_thread(turnover.promote)
+        except TurnoverError as error:
+            return str(error)
+        return ""
 
     async def handoff(self, request: Request) -> Response:
         text, turnover = request.query_params.get("nodeID", ""), self._turnover

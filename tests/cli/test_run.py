@@ -48,7 +48,7 @@ def info(monkeypatch: pytest.MonkeyPatch, *, candidate: bool, primary: bool) -> 
         return answer
 
     monkeypatch.setattr("pylitefs.cli.run.client.info", ask)
-    monkeypatch.setattr("pylitefs.cli.run.client.promote", lambda url: promotions.append(True))
+    monkeypatch.setattr("pylitefs.cli.run.client.promote", lambda url, wait: promotions.append(True))
     return promotions
 
 
@@ -81,7 +81,7 @@ def test_a_promotion_without_end_is_given_up(
 ) -> None:
     monkeypatch.setattr(run_module, "PROMOTED_S", 0.01)
     info(monkeypatch, candidate=True, primary=False)
-    monkeypatch.setattr("pylitefs.cli.run.client.promote", lambda url: None)
+    monkeypatch.setattr("pylitefs.cli.run.client.promote", lambda url, wait: None)
     assert runs("-promote", "--", "x") == EXIT_ERROR and not started
     assert "is not the primary" in capsys.readouterr().err
 
