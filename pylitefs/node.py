@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("pylitefs")
 
 PROMOTE_LOOK_S = 0.02
+SHORTEST_SILENCE_S = 2.5
+"""Heartbeats come every second."""
 
 
 def make_lease(config: Config) -> Lease:
@@ -285,13 +287,17 @@ class Node:
             self.on_loaded()
 
     def _make_replica(self, server: LateServer, own_url: str = "") -> "Replica":
-        from pylitefs.replication.replica import Replica
+        from pylitefs.replication.replica import SILENCE_S, Replica
 
+        lease, silence = self.config.lease, SILENCE_S
+        if own_url:  # A primary that is not heard of for longer than its lease is none.
+            silence = min(silence, max(SHORTEST_SILENCE_S, lease.consul.ttl))
         return Replica(
             self.store,
             self.lease.primary,
-            databases=self.config.lease.databases,
-            reconnect_delay=self.config.lease.reconnect_delay,
+            databases=lease.databases,
+            reconnect_delay=lease.reconnect_delay,
+            silence=silence,
             token=self.token,
             own_url=own_url,
             on_fatal=self._fail,

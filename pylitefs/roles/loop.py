@@ -40,6 +40,8 @@ AGAIN_S = 0.1
 """A free lease is asked for again so soon: whoever had it before may still have its lock-delay."""
 SOON_S = 0.02
 """The lease still names this node itself: it was handed over just now, or is of a life before."""
+MOST_QUICK = 50
+"""So often it is asked quickly, one time after the other."""
 RENEW_AGAIN_S = 1.0
 HANDOFF_S = 5.0
 """A request for a handoff waits so long to be taken up."""
@@ -78,6 +80,7 @@ class RoleLoop:
         self._inbox: queue.SimpleQueue[Handoff | Wake] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._told = ""
+        self._quick = 0
         self._trouble = ""
         """Why this node could not take the lease; "" if it could."""
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
@@ -188,16 +191,21 @@ class RoleLoop:
                 return delay
             if why := self._why_not():
                 self._tell(logging.INFO, why)
-                return AGAIN_S
+                return self._soon(AGAIN_S)
             held = self._lease.acquire()
             if held is not None:
                 return self._lead(held, self._lease.index)
             primary = self._lease.primary()
         if primary is None:
-            return AGAIN_S
+            return self._soon(AGAIN_S)
         if primary == self._me:
-            return SOON_S
+            return self._soon(SOON_S)
         return self._follow(primary)
+
+    def _soon(self, pause: float) -> float:
+        """Ask again quickly, but not for long: the lease service is to have its rest."""
+        self._quick += 1
+        return pause if self._quick <= MOST_QUICK else self._config.reconnect_delay
 
     def _why_not(self) -> str:
         """Why this node leaves a free lease to others; "" if it does not."""
@@ -215,7 +223,7 @@ class RoleLoop:
         return self._changes.why_not_ready()
 
     def _follow(self, primary: PrimaryInfo) -> float:
-        self._told = self._trouble = ""
+        self._told, self._trouble, self._quick = "", "", 0
         reason = self._follower.follow(primary)
         if reason is None:
             self._stopping.wait()  # The node ends.
@@ -243,7 +251,7 @@ class RoleLoop:
         try:
             self._agree_on_cluster()
             self._changes.lead(held.until, index)
-            self._told = ""
+            self._told, self._quick = "", 0
             log.info("primary: %s has the lease", self._me.hostname)
             self._trace("lease.acquire")
             self._streams.primary_changed()
