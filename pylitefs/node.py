@@ -27,7 +27,7 @@ from pylitefs.config.token import VARIABLE
 from pylitefs.control import CONTROL_FD
 from pylitefs.errors import PylitefsError
 from pylitefs.http.late_server import LateServer
-from pylitefs.lease.base import Lease
+from pylitefs.lease.make import make_lease
 from pylitefs.lease.static import StaticLease
 from pylitefs.limits import keep_buffers, most_databases, raise_open_files
 from pylitefs.mount.applier.applier import Applier
@@ -53,17 +53,6 @@ log = logging.getLogger("pylitefs")
 PROMOTE_LOOK_S = 0.02
 SHORTEST_SILENCE_S = 2.5
 """Heartbeats come every second."""
-
-
-def make_lease(config: Config) -> Lease:
-    """The lease that the config asks for. Raises ConfigError."""
-    lease = config.lease
-    if lease.type != "consul":
-        return StaticLease(lease.candidate, lease.shown_hostname, lease.advertise_url)
-    from pylitefs.lease.consul import ConsulLease
-
-    url = lease.advertise_url or f"http://{lease.shown_hostname}:{config.http.host_port[1]}"
-    return ConsulLease(lease.consul, hostname=lease.shown_hostname, advertise_url=url)
 
 
 class Node:

@@ -81,6 +81,8 @@ class RoleLoop:
         self._stopping = threading.Event()
         self._told = ""
         self._quick = 0
+        self._proposed = ""
+        """The cluster's id that this node has asked the lease service to keep."""
         self._trouble = ""
         """Why this node could not take the lease; "" if it could."""
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
@@ -173,6 +175,8 @@ class RoleLoop:
     def _once(self) -> float:
         """One step; for how many seconds to wait before the next."""
         theirs, ours = self._lease.cluster_id(), self._store.cluster_id
+        if theirs and theirs == self._proposed and not ours:
+            self._store.set_cluster_id(ours := theirs)  # It was kept, and only the answer was lost.
         delay = self._config.reconnect_delay
         if theirs and ours and theirs != ours:
             raise LeaseError(
@@ -275,7 +279,7 @@ class RoleLoop:
         theirs, ours = self._lease.cluster_id(), self._store.cluster_id
         if theirs:
             return
-        ours = ours or cluster_id.make()
+        ours = self._proposed = ours or self._proposed or cluster_id.make()
         if (theirs := self._lease.cluster_id()) and theirs != ours:
             raise LeaseError(f"the lease was given cluster id {theirs} meanwhile, which is not this node's")
         self._lease.set_cluster_id(ours)

@@ -17,6 +17,8 @@ from tests.cluster.leased import READONLY, Leased, opened, put, rows, sql
 
 pytestmark = pytest.mark.fuse
 
+MODES = ["wal", pytest.param("delete", marks=pytest.mark.full)]
+
 
 @pytest.fixture
 def made(tmp_path: Path, nursery: Nursery | None) -> Iterator[Callable[..., Leased]]:
@@ -122,7 +124,7 @@ def test_a_node_is_promoted_at_its_start(made: Callable[..., Leased]) -> None:
     leased.wait_follows(a, b)
 
 
-@pytest.mark.parametrize("mode", ["delete", "wal"])
+@pytest.mark.parametrize("mode", MODES)
 def test_a_handoff_waits_for_a_write_transaction_that_is_open(
     made: Callable[..., Leased], clients: Clients, mode: str
 ) -> None:

@@ -29,7 +29,7 @@ from tests.cluster.leased import TTL_S, Leased, sql
 
 pytestmark = pytest.mark.fuse
 
-SHORT_S, LONG_S = 6.0, 20.0
+SHORT_S, LONG_S = 4.0, 20.0
 _LEADS = re.compile(r'time=(\S+) level=INFO msg="primary: (\w+) has the lease"')
 
 

@@ -11,7 +11,7 @@ import pytest
 from pylitefs.config.model import ConsulConfig, LeaseConfig
 from pylitefs.http.lease_server import LeaseServer
 from pylitefs.http.turnover import TurnoverError
-from pylitefs.lease.base import PrimaryInfo
+from pylitefs.lease.base import PrimaryInfo, UnreachableError
 from pylitefs.lease.consul import ConsulLease
 from pylitefs.lecture.live.links import Link
 from pylitefs.replication.followed import StreamRequest
@@ -283,3 +283,21 @@ def test_a_clean_stop_gives_the_lease_back(
     assert a.loop.stop()
     assert not a.store.status.has_lease and not service.service.state.sessions
     assert service.service.state.keys["k"].value == b""
+
+
+def test_a_cluster_s_first_id_is_its_own_although_the_answer_was_lost(
+    service: LeaseServer, make: Callable[..., Made], eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service keeps it, and the node has not heard so. Otherwise nobody could ever become the primary."""
+    real, lost = ConsulLease.set_cluster_id, threading.Event()
+
+    def keep(lease: ConsulLease, text: str) -> None:
+        real(lease, text)
+        if not lost.is_set():
+            lost.set()
+            raise UnreachableError("timed out")
+
+    monkeypatch.setattr(ConsulLease, "set_cluster_id", keep)
+    a = make("a", cluster=None)
+    eventually(lambda: a.store.status.is_primary, "a is the primary")
+    assert service.service.state.keys["k/clusterid"].value.decode() == a.store.cluster_id
