@@ -3,6 +3,7 @@
     PUT /v1/session/create, renew/ID, destroy/ID      GET /v1/session/info/ID, list
     PUT, GET, DELETE /v1/kv/KEY[?acquire=ID|release=ID]
     PUT /v1/catalog/register                          answered, and forgotten
+    GET /v1/status/leader                             this very service
 
 The rule: what an answer says is `lease/service.py`'s; here it is written as Consul writes it, after the state
 is durable in the service's own directory. One service is one process on one disk: beyond one machine use a
@@ -59,6 +60,7 @@ class LeaseApp:
         session, kv = "/v1/session", "/v1/kv/{key:path}"
         routes = [
             Route("/v1/catalog/register", self._answer(self._register), methods=["PUT"]),
+            Route("/v1/status/leader", self._answer(self._leader), methods=["GET"]),
             Route(f"{session}/create", self._answer(self._create), methods=["PUT"]),
             Route(f"{session}/renew/{{id}}", self._answer(self._renew), methods=["PUT"]),
             Route(f"{session}/destroy/{{id}}", self._answer(self._destroy), methods=["PUT"]),
@@ -93,6 +95,9 @@ class LeaseApp:
     async def _register(self, request: Request) -> Response:
         await _json_body(request)
         return _json(True)
+
+    async def _leader(self, request: Request) -> Response:
+        return _json(f"{request.url.hostname}:{request.url.port}")
 
     # Sessions
 

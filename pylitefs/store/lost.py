@@ -46,9 +46,8 @@ def keep_aside(state: DatabaseState, header: Header, trailer: Trailer) -> Path |
     for one in (folder, folder.parent, folder.parent.parent, folder.parent.parent.parent):
         sync_directory(one)
     log.warning(
-        "%s: this node made TXID %s to %s as the primary, and nothing shows that the new primary has them, "
-        "whose state takes their place; they are kept: `pylitefs ltx list %s/*.ltx` shows them, `pylitefs "
-        "ltx dump FILE` one of them",
+        "%s: nothing shows that the primary has TXID %s to %s of this node, and its state takes their place; "
+        "they are kept: `pylitefs ltx list %s/*.ltx` shows them, `pylitefs ltx dump FILE` one of them",
         state.name,
         format_txid(spans[0][0]),
         format_txid(spans[-1][1]),
@@ -59,12 +58,10 @@ def keep_aside(state: DatabaseState, header: Header, trailer: Trailer) -> Path |
 
 def lost_spans(state: DatabaseState, theirs: Pos) -> list[tuple[int, int]]:
     """The LTX files whose transactions a history that has come to `theirs` does not hold, oldest first."""
+    if state.pos == theirs or not _is_suspect(state, theirs):
+        return []
     tail = _tail(state)
-    if state.pos == theirs or not tail:
-        return []
-    lost = _suspects(state, tail, theirs)
-    if not lost:
-        return []
+    lost = _newest_run(state, tail)
     terms = state.node.terms
     known = {theirs.txid: theirs.checksum, **terms.history(state.name)}
     if handed := terms.handed.get(state.name):
@@ -77,13 +74,21 @@ def lost_spans(state: DatabaseState, theirs: Pos) -> list[tuple[int, int]]:
     return [(one.min_txid, one.max_txid) for one in lost]
 
 
-def _suspects(state: DatabaseState, tail: list[Header], theirs: Pos) -> list[Header]:
-    """Without asking anybody: what this node made as the primary, or has beyond them, and nothing after
-    it."""
-    newest, is_own = tail[-1].node_id, state.node.terms.is_own
-    forked = state.pos.txid >= theirs.txid  # It has been where they are, and was another then.
-    if not (forked or is_own(newest)):
+def _is_suspect(state: DatabaseState, theirs: Pos) -> bool:
+    """Without asking anybody: whether the newest transaction may be known to no other node."""
+    if state.pos.txid >= theirs.txid:
+        return state.pos.txid > 0  # It has been where they are, and was another then.
+    spans = state.ltx.ranges()
+    newest = state.ltx.header(*spans[-1]) if spans else None
+    return newest is not None and state.node.terms.is_own(newest.node_id)
+
+
+def _newest_run(state: DatabaseState, tail: list[Header]) -> list[Header]:
+    """What this node made as the primary, and nobody after it; or what the same primary as the newest
+    made."""
+    if not tail:
         return []
+    newest, is_own = tail[-1].node_id, state.node.terms.is_own
     run = list(takewhile(lambda one: is_own(one.node_id) or one.node_id == newest, reversed(tail)))
     return run[::-1]
 

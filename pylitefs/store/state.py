@@ -233,9 +233,10 @@ class DatabaseState:
         A transaction that began before it is let through to its own end.
         """
         status = self.node.status
-        if self.follows or not status.has_lease:
-            status.wait_for_change()
-        return status.has_lease and not self.follows
+        if not self.follows and status.has_lease:
+            return True
+        status.wait_for_change()
+        return not self.follows and status.has_lease
 
     def check_commit(self) -> None:
         """Raise OSError where this node may make no transaction any more. The lock is held."""

@@ -15,6 +15,7 @@ import time
 
 from pylitefs.store.backup_state import BackupState
 
+FOR_GOOD = math.inf
 LAG_NEVER_SYNCED = 2147483647
 DRIFT = 0.0002
 """Two clocks go apart by no more than this share of the time: by so much the smallest difference ages."""
@@ -52,7 +53,7 @@ class Status:
         ready: bool = False,
         started_ns: int | None = None,
     ) -> None:
-        self._until = math.inf if is_primary else -math.inf
+        self._until = FOR_GOOD if is_primary else -FOR_GOOD
         self._changing = False
         self._changed = threading.Condition()
         self.candidate = candidate
@@ -82,17 +83,18 @@ class Status:
     def has_lease(self) -> bool:
         """Whether this node may ship transactions: it has the lease, and its time is not over."""
         until = self._until
-        return until == math.inf or until > lease_clock()
+        return until == FOR_GOOD or until > lease_clock()
 
     @property
     def is_primary(self) -> bool:
         """Whether this node takes writes: it has the lease, and is not handing it over."""
-        return not self._changing and self.has_lease
+        until = self._until
+        return (until == FOR_GOOD or until > lease_clock()) and not self._changing
 
     @is_primary.setter
     def is_primary(self, value: bool) -> None:
         """For good, as with a static lease."""
-        self.lead(math.inf if value else -math.inf)
+        self.lead(FOR_GOOD if value else -FOR_GOOD)
 
     def lead(self, until: float) -> None:
         """This node is the primary, until then on `lease_clock`, unless it is told so again."""
@@ -100,7 +102,7 @@ class Status:
 
     def follow(self) -> None:
         """This node is the primary no longer."""
-        self._until = -math.inf
+        self._until = -FOR_GOOD
 
     @property
     def changing(self) -> bool:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 
 from pylitefs.cluster.cluster import ClusterNode
 from pylitefs.cluster.nursery import Nursery
+from pylitefs.errors import RemoteError
+from pylitefs.http import client
 from tests.cluster.clients import Clients
 from tests.cluster.leased import READONLY, Leased, opened, put, rows, sql
 
@@ -146,3 +149,33 @@ def test_a_handoff_waits_for_a_write_transaction_that_is_open(
     leased.wait_primary(b)
     leased.wait_same()
     assert rows(clients(b, "a.db")) == [1, 2]
+
+
+def test_who_watches_a_node_hears_of_each_change(made: Callable[..., Leased]) -> None:
+    """`/events` on both nodes, in order; `/info` names the new primary on both."""
+    leased = made()
+    a, b = leased.nodes
+    leased.wait_follows(b, a)
+    heard: dict[str, list[dict[str, object]]] = {"n1": [], "n2": []}
+
+    def listen(node: ClusterNode) -> None:
+        with suppress(RemoteError):  # The node ends.
+            for event in client.events(node.url):
+                data = event["data"]
+                assert isinstance(data, dict)
+                heard[node.name].append(data)
+
+    listeners = [threading.Thread(target=listen, args=(node,), daemon=True) for node in (a, b)]
+    for one in listeners:
+        one.start()
+    leased.until(lambda: all(heard.values()), "both listen")
+    assert leased.post(b, "/promote", wait="20s").status_code == 200
+    leased.wait_follows(a, b)
+    leased.until(lambda: heard["n1"][-1].get("hostname") == "n2", "n1 says who")
+    assert heard["n1"][0] == {"isPrimary": True} and {"isPrimary": False} in heard["n1"]
+    assert heard["n2"][0] == {"isPrimary": False, "hostname": "n1"} and heard["n2"][-1] == {"isPrimary": True}
+    assert leased.info(a)["primary"] == leased.info(b)["primary"] == {"hostname": "n2"}
+    leased.stop()
+    for one in listeners:
+        one.join(20)
+        assert not one.is_alive()

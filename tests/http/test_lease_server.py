@@ -8,6 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from pylitefs.doctor import network
+from pylitefs.doctor.finding import Verdict
 from pylitefs.errors import DataDirectoryError
 from pylitefs.http.lease_server import STATE, LeaseServer
 from tests.golden import consul
@@ -59,6 +61,13 @@ def test_a_restart_forgets_nothing(tmp_path: Path) -> None:
         assert [one["ID"] for one in shown] == [session] and shown[0]["LockDelay"] == 1_000_000_000
         assert http.get("/v1/session/list").json() == http.get(f"/v1/session/info/{session}").json() == shown
         assert http.delete("/v1/kv/a/b").json() is True and http.get("/v1/kv/a/b").status_code == 404
+
+
+def test_the_doctor_finds_nothing_wrong_with_it(tmp_path: Path) -> None:
+    """It answers who leads: itself."""
+    with running(tmp_path / "leases") as http:
+        assert http.get("/v1/status/leader").json() == str(http.base_url).removeprefix("http://").rstrip("/")
+        assert [one.verdict for one in network.lease_service(str(http.base_url))] == [Verdict.OK]
 
 
 def test_errors_are_consul_s(tmp_path: Path) -> None:
