@@ -266,11 +266,11 @@ class RoleLoop:
         finally:
             self._changes.follow(handed=handed)
             self._others.note({one.request.node_id: one.request.url for one in self._streams.streams()})
+            if not handed:
+                self._give_back(held)  # Before the replicas are let go: they find it free.
             self._streams.demoted()
             self._streams.primary_changed()
             self._trace("lease.handoff" if handed else "lease.lose")
-            if not handed:
-                self._give_back(held)
         log.info("not the primary any more: the lease was %s", why)
         return self._config.demote_delay if why == GIVEN_UP else 0.0
 

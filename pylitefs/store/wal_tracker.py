@@ -109,8 +109,8 @@ class WalTracker:
 
     @property
     def is_between(self) -> bool:
-        """Whether nothing was written after the last commit: then nobody is half-way."""
-        return not self._headers
+        """Whether nothing was written after the last commit, or the last WAL: then nobody is half-way."""
+        return not self._headers and (self.captured > 0 or self.header is None)
 
     @property
     def last_commit(self) -> tuple[int, int]:

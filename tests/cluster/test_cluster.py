@@ -91,7 +91,9 @@ def test_a_killed_parent_takes_its_nodes_along(tmp_path: Path) -> None:
 
 def test_a_node_that_cannot_start_shows_the_end_of_its_log(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path, replicas=1, node_settings={"n2": {"lease": {"type": "consul"}}})
-    with pytest.raises(ClusterError, match=r"node n2 ended with exit code 2:\n.*consul is not supported yet"):
+    with pytest.raises(
+        ClusterError, match=r"node n2 ended with exit code 2:\n.*lease\.consul\.key: required"
+    ):
         cluster.start()
     assert not any(is_mounted(node.mount) or node.pid for node in cluster)
 

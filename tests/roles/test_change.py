@@ -126,7 +126,7 @@ def test_writers_that_come_without_end_are_stopped_between_two_of_them(
     db.execute("CREATE TABLE t(n)")
     database = store.get("a.db")
     assert database is not None
-    begun = database.pos.txid
+    begun = database.current_pos().txid
     acknowledged = 0
     refused = threading.Event()
 
