@@ -25,7 +25,6 @@ from pylitefs.config import Config
 from pylitefs.config.backup import backup_path
 from pylitefs.config.token import VARIABLE
 from pylitefs.control import CONTROL_FD
-from pylitefs.errors import PylitefsError
 from pylitefs.http.late_server import LateServer
 from pylitefs.lease.make import make_lease
 from pylitefs.lease.static import StaticLease
@@ -50,7 +49,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pylitefs")
 
-PROMOTE_LOOK_S = 0.02
 SHORTEST_SILENCE_S = 2.5
 """Heartbeats come every second."""
 
@@ -295,20 +293,17 @@ class Node:
 
     def _make_roles(self, server: LateServer) -> None:
         """What changes this node's role, where the lease changes hands."""
-        from pylitefs.roles.candidates import Candidates
-        from pylitefs.roles.change import Changes
-        from pylitefs.roles.loop import RoleLoop
+        from pylitefs.roles.make import make_roles
 
         assert self.applier is not None
-        url = self.lease.advertise_url
-        self.replica = self._make_replica(server, url if self.status.candidate else "")
-        self.roles = RoleLoop(
+        own_url = self.lease.advertise_url if self.status.candidate else ""
+        self.replica = replica = self._make_replica(server, own_url)
+        self.roles = make_roles(
             self.store,
             self.lease,
             self.config.lease,
-            follower=self.replica,
-            changes=Changes(self.store, self.applier),
-            candidates=Candidates(self.store, url, token=self.token),
+            follower=replica,
+            applier=self.applier,
             token=self.token,
         )
         promote = self.config.lease.promote and not self.config.skip_sync
@@ -321,20 +316,10 @@ class Node:
             return
         self.roles.start(api)
         if self.status.promoting:
-            threading.Thread(target=self._promote, name="promote", daemon=True).start()
+            from pylitefs.roles.promotion import promote_at_start
 
-    def _promote(self) -> None:
-        """Become the primary once this node has caught up; the start fails if that takes too long."""
-        assert self.roles is not None
-        try:
-            while not self.status.ready:
-                if self.ended.wait(PROMOTE_LOOK_S):
-                    return
-            self.roles.promote_at_start()
-        except PylitefsError as error:
-            self._fail(error)
-        finally:
-            self.status.promoting = False
+            arguments = (self.status, self.roles, self.ended, self._fail)
+            threading.Thread(target=promote_at_start, args=arguments, name="promote", daemon=True).start()
 
     def _fail(self, error: Exception) -> None:
         log.error("this replica cannot go on: %s", error)

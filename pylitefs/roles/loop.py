@@ -50,7 +50,6 @@ WRITERS_S = 2.0
 DRAIN_S = 2.0
 """A node that ends waits so long until its replicas were sent all that there is."""
 LOOK_S, LEARN_S = 0.1, 2.0
-PROMOTE_S = 10.0
 HANDED, GIVEN_BACK, GIVEN_UP = "handed over", "given back", "given up"
 
 
@@ -141,15 +140,6 @@ class RoleLoop:
             client.hand_off(url, self._store.node_id_text, token=self._token)
         except RemoteError as error:
             raise TurnoverError(f"handoff failed: {error}") from None
-
-    def promote_at_start(self) -> None:
-        """Become the primary, as `lease.promote` asks. Raises TurnoverError if it takes PROMOTE_S."""
-        status, end = self._store.status, lease_clock() + PROMOTE_S
-        if not status.is_primary:
-            self.promote()
-        while not status.is_primary and not self._stopping.wait(SOON_S):
-            if lease_clock() > end:
-                raise TurnoverError(f"lease.promote: this node is not the primary after {PROMOTE_S:g} s")
 
     # The thread
 

@@ -1,0 +1,28 @@
+"""The parts of a node's roles, put together.
+
+The rule: they are loaded where the lease changes hands, and nowhere else.
+"""
+
+from pylitefs.config.model import LeaseConfig
+from pylitefs.lease.base import Lease
+from pylitefs.roles.candidates import Candidates
+from pylitefs.roles.change import Changes
+from pylitefs.roles.loop import RoleLoop
+from pylitefs.roles.ports import Follower
+from pylitefs.store.applying import Applier
+from pylitefs.store.store import Store
+
+
+def make_roles(
+    store: Store, lease: Lease, config: LeaseConfig, *, follower: Follower, applier: Applier, token: str
+) -> RoleLoop:
+    """What changes a node's role, not started yet."""
+    return RoleLoop(
+        store,
+        lease,
+        config,
+        follower=follower,
+        changes=Changes(store, applier),
+        candidates=Candidates(store, lease.advertise_url, token=token),
+        token=token,
+    )
