@@ -18,6 +18,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -269,7 +270,7 @@ class Node:
     def _load_rest(self) -> None:
         """What the first commit would have to wait for otherwise."""
         try:
-            pass
+            import_module("pylitefs.numeric")
         finally:
             self.on_loaded()
 
@@ -393,9 +394,5 @@ def _lock_table() -> "LockTable":
 
 def _retention(config: Config) -> Limits:
     data = config.data
-    return Limits(
-        data.retention,
-        data.retention_behind_files,
-        data.retention_behind_bytes,
-        until_backed_up=backup_path(config) is not None,
-    )
+    behind = (data.retention_behind_files, data.retention_behind_bytes)
+    return Limits(data.retention, *behind, until_backed_up=backup_path(config) is not None)

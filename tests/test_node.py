@@ -28,6 +28,19 @@ def test_a_start_does_not_wait_for_what_the_mount_does_without() -> None:
     assert "pylitefs.mount.operations" in found
 
 
+def test_what_the_first_commit_needs_is_loaded_beside_the_mount(tmp_path: Path) -> None:
+    """Else it would wait for NumPy."""
+    program = (
+        "from pathlib import Path\n"
+        "from pylitefs.config import Config, DataConfig, FuseConfig, LeaseConfig\n"
+        "from pylitefs.node import Node\n"
+        f"base = Path({str(tmp_path)!r})\n"
+        "places = {'data': DataConfig(dir=base / 'data'), 'fuse': FuseConfig(dir=base / 'mnt')}\n"
+        "Node(Config(**places, lease=LeaseConfig(type='static')))._load_rest()"
+    )
+    assert "numpy" in loaded_by(program)
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["version"]])
 def test_help_loads_no_command(arguments: list[str]) -> None:
     """The lines of `pylitefs --help` are at hand."""
