@@ -296,19 +296,14 @@ class Node:
         """What changes this node's role, where the lease changes hands."""
         from pylitefs.roles.make import make_roles
 
-        assert self.applier is not None
+        config, applier = self.config.lease, self.applier
+        assert applier is not None
         own_url = self.lease.advertise_url if self.status.candidate else ""
         self.replica = replica = self._make_replica(server, own_url)
         self.roles = make_roles(
-            self.store,
-            self.lease,
-            self.config.lease,
-            follower=replica,
-            applier=self.applier,
-            token=self.token,
+            self.store, self.lease, config, follower=replica, applier=applier, token=self.token
         )
-        promote = self.config.lease.promote and not self.config.skip_sync
-        self.status.promoting = promote and self.status.candidate
+        self.status.promoting = config.promote and self.status.candidate and not self.config.skip_sync
         self.replica.start_watch()
 
     def _start_roles(self, api: "Api") -> None:
