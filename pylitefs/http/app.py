@@ -123,7 +123,7 @@ class Api:
 
     def is_drained(self) -> bool:
         """Whether every replica was sent all that there is. In any thread."""
-        return not any(stream.lacking() for stream in tuple(self._streams))
+        return all(stream.is_level() for stream in tuple(self._streams))
 
     def demoted(self) -> None:
         """This node is the primary no longer: say End to every replica. In any thread."""

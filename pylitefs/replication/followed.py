@@ -7,11 +7,16 @@ replica that loses it asks for it when it connects again.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pylitefs.ltx.position import Pos
+
+Send = Callable[[bytes], Awaitable[None]]
+"""Writes bytes to the replica; waits while the connection takes no more."""
+CountFrame = Callable[[str, str], None]
+"""Called with database and frame type (`ltx`, `ltx:snapshot`, ...) for each frame sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,11 @@ class Followed:
     def begins(self, older: frozenset[str]) -> None:
         """The stream begins; of `older` databases it has not seen the first transactions."""
         self._older = older
+
+    def has(self, positions: Mapping[str, Pos]) -> bool:
+        """Whether the replica is at these positions, once it has what was sent."""
+        wanted = ((name, pos) for name, pos in positions.items() if self._request.wants(name))
+        return all(self.positions.get(name) == pos for name, pos in wanted)
 
     def saw_birth(self, name: str) -> bool:
         return name not in self._older

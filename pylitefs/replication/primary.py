@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, BinaryIO, TypeVar
 
@@ -20,7 +20,7 @@ from pylitefs.ltx.header import TRAILER_SIZE, Header
 from pylitefs.ltx.position import Pos
 from pylitefs.replication import catchup, frames, kept
 from pylitefs.replication.fan_out import FanOut, Frames
-from pylitefs.replication.followed import Followed, StreamRequest
+from pylitefs.replication.followed import CountFrame, Followed, Send, StreamRequest
 from pylitefs.replication.handover import HandOver
 from pylitefs.replication.kept import pos_after
 from pylitefs.replication.snapshots import SnapshotPipe
@@ -44,10 +44,6 @@ BLOCK = 128 * 1024
 log = logging.getLogger("pylitefs")
 
 T = TypeVar("T")
-Send = Callable[[bytes], Awaitable[None]]
-"""Writes bytes to the replica; waits while the connection takes no more."""
-CountFrame = Callable[[str, str], None]
-"""Called with database and frame type (`ltx`, `ltx:snapshot`, ...) for each frame sent."""
 
 
 class _Ended(Exception):
@@ -77,7 +73,7 @@ class PrimaryStream:
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
-        self._woken = self._in_body = self._ready = False
+        self._woken = self._in_body = self._ready = self._sending = False
         self._last_sent = self._loop.time()
         self._waiting = bytearray()
         self._sent_files = 0
@@ -132,13 +128,17 @@ class PrimaryStream:
         with self._lock:
             return list({*self._pending, *self._later, self._current} - {""})
 
+    def is_level(self) -> bool:
+        """Whether all that there is was sent, to the last byte; from any thread."""
+        return self.followed.has(self._store.positions()) and not self._waiting and not self._sending
+
     async def _stream(self) -> None:
         try:
             await self._drop_dbs()
             while not self._over():
                 if await self._catch_up_all() > 1:
                     await self._pause()
-                elif self._handing and not self.lacking() and self._handing.begin():
+                elif self._handing and self.is_level() and self._handing.begin():
                     with self._handing:
                         await self._send(frames.Handoff(self._handing.lease_id).pack(), "handoff")
                     break
@@ -314,8 +314,6 @@ class PrimaryStream:
             await self._end_body(b"")
         return info.pos
 
-    # Sending
-
     async def _begin_body(self, name: str, txid: int, kind: str, first: bytes, whole: bool = False) -> None:
         """A long LTX file begins, with these bytes. Until `_end_body` no other frame can be sent."""
         begin = frames.LtxBegin(name).pack()
@@ -364,14 +362,16 @@ class PrimaryStream:
 
     async def _send_raw(self, data: bytes) -> None:
         """Send what waits, then `data`."""
+        self._sending = True
         if self._waiting:
             data = bytes(self._waiting) + data
             self._waiting.clear()
-        if data and not self._store.status.has_lease:
-            raise _Ended  # The last look: what was on its way here when the lease ended is not shipped.
         if data:
+            if not self._store.status.has_lease:
+                raise _Ended  # The last look: what was on its way here when the lease ended is not shipped.
             await self._send_bytes(data)
             self._last_sent = self._loop.time()
+        self._sending = False
 
     async def _beating(self, work: Coroutine[None, None, T]) -> T:
         """The result of work in another thread. Meanwhile Heartbeats say since when the replica is behind."""

@@ -1,5 +1,6 @@
 """A stream and its node's lease: nothing is shipped without it, and it goes over the stream itself."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,5 +68,36 @@ def test_a_lease_is_handed_over_after_all_that_waits(store: Store) -> None:
             frames = await listener.until(lambda frames: End() in frames)
             last: list[Frame] = frames[-2:]
             assert last == [Handoff("lease"), End()] and frames.count(LtxEnd()) == 1
+
+    run(test)
+
+
+def test_a_stream_is_level_once_the_last_byte_is_sent(store: Store) -> None:
+    """A transaction that the stream has not heard of yet counts, and so do bytes that wait for the
+    connection."""
+
+    async def test() -> None:
+        async with listening(store) as listener:
+            await listener.until_ready()
+            gone = asyncio.Event()
+            real = listener.stream._send_bytes
+
+            async def slow(data: bytes) -> None:
+                await gone.wait()
+                await real(data)
+
+            listener.stream._send_bytes = slow
+            assert listener.stream.is_level()
+            Writer(store).commit({1: 1})
+            assert not listener.stream.is_level(), "it was not told yet"
+            while listener.stream.lacking() or not listener.stream.followed.has(store.positions()):
+                assert not listener.stream.is_level()
+                await asyncio.sleep(0.001)
+            assert not listener.stream.is_level(), "its bytes wait"
+            gone.set()
+            await listener.transactions(1)
+            async with asyncio.timeout(10):
+                while not listener.stream.is_level():
+                    await asyncio.sleep(0.001)
 
     run(test)
