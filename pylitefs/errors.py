@@ -22,7 +22,15 @@ class LtxChecksumError(LtxError):
 
 
 class UnsupportedLtxError(LtxError):
-    """An LTX file of a version or with a flag that LiteFS 0.5 does not have."""
+    """An LTX file of a version or with a flag that who reads it does not know: a node knows LiteFS 0.5's."""
+
+
+class RestoreError(PylitefsError):
+    """The LTX files that there are do not lead to the moment that was asked for."""
+
+
+class MissingLibraryError(PylitefsError):
+    """A Python package that the work needs is not installed."""
 
 
 class SqliteFormatError(PylitefsError):

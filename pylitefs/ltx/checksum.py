@@ -6,8 +6,7 @@ and its cost does not depend on the database's size. Bit 63 is set in every chec
 mean "none". The lock page holds no data and has checksum 0.
 """
 
-from fastcrc import crc64 as _crc64
-
+from pylitefs.ltx.libraries import crc64_go_iso as _go_iso
 from pylitefs.sqlite import Buffer
 from pylitefs.sqlite.locks import lock_pgno
 
@@ -25,7 +24,6 @@ CHECKSUM_FLAG = 1 << 63
 EMPTY_CHECKSUM = CHECKSUM_FLAG
 """The checksum of a database without pages."""
 
-_go_iso = _crc64.go_iso
 _POLYNOMIAL = 0xD800000000000000
 """x^64 + x^4 + x^3 + x + 1, lowest power first, without its highest."""
 _ONE = 1 << 63

@@ -6,7 +6,6 @@ journal is an error rather than a wrong answer.
 """
 
 import contextlib
-import fcntl
 import os
 import struct
 import time
@@ -164,6 +163,8 @@ def encode_database(
 
 def lock_database(fd: int, path: Path, *, exclusive: bool) -> None:
     """Take SQLite's SHARED lock (or, exclusively, all of its locks) until `fd` is closed; else BusyError."""
+    import fcntl  # Here and below: the module is imported on systems that have no such thing.
+
     if exclusive:
         wanted = [(fcntl.F_WRLCK, PENDING_BYTE, SHARED_FIRST + SHARED_SIZE - PENDING_BYTE)]
     else:
@@ -200,6 +201,8 @@ def read_wal(path: Path) -> tuple[WalHeader, CommittedWal] | None:
 
 
 def _set_lock(fd: int, kind: int, start: int, length: int) -> None:
+    import fcntl
+
     # struct flock on 64-bit Linux: l_type, l_whence, padding, l_start, l_len, l_pid (0 for OFD locks).
     fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack("hhxxxxqqixxxx", kind, os.SEEK_SET, start, length, 0))
 

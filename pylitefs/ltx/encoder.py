@@ -11,11 +11,10 @@ Format: header.py.
 import struct
 from collections.abc import Callable, Iterable
 
-import lz4.frame
-
 from pylitefs.errors import LtxError
 from pylitefs.ltx.checksum import CHECKSUM_FLAG, crc64, crc64_difference, lock_pgno
 from pylitefs.ltx.header import Header, Trailer
+from pylitefs.ltx.libraries import lz4_frame
 from pylitefs.ltx.order import check_post_apply, count_in_order, last_pgno, may_follow, why_not_follow
 from pylitefs.sqlite import Buffer
 
@@ -52,7 +51,7 @@ class Encoder:
         self._crc = crc64(self._head)
         self._block = bytearray()
         self._covered = 0  # Bytes of pages that are in the CRC.
-        self._lz4: lz4.frame.LZ4FrameCompressor | None = None
+        self._lz4: lz4_frame.LZ4FrameCompressor | None = None
         self._finished = False
 
     @property
@@ -149,17 +148,17 @@ class Encoder:
             self._head += block
         elif end and self._lz4 is None:
             # The usual case: all pages of the transaction at once.
-            self._head += lz4.frame.compress(
+            self._head += lz4_frame.compress(
                 block,
-                block_size=lz4.frame.BLOCKSIZE_MAX64KB,
+                block_size=lz4_frame.BLOCKSIZE_MAX64KB,
                 block_linked=False,
                 content_checksum=True,
                 store_size=False,
             )
         else:
             if self._lz4 is None:
-                self._lz4 = lz4.frame.LZ4FrameCompressor(
-                    block_size=lz4.frame.BLOCKSIZE_MAX64KB, block_linked=False, content_checksum=True
+                self._lz4 = lz4_frame.LZ4FrameCompressor(
+                    block_size=lz4_frame.BLOCKSIZE_MAX64KB, block_linked=False, content_checksum=True
                 )
                 self._head += self._lz4.begin()
             self._head += self._lz4.compress(block)

@@ -5,8 +5,8 @@
     pages     page number | page, in ascending order; then page number 0       (encoder.py, decoder.py)
     trailer   post-apply checksum | file checksum
 
-All integers are big-endian. This is the format of LiteFS 0.5 ("v1"). The newer one that Litestream
-writes ("v3") has the same magic and header; what tells it apart is refused by name.
+All integers are big-endian. This is the format of LiteFS 0.5 ("v1"). The newer ones, which Litestream
+writes, have the same magic, header and trailer, and other pages between them: formats.py.
 """
 
 import re
@@ -25,8 +25,8 @@ TRAILER_SIZE = 16
 PAGE_HEADER_SIZE = 4
 FLAG_LZ4 = 0x1
 """The page block is one LZ4 frame."""
-FLAG_V3_NO_CHECKSUM = 0x2
-"""Only in the v3 format: the file tracks no database checksum."""
+FLAG_NO_CHECKSUM = 0x2
+"""Only in the newer formats: the file tracks no database checksum."""
 
 _HEADER = struct.Struct(">4sIIIQQqQqqIIQ20s")
 _TRAILER = struct.Struct(">QQ")
@@ -64,6 +64,11 @@ class Header:
     @property
     def is_compressed(self) -> bool:
         return bool(self.flags & FLAG_LZ4)
+
+    @property
+    def has_checksums(self) -> bool:
+        """Whether it says the database's checksum before and after."""
+        return not self.flags & FLAG_NO_CHECKSUM
 
     @property
     def pre_apply_pos(self) -> Pos:
@@ -105,15 +110,10 @@ class Header:
         if magic != LTX_MAGIC:
             raise LtxError(f"not an LTX file: it begins {magic!r}, not {LTX_MAGIC!r}")
         header = cls(*fields)
-        if header.flags & FLAG_V3_NO_CHECKSUM:
+        if header.flags not in (0, FLAG_LZ4, FLAG_NO_CHECKSUM):
             raise UnsupportedLtxError(
-                "an LTX file of format v3 (flag 0x2: no database checksum), as Litestream 0.5 writes it; "
-                "pylitefs reads LiteFS 0.5's format v1. Use Litestream's own tools"
-            )
-        if header.flags & ~FLAG_LZ4:
-            raise UnsupportedLtxError(
-                f"an LTX file with flags 0x{header.flags:x}; LiteFS 0.5 knows 0x1 (LZ4) alone. "
-                "Was it written by a newer version?"
+                f"an LTX file with flags 0x{header.flags:x}; LiteFS 0.5 knows 0x1 (LZ4) alone, Litestream "
+                "0.5 0x2 (no database checksum). Was it written by a newer version?"
             )
         if any(reserved):
             raise LtxError("the 20 reserved bytes at the end of the LTX header are not zero")
@@ -129,12 +129,23 @@ class Header:
             raise LtxError(f"max TXID {self.max_txid} is before min TXID {self.min_txid} in the LTX header")
         if self.is_snapshot and self.pre_apply_checksum != 0:
             raise LtxError(f"a snapshot's pre-apply checksum is 0, not {self.pre_apply_checksum:016x}")
-        if not self.is_snapshot and not self.pre_apply_checksum & CHECKSUM_FLAG:
+        if not self.has_checksums:
+            self.validate_newer()
+        elif not self.is_snapshot and not self.pre_apply_checksum & CHECKSUM_FLAG:
             raise LtxError(f"pre-apply checksum {self.pre_apply_checksum:016x} lacks bit 63")
         if self.wal_offset < 0 or self.wal_size < 0:
             raise LtxError(f"WAL offset {self.wal_offset} and size {self.wal_size} cannot be negative")
         if self.wal_offset == 0 and self.wal_size != 0:
             raise LtxError(f"WAL size {self.wal_size} without a WAL offset")
+
+    def validate_newer(self) -> None:
+        """What the newer formats ask for besides."""
+        if not self.has_checksums and self.pre_apply_checksum != 0:
+            raise LtxError(
+                f"pre-apply checksum {self.pre_apply_checksum:016x} in a file whose flag 0x2 says it has none"
+            )
+        if self.wal_offset == 0 and (self.wal_salt1 or self.wal_salt2):
+            raise LtxError("WAL salts without a WAL offset")
 
 
 @dataclass(frozen=True, slots=True)

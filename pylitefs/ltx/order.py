@@ -53,6 +53,13 @@ def last_pgno(header: Header) -> int:
 
 def check_post_apply(header: Header, post_apply_checksum: int) -> None:
     """Raise LtxError if no database of `header.commit` pages can have this checksum."""
+    if not header.has_checksums:
+        if post_apply_checksum != 0:
+            raise LtxError(
+                f"post-apply checksum {post_apply_checksum:016x} of {header.filename}, whose flag 0x2 says "
+                "that it has none"
+            )
+        return
     if not post_apply_checksum & CHECKSUM_FLAG:
         raise LtxError(f"post-apply checksum {post_apply_checksum:016x} of {header.filename} lacks bit 63")
     if header.commit == 0 and post_apply_checksum != EMPTY_CHECKSUM:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pylitefs.errors import LtxError
-from pylitefs.ltx.decoder import CHUNK_SIZE, LZ4_FRAME_MAGIC
+from pylitefs.ltx.blocks import CHUNK_SIZE
+from pylitefs.ltx.formats import LZ4_FRAME_MAGIC
 from pylitefs.ltx.header import HEADER_SIZE, PAGE_HEADER_SIZE, TRAILER_SIZE, Header
 
 

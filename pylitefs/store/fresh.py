@@ -15,7 +15,7 @@ this would gain nothing, and all that a lecture watches.
 import os
 from contextlib import suppress
 
-from pylitefs.ltx.decoder import Batch
+from pylitefs.ltx.blocks import Batch
 from pylitefs.ltx.header import Header
 from pylitefs.store.applying import Applier
 from pylitefs.store.database import Database

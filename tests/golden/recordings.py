@@ -7,6 +7,10 @@ from typing import Any
 
 DATA = Path(__file__).parent / "data"
 FLAVOURS = ("plain", "lz4")
+FORMATS = DATA / "formats"
+"""Small files that versions of the real library wrote, each the same pages in another format."""
+REPLICA = DATA / "litestream" / "replica"
+"""A replica directory of Litestream 0.5.17: levels 0, 1, 2, 9; a commit that grows, a VACUUM that shrinks."""
 
 
 @dataclass(frozen=True)
@@ -52,3 +56,14 @@ def recorded_files() -> list[tuple[Path, dict[str, Any]]]:
         for database in recorded_databases()
         for path, entry in zip(database.ltx_paths, database.manifest["ltx"], strict=True)
     ]
+
+
+def recorded_formats() -> list[Path]:
+    """Names in FORMATS: FORMAT-(sums|bare)-(snapshot|transaction).ltx."""
+    return [Path(path.name) for path in sorted(FORMATS.glob("*.ltx"))]
+
+
+def recorded_restores() -> dict[int, tuple[str, int]]:
+    """What real Litestream restored of REPLICA at each TXID: SHA-256 and size."""
+    lines = (DATA / "litestream" / "restored.sha256").read_text().splitlines()
+    return {int(txid, 16): (digest, int(size)) for txid, digest, size in map(str.split, lines)}

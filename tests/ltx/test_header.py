@@ -65,11 +65,21 @@ def test_something_else_is_not_an_ltx_header() -> None:
         Header.unpack(packed[:-1] + b"\1")
 
 
-def test_the_newer_format_is_refused_by_its_name() -> None:
-    with pytest.raises(UnsupportedLtxError, match="v3"):
-        Header.unpack(replace(make_header(), flags=2).pack())
-    with pytest.raises(UnsupportedLtxError, match="flags 0x4"):
-        Header.unpack(replace(make_header(), flags=4).pack())
+def test_flags_that_nobody_knows_are_refused() -> None:
+    """0x2 is the newer formats'; 0x3 is neither theirs nor LiteFS's."""
+    assert not Header.unpack(replace(make_header(), flags=2).pack()).has_checksums
+    for flags in (3, 4, 8):
+        with pytest.raises(UnsupportedLtxError, match=f"flags 0x{flags}"):
+            Header.unpack(replace(make_header(), flags=flags).pack())
+
+
+def test_without_checksums_there_is_none_before_and_no_salts_without_a_wal() -> None:
+    bare = replace(make_header(), flags=2, pre_apply_checksum=0)
+    bare.validate()
+    with pytest.raises(LtxError, match="pre-apply"):
+        replace(bare, pre_apply_checksum=CHECKSUM_FLAG).validate()
+    with pytest.raises(LtxError, match="salts"):
+        replace(bare, wal_offset=0, wal_size=0).validate()
 
 
 def test_a_trailer_is_16_bytes_and_reads_back() -> None:

@@ -15,8 +15,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pylitefs.ltx.blocks import Batch
 from pylitefs.ltx.checksum import lock_pgno
-from pylitefs.ltx.decoder import Batch, Decoder
+from pylitefs.ltx.decoder import Decoder
 from pylitefs.ltx.header import Header
 from pylitefs.mount.applier.exclusive import Exclusive
 from pylitefs.mount.applier.files import DATABASE_HEADER_SIZE, DatabaseFiles, pwrite_all, says_wal
