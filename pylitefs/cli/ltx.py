@@ -6,12 +6,19 @@ The rule: a command says one line for each bad file on stderr, goes on with the 
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from pylitefs.cli.ltx_output import file_progress, page_ranges, print_hex, print_table
+from pylitefs.cli.ltx_output import (
+    error_text,
+    file_progress,
+    one_line,
+    page_ranges,
+    print_hex,
+    print_table,
+)
+from pylitefs.cli.ltx_restore import restore
 from pylitefs.errors import PylitefsError
 from pylitefs.ltx.apply import VerifiedLtx, apply_verified, verify_path
 from pylitefs.ltx.database import database_checksum, encode_database
@@ -24,7 +31,10 @@ FILES = click.argument("files", metavar="FILE...", nargs=-1, required=True, type
 
 @click.group()
 def ltx() -> None:
-    """Verify, list, dump, apply and make LTX files."""
+    """Verify, list, dump, apply, make and restore from LTX files."""
+
+
+ltx.add_command(restore)
 
 
 @ltx.command()
@@ -67,11 +77,11 @@ def dump(file: Path, as_hex: bool, as_json: bool) -> None:
     """
     if as_hex and as_json:
         raise click.UsageError("--hex and --json exclude each other")
-    with _one_line(file):
+    with one_line(file):
         if as_hex:
             print_hex(file)
         pgnos: list[int] = []
-        with open_ltx(file) as decoder, file_progress([file]) as on_page:
+        with open_ltx(file, any_format=True) as decoder, file_progress([file]) as on_page:
             for pgno, page in decoder.pages():
                 pgnos.append(pgno)
                 on_page(pgno, page)
@@ -91,8 +101,8 @@ def apply(database: Path, files: tuple[Path, ...]) -> None:
     All files and positions are checked first, and the database changes by one rename: whatever goes
     wrong, it is as it was. A snapshot (min TXID 1) replaces it.
     """
-    verified = list(_each(files))
-    with _one_line(database), file_progress(files) as on_page:
+    verified = list(_each(files, any_format=False))
+    with one_line(database), file_progress(files) as on_page:
         pos = apply_verified(database, verified, on_page=on_page)
     click.echo(f"{database}: {len(files)} applied, now at {pos}")
 
@@ -101,7 +111,7 @@ def apply(database: Path, files: tuple[Path, ...]) -> None:
 @click.argument("database", metavar="DB", type=click.Path(path_type=Path))
 def checksum(database: Path) -> None:
     """Print the checksum of a database, as SQLite would read it now, with its WAL."""
-    with _one_line(database), file_progress([database]) as on_page:
+    with one_line(database), file_progress([database]) as on_page:
         value = database_checksum(database, on_page=on_page)
     click.echo(f"{value:016x}")
 
@@ -112,42 +122,25 @@ def checksum(database: Path) -> None:
 @click.argument("database", metavar="DB", type=click.Path(path_type=Path))
 def encode_db(output: Path, compress: bool, database: Path) -> None:
     """Write a whole database as a snapshot LTX file with TXID 1."""
-    with _one_line(database), file_progress([database]) as on_page:
+    with one_line(database), file_progress([database]) as on_page:
         trailer = encode_database(database, output, compress=compress, on_page=on_page)
     click.echo(f"{output}: checksum {trailer.post_apply_checksum:016x}")
 
 
-def _each(files: tuple[Path, ...]) -> Iterator[VerifiedLtx]:
+def _each(files: tuple[Path, ...], *, any_format: bool = True) -> Iterator[VerifiedLtx]:
     """Each good file, verified; a line on stderr for each bad one, and exit 1 at the end if there was any."""
     bad = False
     with file_progress(files) as on_page:
         for file in files:
             try:
-                verified = verify_path(file, on_page)
+                verified = verify_path(file, on_page, any_format=any_format)
             except (PylitefsError, OSError) as error:
                 bad = True
-                click.echo(_text(file, error), err=True)
+                click.echo(error_text(file, error), err=True)
             else:
                 yield verified
     if bad:
         raise click.exceptions.Exit(1)
-
-
-@contextmanager
-def _one_line(file: Path) -> Iterator[None]:
-    """Turn what goes wrong with `file` into one line on stderr and exit 1."""
-    try:
-        yield
-    except (PylitefsError, OSError) as error:
-        click.echo(_text(file, error), err=True)
-        raise click.exceptions.Exit(1) from error
-
-
-def _text(file: Path, error: Exception) -> str:
-    if isinstance(error, OSError):
-        return f"{error.filename or file}: {error.strerror or error}"
-    text = str(error).replace("\n", " ")
-    return text if str(file) in text else f"{file}: {text}"
 
 
 _COLUMNS = (

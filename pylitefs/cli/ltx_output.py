@@ -63,7 +63,7 @@ def print_hex(file: Path) -> None:
     if header.is_compressed:
         click.echo("\nThe page block, decompressed (offsets count from its start):")
         offset = 0
-        with open_ltx(file) as decoder:
+        with open_ltx(file, any_format=True) as decoder:
             for pgno, page in decoder.pages():
                 _print_part(Part(offset, pgno.to_bytes(4, "big"), "page number", str(pgno)))
                 offset += PAGE_HEADER_SIZE
@@ -118,6 +118,40 @@ def file_progress(files: Sequence[Path]) -> Iterator[OnPage]:
                 waiting = 0
 
         yield on_page
+
+
+@contextmanager
+def bytes_progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr; call what it gives with how many bytes were done since.
+
+    Nothing is shown in a pipe, or for little work.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal or total < PROGRESS_FROM:
+        yield lambda count: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda count: progress.advance(task, count)
+
+
+@contextmanager
+def one_line(file: Path) -> Iterator[None]:
+    """Turn what goes wrong with `file` into one line on stderr and exit 1."""
+    try:
+        yield
+    except (PylitefsError, OSError) as error:
+        click.echo(error_text(file, error), err=True)
+        raise click.exceptions.Exit(1) from error
+
+
+def error_text(file: Path, error: Exception) -> str:
+    """One line that names the file."""
+    if isinstance(error, OSError):
+        return f"{error.filename or file}: {error.strerror or error}"
+    text = str(error).replace("\n", " ")
+    return text if str(file) in text else f"{file}: {text}"
 
 
 def _page_bytes(file: Path) -> int:

@@ -49,10 +49,12 @@ class VerifiedLtx:
         return self.page_count == last_pgno(self.header)
 
 
-def verify_path(path: str | os.PathLike[str], on_page: OnPage | None = None) -> VerifiedLtx:
+def verify_path(
+    path: str | os.PathLike[str], on_page: OnPage | None = None, *, any_format: bool = False
+) -> VerifiedLtx:
     """Read an LTX file to its end; LtxError with its path if it is not whole."""
     count = 0
-    with open_ltx(path) as decoder:
+    with open_ltx(path, any_format=any_format) as decoder:
         for pgno, page in decoder.pages():
             count += 1
             if on_page is not None:

@@ -17,7 +17,14 @@ from pylitefs.errors import LtxChecksumError, LtxError, TornLtxError, Unsupporte
 from pylitefs.ltx.blocks import CHUNK_SIZE, Batch, Lz4Block, PageBlock, Source
 from pylitefs.ltx.checksum import CHECKSUM_FLAG, crc64
 from pylitefs.ltx.formats import Format, looks_like, recognise
-from pylitefs.ltx.header import HEADER_SIZE, PAGE_HEADER_SIZE, TRAILER_SIZE, Header, Trailer
+from pylitefs.ltx.header import (
+    FLAG_NO_CHECKSUM,
+    HEADER_SIZE,
+    PAGE_HEADER_SIZE,
+    TRAILER_SIZE,
+    Header,
+    Trailer,
+)
 from pylitefs.ltx.order import check_post_apply, count_in_order, last_pgno, may_follow, why_not_follow
 from pylitefs.ltx.page_frames import PageFrames
 
@@ -58,7 +65,7 @@ class Decoder:
         self._source = Source(read, chunk_size)
         head = self._source.read(HEADER_SIZE)
         self.header = Header.unpack(head)
-        if not any_format and not self.header.has_checksums:
+        if self.header.flags & FLAG_NO_CHECKSUM and not any_format:
             raise UnsupportedLtxError(_NOT_A_NODES.format("v3 (flag 0x2: no database checksum)"))
         self.header.validate()
         self.format = Format.V1
@@ -89,10 +96,11 @@ class Decoder:
             self.format = recognise(self.header, self._source.peek)
             yield from self._batches() if self.format is Format.V1 else self._framed_batches()
             return
-        looks = looks_like(self.header, self._source.peek(10))  # Only believed once v1 has failed.
+        start = self._source.peek(10)
         try:
             yield from self._batches()
         except LtxError as error:
+            looks = looks_like(self.header, start)  # Only believed once v1 has failed.
             if looks is Format.V1:
                 raise
             raise UnsupportedLtxError(_NOT_A_NODES.format(looks.value)) from error

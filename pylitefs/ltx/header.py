@@ -129,7 +129,7 @@ class Header:
             raise LtxError(f"max TXID {self.max_txid} is before min TXID {self.min_txid} in the LTX header")
         if self.is_snapshot and self.pre_apply_checksum != 0:
             raise LtxError(f"a snapshot's pre-apply checksum is 0, not {self.pre_apply_checksum:016x}")
-        if not self.has_checksums:
+        if self.flags & FLAG_NO_CHECKSUM:
             self.validate_newer()
         elif not self.is_snapshot and not self.pre_apply_checksum & CHECKSUM_FLAG:
             raise LtxError(f"pre-apply checksum {self.pre_apply_checksum:016x} lacks bit 63")

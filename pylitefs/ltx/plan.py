@@ -1,0 +1,167 @@
+"""Which LTX files make a database as it was: the restore plan, by the rules of Litestream 0.5.
+
+A directory has files of several levels. Level 9 holds snapshots, each the whole database; levels 0 to 8 hold
+transactions, the higher ones merged from those below. LiteFS knows one level.
+
+The rule: bytes and values in, steps out, each with its reason. The plan begins with the newest snapshot that
+is not past the target. Then comes, again and again, the file that begins no later than the next TXID and
+reaches furthest. The state after the last step is the database at its max TXID.
+"""
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pylitefs.errors import RestoreError
+from pylitefs.ltx.header import format_txid
+
+SNAPSHOT_LEVEL = 9
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryFile:
+    """What a plan needs to know of an LTX file."""
+
+    level: int
+    min_txid: int
+    max_txid: int
+    size: int
+    time_ms: int
+    """Of its newest transaction, milliseconds since 1970, UTC."""
+    path: str = ""
+
+    @property
+    def span(self) -> str:
+        """Its TXIDs, for people."""
+        first, last = format_txid(self.min_txid), format_txid(self.max_txid)
+        return first if first == last else f"{first}-{last}"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One file of a plan, and why it was taken."""
+
+    file: HistoryFile
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The files, oldest first, and where they lead."""
+
+    steps: tuple[Step, ...]
+    unreached: tuple[HistoryFile, ...]
+    """Files that would have counted, were it not for a gap before them."""
+
+    @property
+    def txid(self) -> int:
+        """The TXID of the database that comes out."""
+        return self.steps[-1].file.max_txid
+
+
+def plan_restore(
+    files: Iterable[HistoryFile], *, txid: int | None = None, before_ms: int | None = None
+) -> Plan:
+    """The plan to the newest state, to `txid`, or to what there was just before the time `before_ms`.
+
+    Raises RestoreError if the files do not lead there; the text says what is missing.
+    """
+    known = list(files)
+    if not known:
+        raise RestoreError("there are no LTX files")
+    if before_ms is not None:
+        _check_time(known, before_ms)
+    eligible = [
+        file
+        for file in known
+        if (txid is None or file.max_txid <= txid) and (before_ms is None or file.time_ms < before_ms)
+    ]
+    steps = _steps(eligible, txid)
+    at = steps[-1].file.max_txid if steps else 0
+    unreached = tuple(sorted((f for f in eligible if f.min_txid > at + 1), key=lambda f: f.min_txid))
+    if txid is not None and at < txid:
+        raise RestoreError(_why_not(known, txid, at))
+    if not steps:
+        first = min(known, key=lambda file: file.min_txid)
+        raise RestoreError(
+            f"there is no beginning: the oldest file is {first.span} of level {first.level}, "
+            "and no snapshot or file from TXID 1 comes before it"
+        )
+    if txid is None and before_ms is None and unreached:
+        raise RestoreError(_gap(at, unreached[0]))
+    return Plan(tuple(steps), unreached)
+
+
+def _steps(eligible: list[HistoryFile], txid: int | None) -> list[Step]:
+    steps: list[Step] = []
+    at = 0
+    snapshots = [file for file in eligible if file.level == SNAPSHOT_LEVEL]
+    if snapshots:
+        newest = max(snapshots, key=lambda file: (file.min_txid, file.max_txid))
+        steps.append(Step(newest, f"the newest of {_count(len(snapshots), 'snapshot')} up to there"))
+        at = newest.max_txid
+    others = sorted(
+        (file for file in eligible if file.level != SNAPSHOT_LEVEL), key=lambda file: file.min_txid
+    )
+    # Best first: reaches furthest, then begins earliest, then the higher level, then the older file.
+    usable: list[tuple[int, int, int, int, int]] = []
+    following = 0
+    while txid is None or at < txid:
+        while following < len(others) and others[following].min_txid <= at + 1:
+            file = others[following]
+            key = (-file.max_txid, file.min_txid, -file.level, file.time_ms, following)
+            heapq.heappush(usable, key)
+            following += 1
+        if not usable or -usable[0][0] <= at:
+            break
+        best = others[usable[0][4]]
+        steps.append(Step(best, _why(best, at)))
+        at = best.max_txid
+    return steps
+
+
+def _why(file: HistoryFile, at: int) -> str:
+    if at == 0:
+        return "begins with TXID 1, and reaches furthest"
+    if file.min_txid == file.max_txid:
+        return "the next transaction; no file that reaches further begins so early"
+    if file.min_txid == at + 1:
+        return "goes on from there, and reaches furthest"
+    return f"overlaps from {format_txid(file.min_txid)}, and reaches furthest"
+
+
+def _check_time(files: list[HistoryFile], before_ms: int) -> None:
+    times = [file.time_ms for file in files]
+    if not min(times) <= before_ms <= max(times):
+        from pylitefs.ltx.parts import time_text
+
+        raise RestoreError(
+            f"{time_text(before_ms)} is outside of what there is: "
+            f"{time_text(min(times))} to {time_text(max(times))}"
+        )
+
+
+def _why_not(files: list[HistoryFile], txid: int, at: int) -> str:
+    newest = max(file.max_txid for file in files)
+    if txid > newest:
+        return f"TXID {format_txid(txid)} is not there yet: the newest is {format_txid(newest)}"
+    ends = sorted({file.max_txid for file in files})
+    before, after = [one for one in ends if one < txid], [one for one in ends if one > txid]
+    if txid not in ends:
+        around = f"{format_txid(before[-1])} and {format_txid(after[0])}" if before else format_txid(after[0])
+        return f"TXID {format_txid(txid)} lies within a file that merges several; files end at {around}"
+    reached = f"the files lead to {format_txid(at)}" if at else "no file begins with TXID 1"
+    missing = f"{format_txid(at + 1)} is missing" if at else "the beginning is missing"
+    return f"TXID {format_txid(txid)} cannot be restored: {reached}, then {missing}"
+
+
+def _gap(at: int, following: HistoryFile) -> str:
+    missing = f"{format_txid(at + 1)}-{format_txid(following.min_txid - 1)}"
+    return (
+        f"the files have a gap: TXIDs {missing} are missing, then {following.span} of level "
+        f"{following.level} goes on. `--txid {at:x}` restores what is before it"
+    )
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'s' if number != 1 else ''}"
