@@ -18,7 +18,7 @@ from pylitefs.cli.ltx_output import (
     print_hex,
     print_table,
 )
-from pylitefs.cli.ltx_restore import restore
+from pylitefs.cli.ltx_restore import compact, restore
 from pylitefs.errors import PylitefsError
 from pylitefs.ltx.apply import VerifiedLtx, apply_verified, verify_path
 from pylitefs.ltx.database import database_checksum, encode_database
@@ -35,6 +35,7 @@ def ltx() -> None:
 
 
 ltx.add_command(restore)
+ltx.add_command(compact)
 
 
 @ltx.command()

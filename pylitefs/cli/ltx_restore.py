@@ -1,4 +1,4 @@
-"""`pylitefs ltx restore`: a database as it was, from LTX files of LiteFS or Litestream.
+"""`pylitefs ltx restore` and `compact`: a database as it was, or one LTX file, from many.
 
 The rule: what would be done can be seen before (`--dry-run`), and OUT is whole or not there.
 """
@@ -8,8 +8,12 @@ from pathlib import Path
 
 import click
 
-from pylitefs.cli.ltx_output import bytes_progress, one_line, print_table
+from pylitefs.cli.ltx_output import bytes_progress, file_progress, one_line, print_table
 from pylitefs.errors import RestoreError
+from pylitefs.limits import raise_open_files
+from pylitefs.ltx.apply import verify_path
+from pylitefs.ltx.compaction import compact_files
+from pylitefs.ltx.formats import Format
 from pylitefs.ltx.header import format_txid
 from pylitefs.ltx.parts import time_text
 from pylitefs.ltx.plan import Plan, plan_restore
@@ -123,3 +127,30 @@ def _warn(plan: Plan) -> None:
             f"{format_txid(first.min_txid - 1)} are missing before {first.span} of level {first.level}",
             err=True,
         )
+
+
+@click.command(short_help="Merge LTX files into one.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The LTX file to write.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice([Format.V1.value, Format.V3B.value]),
+    help="v1 as LiteFS has it, or v3b as Litestream does; v1 if not said, where the files have checksums.",
+)
+@click.option("--compress/--no-compress", default=True, show_default=True, help="LZ4 or plain, in v1.")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+def compact(output: Path, form: str | None, compress: bool, files: tuple[Path, ...]) -> None:
+    """Merge LTX files, oldest first, into one that does the same: of each page it has the newest.
+
+    The files must follow each other without a gap. With --format v3b the result fits into a Litestream
+    replica, as the file of a higher level or, from TXID 1, as a snapshot.
+    """
+    raise_open_files()
+    with one_line(files[0]), file_progress(files) as on_page:
+        compact_files(files, output, compress=compress, form=Format(form) if form else None, on_page=on_page)
+        verified = verify_path(output, any_format=True)
+    header = verified.header
+    click.echo(
+        f"{output}: {format_txid(header.min_txid)}-{format_txid(header.max_txid)}, "
+        f"{verified.page_count} pages from {len(files)} files"
+    )

@@ -97,3 +97,19 @@ def test_a_file_that_goes_meanwhile_makes_a_new_plan(tmp_path: Path, monkeypatch
     result = run(replica, "-o", out)
     assert result.exit_code == 0 and gone, result.output
     assert hashlib.sha256(out.read_bytes()).hexdigest() == RESTORES[12][0]
+
+
+def test_compact_makes_one_file_and_says_what_is_in_it(tmp_path: Path) -> None:
+    """The result restores to the same; files in the wrong order are one line."""
+    folder = tmp_path / "ltx" / "9"
+    folder.mkdir(parents=True)
+    files = sorted((REPLICA / "ltx" / "0").iterdir())
+    out = folder / f"{1:016x}-{12:016x}.ltx"
+    result = CliRunner().invoke(ltx, ["compact", "-o", str(out), *map(str, files)])
+    assert result.exit_code == 0, result.output
+    assert f"{out}: 0000000000000001-000000000000000c, 4 pages from 12 files" in result.stdout
+    assert run(tmp_path, "-o", tmp_path / "out.db").exit_code == 0
+    assert hashlib.sha256((tmp_path / "out.db").read_bytes()).hexdigest() == RESTORES[12][0]
+    result = CliRunner().invoke(ltx, ["compact", "-o", str(tmp_path / "x"), str(files[1]), str(files[0])])
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1), result.output
+    assert not (tmp_path / "x").exists()
