@@ -5,13 +5,11 @@ The rule: a command says one line for each bad file on stderr, goes on with the 
 """
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from pylitefs.cli.ltx_output import (
-    error_text,
     file_progress,
     one_line,
     page_ranges,
@@ -19,8 +17,8 @@ from pylitefs.cli.ltx_output import (
     print_table,
 )
 from pylitefs.cli.ltx_restore import compact, restore
-from pylitefs.errors import PylitefsError
-from pylitefs.ltx.apply import VerifiedLtx, apply_verified, verify_path
+from pylitefs.cli.ltx_verify import each_file, verify
+from pylitefs.ltx.apply import VerifiedLtx, apply_verified
 from pylitefs.ltx.database import database_checksum, encode_database
 from pylitefs.ltx.decoder import open_ltx
 from pylitefs.ltx.header import Header, Trailer
@@ -34,20 +32,9 @@ def ltx() -> None:
     """Verify, list, dump, apply, make and restore from LTX files."""
 
 
+ltx.add_command(verify)
 ltx.add_command(restore)
 ltx.add_command(compact)
-
-
-@ltx.command()
-@FILES
-def verify(files: tuple[Path, ...]) -> None:
-    """Check every byte of LTX files against their checksums and the rules of the format."""
-    for one in _each(files):
-        snapshot = " (snapshot)" if one.header.is_snapshot else ""
-        click.echo(
-            f"{one.path}: ok, {one.page_count} pages, checksum after it "
-            f"{one.trailer.post_apply_checksum:016x}{snapshot}"
-        )
 
 
 @ltx.command("list")
@@ -57,7 +44,7 @@ def list_files(files: tuple[Path, ...], as_json: bool) -> None:
     """Show the headers and trailers of LTX files, one line a file."""
     rows = []
     try:
-        for one in _each(files):
+        for one in each_file(files):
             if as_json:
                 click.echo(json.dumps(_facts(one.path, one.header, one.trailer)))
             else:
@@ -102,7 +89,7 @@ def apply(database: Path, files: tuple[Path, ...]) -> None:
     All files and positions are checked first, and the database changes by one rename: whatever goes
     wrong, it is as it was. A snapshot (min TXID 1) replaces it.
     """
-    verified = list(_each(files, any_format=False))
+    verified = list(each_file(files, any_format=False))
     with one_line(database), file_progress(files) as on_page:
         pos = apply_verified(database, verified, on_page=on_page)
     click.echo(f"{database}: {len(files)} applied, now at {pos}")
@@ -126,22 +113,6 @@ def encode_db(output: Path, compress: bool, database: Path) -> None:
     with one_line(database), file_progress([database]) as on_page:
         trailer = encode_database(database, output, compress=compress, on_page=on_page)
     click.echo(f"{output}: checksum {trailer.post_apply_checksum:016x}")
-
-
-def _each(files: tuple[Path, ...], *, any_format: bool = True) -> Iterator[VerifiedLtx]:
-    """Each good file, verified; a line on stderr for each bad one, and exit 1 at the end if there was any."""
-    bad = False
-    with file_progress(files) as on_page:
-        for file in files:
-            try:
-                verified = verify_path(file, on_page, any_format=any_format)
-            except (PylitefsError, OSError) as error:
-                bad = True
-                click.echo(error_text(file, error), err=True)
-            else:
-                yield verified
-    if bad:
-        raise click.exceptions.Exit(1)
 
 
 _COLUMNS = (
