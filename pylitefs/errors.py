@@ -29,6 +29,10 @@ class RestoreError(PylitefsError):
     """The LTX files that there are do not lead to the moment that was asked for."""
 
 
+class HistoryGoneError(RestoreError):
+    """A page as it was then is in no file any more: retention took it."""
+
+
 class MissingLibraryError(PylitefsError):
     """A Python package that the work needs is not installed."""
 

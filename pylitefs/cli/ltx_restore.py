@@ -9,16 +9,16 @@ from pathlib import Path
 import click
 
 from pylitefs.cli.ltx_output import bytes_progress, file_progress, one_line, print_table
-from pylitefs.errors import RestoreError
+from pylitefs.errors import BusyError, LtxChecksumError, RestoreError
 from pylitefs.limits import raise_open_files
 from pylitefs.ltx.apply import verify_path
 from pylitefs.ltx.compaction import compact_files
 from pylitefs.ltx.formats import Format
 from pylitefs.ltx.header import format_txid
 from pylitefs.ltx.parts import time_text
-from pylitefs.ltx.plan import Plan, plan_restore
-from pylitefs.ltx.restore import Restored, planned_bytes, restore_files
-from pylitefs.ltx.source import open_source
+from pylitefs.ltx.plan import Plan
+from pylitefs.ltx.restore import Base, Restored, planned_bytes, restore_files
+from pylitefs.ltx.source import open_source, plan_source
 
 _TRIES = 3
 """A file may go while its plan is made or followed: retention and compaction go on. Then all begins anew."""
@@ -72,7 +72,7 @@ def restore(
         raise click.UsageError("say where to with -o OUTPUT, or use --dry-run")
     with one_line(source):
         if dry_run:
-            _show(source, plan_restore(open_source(source).files, txid=txid, before_ms=before_ms))
+            _show(source, plan_source(open_source(source), txid=txid, before_ms=before_ms))
             return
         assert output is not None
         plan, restored = _restored(source, output, txid, before_ms)
@@ -85,16 +85,24 @@ def restore(
 
 def _restored(source: Path, output: Path, txid: int | None, before_ms: int | None) -> tuple[Plan, Restored]:
     for left in reversed(range(_TRIES)):
-        plan = plan_restore(open_source(source).files, txid=txid, before_ms=before_ms)
+        found = open_source(source)
+        plan = plan_source(found, txid=txid, before_ms=before_ms)
         files = [step.file for step in plan.steps]
+        base = None
+        if plan.later is not None and found.database is not None:
+            base = Base(found.database, plan.later)
         try:
             with bytes_progress("restore", planned_bytes(files)) as on_bytes:
-                return plan, restore_files(files, output, on_bytes=on_bytes)
+                return plan, restore_files(files, output, base=base, on_bytes=on_bytes)
         except FileNotFoundError as error:
             if not left or not output.parent.is_dir():
                 raise
+            gone: Exception = error
+        except (BusyError, LtxChecksumError) as error:
+            if not left or base is None:
+                raise
             gone = error
-    raise RestoreError(f"files go away while they are read: {gone}")
+    raise RestoreError(f"files change while they are read: {gone}")
 
 
 def _show(source: Path, plan: Plan) -> None:
@@ -114,9 +122,11 @@ def _show(source: Path, plan: Plan) -> None:
         ],
     )
     _warn(plan)
-    click.echo(
-        f"leads to {format_txid(plan.txid)}, {sum(step.file.size for step in plan.steps):,} bytes to read"
-    )
+    size = sum(step.file.size for step in plan.steps)
+    click.echo(f"leads to {format_txid(plan.txid)}, {size:,} bytes to read")
+    if plan.later is not None:
+        after = f", nor any of the {len(plan.later)} later files" if plan.later else ""
+        click.echo(f"and from the database as it is now all pages that none of these changed{after}")
 
 
 def _warn(plan: Plan) -> None:

@@ -14,13 +14,12 @@ from urllib.parse import quote
 import click
 
 from pylitefs.cli.ltx_output import bytes_progress, error_text, file_progress
-from pylitefs.errors import PylitefsError, RestoreError
+from pylitefs.errors import HistoryGoneError, PylitefsError
 from pylitefs.ltx.apply import VerifiedLtx, verify_path
 from pylitefs.ltx.audit import audit
 from pylitefs.ltx.header import format_txid
-from pylitefs.ltx.plan import plan_restore
-from pylitefs.ltx.restore import read_header, restore_files
-from pylitefs.ltx.source import Source, open_source
+from pylitefs.ltx.restore import Base, read_header, restore_files
+from pylitefs.ltx.source import Source, open_source, plan_source
 from pylitefs.store.content import objection
 
 
@@ -68,7 +67,7 @@ def _verify_directory(path: Path, deep: bool) -> bool:
     try:
         source = open_source(path)
         with bytes_progress("verify", sum(file.size for file in source.files)) as on_bytes:
-            faults = audit(source.files, on_bytes).faults
+            faults = audit(source.files, on_bytes, has_database=source.database is not None).faults
     except (PylitefsError, OSError) as error:
         click.echo(error_text(path, error), err=True)
         return False
@@ -94,11 +93,17 @@ def _deep(source: Source, states: list[int]) -> Iterator[str]:
         out = Path(folder) / "state.db"
         for txid in states:
             try:
-                files = [step.file for step in plan_restore(source.files, txid=txid).steps]
+                plan = plan_source(source, txid=txid)
+                files = [step.file for step in plan.steps]
                 if read_header(files[-1]).commit == 0:
                     continue  # The transaction dropped the database.
-                restore_files(files, out)
-            except (RestoreError, PylitefsError) as error:
+                base = None
+                if plan.later is not None and source.database is not None:
+                    base = Base(source.database, plan.later)
+                restore_files(files, out, base=base)
+            except HistoryGoneError:
+                continue  # Retention took what it needs, as it should.
+            except PylitefsError as error:
                 yield f"the state after {format_txid(txid)} cannot be restored: {error}"
                 continue
             wrong = _integrity(out)

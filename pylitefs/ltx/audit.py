@@ -64,8 +64,13 @@ class Audit:
     good: list[Facts] = field(default_factory=list)
 
 
-def audit(files: Sequence[HistoryFile], on_bytes: Callable[[int], None] = lambda _: None) -> Audit:
-    """Read all files, and look at them together."""
+def audit(
+    files: Sequence[HistoryFile],
+    on_bytes: Callable[[int], None] = lambda _: None,
+    *,
+    has_database: bool = False,
+) -> Audit:
+    """Read all files, and look at them together. Beside a node's database they need no beginning."""
     found = Audit()
     commits: dict[int, set[int]] = {}
     # Oldest first, so that the page count before a file is known when it is read.
@@ -73,9 +78,13 @@ def audit(files: Sequence[HistoryFile], on_bytes: Callable[[int], None] = lambda
         for fault in _read(file, commits, found, on_bytes):
             found.faults.append(fault)
     found.faults += _of_levels(found.good, files)
+    oldest = min(file.min_txid for file in files)
+    planned = list(files)
+    if has_database and oldest > 1:
+        planned.append(HistoryFile(SNAPSHOT_LEVEL, 1, oldest - 1, 0, 0))
     bad = {fault.file for fault in found.faults if fault.kind not in ("gap", "unreachable")}
-    found.faults = [_with_meaning(fault, files, bad) for fault in found.faults]
-    newest = _newest_unreachable(files)
+    found.faults = [_with_meaning(fault, planned, bad) for fault in found.faults]
+    newest = _newest_unreachable(planned)
     if newest is not None and not any(fault.kind == "gap" for fault in found.faults):
         found.faults.append(newest)
     return found

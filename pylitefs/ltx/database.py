@@ -75,9 +75,13 @@ class DatabaseFile:
 
 
 @contextmanager
-def open_database(path: str | os.PathLike[str], *, locked: bool = False) -> Iterator[DatabaseFile]:
+def open_database(
+    path: str | os.PathLike[str], *, locked: bool = False, of_node: bool = False
+) -> Iterator[DatabaseFile]:
     """Open a database for reading under SQLite's SHARED lock (unless `locked`: the caller holds one).
 
+    `of_node` says that it is `database` in a node's directory, where WAL and journal are `wal` and `journal`.
+    A running node's may change meanwhile: who reads it so has to compare its checksum.
     Raises SqliteFormatError (not a database, or a hot journal beside it), BusyError (a writer is at work,
     or was meanwhile), OSError.
     """
@@ -86,9 +90,12 @@ def open_database(path: str | os.PathLike[str], *, locked: bool = False) -> Iter
         fd = _open(stack, path)
         if not locked:
             lock_database(fd, path, exclusive=False)
-        refuse_hot_journal(path)
+        if of_node:
+            _refuse_node_s_journal(path)
+        else:
+            refuse_hot_journal(path)
         before = os.fstat(fd)
-        wal_fd, wal = _open_wal(stack, path)
+        wal_fd, wal = _open_wal(stack, path.with_name("wal") if of_node else Path(f"{path}-wal"))
         page_size, page_count = _size(fd, path, wal)
         frames = wal[1].frames if wal else {}
         yield DatabaseFile(path, page_size, page_count, frames, fd, wal_fd)
@@ -181,23 +188,33 @@ def lock_database(fd: int, path: Path, *, exclusive: bool) -> None:
 
 def refuse_hot_journal(path: Path) -> None:
     """Raise SqliteFormatError if a journal beside the database waits to be rolled back."""
-    journal = Path(f"{path}-journal")
-    try:
-        with open(journal, "rb") as file:
-            hot = is_journal_header_valid(file.read(JOURNAL_HEADER_SIZE))
-    except FileNotFoundError:
-        return
-    if hot:
+    if _is_hot(Path(f"{path}-journal")):
         raise SqliteFormatError(
             f"{path} has a hot journal: its last transaction was cut short. "
             f'Have SQLite roll it back first: sqlite3 {path} "SELECT count(*) FROM sqlite_schema"'
         )
 
 
+def _refuse_node_s_journal(path: Path) -> None:
+    if _is_hot(path.with_name("journal")):
+        raise BusyError(
+            f"{path} is within a transaction, or one was cut short: try again, or start its node, which "
+            "rolls back"
+        )
+
+
+def _is_hot(journal: Path) -> bool:
+    try:
+        with open(journal, "rb") as file:
+            return is_journal_header_valid(file.read(JOURNAL_HEADER_SIZE))
+    except FileNotFoundError:
+        return False
+
+
 def read_wal(path: Path) -> tuple[WalHeader, CommittedWal] | None:
     """What is committed in the WAL beside a database; None without a WAL, or one without a commit."""
     with contextlib.ExitStack() as stack:
-        return _open_wal(stack, path)[1]
+        return _open_wal(stack, Path(f"{path}-wal"))[1]
 
 
 def _set_lock(fd: int, kind: int, start: int, length: int) -> None:
@@ -215,7 +232,7 @@ def _open(stack: contextlib.ExitStack, path: Path) -> int:
 
 def _open_wal(stack: contextlib.ExitStack, path: Path) -> tuple[int, tuple[WalHeader, CommittedWal] | None]:
     try:
-        fd = _open(stack, Path(f"{path}-wal"))
+        fd = _open(stack, path)
     except FileNotFoundError:
         return -1, None
     try:

@@ -11,6 +11,7 @@ reaches furthest. The state after the last step is the database at its max TXID.
 import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from pylitefs.errors import RestoreError
 from pylitefs.ltx.header import format_txid
@@ -52,6 +53,9 @@ class Plan:
     steps: tuple[Step, ...]
     unreached: tuple[HistoryFile, ...]
     """Files that would have counted, were it not for a gap before them."""
+    later: tuple[HistoryFile, ...] | None = None
+    """Of a plan that goes back from the database as it is now: the files after the target. What they changed
+    is not in it any more as it was; all else is. None: the plan needs no database."""
 
     @property
     def txid(self) -> int:
@@ -90,6 +94,34 @@ def plan_restore(
     if txid is None and before_ms is None and unreached:
         raise RestoreError(_gap(at, unreached[0]))
     return Plan(tuple(steps), unreached)
+
+
+def plan_back(files: Iterable[HistoryFile], *, txid: int | None = None, before_ms: int | None = None) -> Plan:
+    """The plan where the oldest files are gone, and the database as it is now is there: a node's.
+
+    What the files up to the target changed is in them; what only later ones changed is lost; what none of
+    them changed is in the database. Raises RestoreError for a state that is no file's end, or a gap.
+    """
+    chain = sorted(files, key=lambda file: file.min_txid)
+    for before, after in pairwise(chain):
+        if after.min_txid != before.max_txid + 1:
+            raise RestoreError(_gap(before.max_txid, after))
+    target = txid
+    if before_ms is not None:
+        _check_time(chain, before_ms)
+        target = max((file.max_txid for file in chain if file.time_ms < before_ms), default=0)
+    if target is None:
+        target = chain[-1].max_txid
+    if target not in {file.max_txid for file in chain}:
+        oldest, newest = format_txid(chain[0].max_txid), format_txid(chain[-1].max_txid)
+        raise RestoreError(
+            f"TXID {format_txid(target)} is not among the files: they have {oldest} to {newest}"
+        )
+    steps = [
+        Step(file, "what it changed, if nothing after it did") for file in chain if file.max_txid <= target
+    ]
+    later = tuple(file for file in chain if file.max_txid > target)
+    return Plan(tuple(steps), (), later)
 
 
 def _steps(eligible: list[HistoryFile], txid: int | None) -> list[Step]:

@@ -3,6 +3,7 @@
 The rule: OUT appears under its name once it is whole and durable, or not at all. The files are read from the
 newest to the oldest, and of each page the first that comes is written: it is the newest. So every page is
 written once, one file is open at a time, and beside a chunk of it a byte is held for each page.
+Where the oldest files are gone, the database as it is now has what no file changed (`Base`).
 A page counts as far as no later file cuts the database shorter: what grows over it again must bring its own.
 """
 
@@ -12,15 +13,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from pylitefs.errors import LtxChecksumError, LtxError, RestoreError
+from pylitefs.errors import HistoryGoneError, LtxChecksumError, LtxError, RestoreError
 from pylitefs.ltx.blocks import Batch
-from pylitefs.ltx.checksum import CHECKSUM_FLAG, EMPTY_CHECKSUM
+from pylitefs.ltx.checksum import CHECKSUM_FLAG, EMPTY_CHECKSUM, page_checksum
+from pylitefs.ltx.database import open_database
 from pylitefs.ltx.decoder import Decoder, open_ltx
 from pylitefs.ltx.header import HEADER_SIZE, Header, format_txid, parse_filename
 from pylitefs.ltx.plan import HistoryFile
 from pylitefs.sqlite.locks import lock_pgno
 
 OnBytes = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The database as it is now, for the pages that no file has."""
+
+    path: Path
+    later: tuple[HistoryFile, ...]
+    """The files of what came after the target: what they changed is not in the database as it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +44,13 @@ class Restored:
     files_read: int
 
 
-def restore_files(files: Sequence[HistoryFile], out: Path, *, on_bytes: OnBytes | None = None) -> Restored:
+def restore_files(
+    files: Sequence[HistoryFile],
+    out: Path,
+    *,
+    base: Base | None = None,
+    on_bytes: OnBytes | None = None,
+) -> Restored:
     """Write the database that the files (oldest first) lead to. `on_bytes` is told of each run of bytes read.
 
     Raises RestoreError (`out` is there already; a page is in none of the files), LtxError for a file that is
@@ -44,7 +61,7 @@ def restore_files(files: Sequence[HistoryFile], out: Path, *, on_bytes: OnBytes 
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "xb", buffering=0) as file:
-            restored = write_database(files, file, on_bytes)
+            restored = write_database(files, file, base, on_bytes)
             os.fsync(file.fileno())
         if out.exists():
             raise RestoreError(f"{out} appeared meanwhile; it was left as it is")
@@ -55,7 +72,12 @@ def restore_files(files: Sequence[HistoryFile], out: Path, *, on_bytes: OnBytes 
     return restored
 
 
-def write_database(files: Sequence[HistoryFile], file: BinaryIO, on_bytes: OnBytes | None = None) -> Restored:
+def write_database(
+    files: Sequence[HistoryFile],
+    file: BinaryIO,
+    base: Base | None = None,
+    on_bytes: OnBytes | None = None,
+) -> Restored:
     """Write the pages into an empty file, and check that none is missing."""
     newest = read_header(files[-1])
     if newest.commit == 0:
@@ -71,7 +93,9 @@ def write_database(files: Sequence[HistoryFile], file: BinaryIO, on_bytes: OnByt
         read += 1
         with open_ltx(one.path, any_format=True) as decoder:
             image.add(decoder, one, on_bytes)
-    image.check()
+    if base is not None and image.missing:
+        image.add_base(base)
+    image.check(base)
     return Restored(newest.max_txid, newest.commit * newest.page_size, read)
 
 
@@ -132,6 +156,28 @@ class _Image:
         if header.max_txid == self._newest.max_txid:
             self._expected = decoder.trailer.post_apply_checksum
 
+    def add_base(self, base: Base) -> None:
+        """Write the pages that no file changed, of those that come before the target or after it."""
+        changed = bytearray(self._newest.commit + 1)
+        for file in base.later:
+            with open_ltx(file.path) as decoder:
+                self._limit = min(self._limit, decoder.header.commit)
+                for batch in decoder.batches():
+                    for pgno in batch.pgnos:
+                        if pgno < len(changed):
+                            changed[pgno] = 1
+        with open_database(base.path, of_node=True) as database:
+            if database.page_size != self._newest.page_size:
+                return  # A later file changed the page size, and so every page.
+            for pgno, page in database.pages():
+                if pgno > self._limit:
+                    break
+                if not self._has[pgno] and not changed[pgno]:
+                    self._has[pgno] = 1
+                    self.missing -= 1
+                    self._checksum ^= page_checksum(pgno, page)
+                    self._flush(pgno, [memoryview(page)])
+
     def _write(self, batch: Batch) -> None:
         """The pages of a batch that are wanted, neighbours together."""
         has, limit, first = self._has, self._limit, 0
@@ -158,7 +204,7 @@ class _Image:
         while left:
             left = left[self._file.write(left) :]
 
-    def check(self) -> None:
+    def check(self, base: Base | None) -> None:
         """Raise if a page is missing, or if the pages are not those that the newest file promises."""
         if self.missing:
             pgno = next(
@@ -166,6 +212,12 @@ class _Image:
                 for number in range(1, self._newest.commit + 1)
                 if not self._has[number] and number != self._lock
             )
+            if base is not None:
+                raise HistoryGoneError(
+                    f"page {pgno} as it was after {format_txid(self._newest.max_txid)} is not in the history "
+                    f"any more ({self.missing} pages in all): later transactions changed it, and the files "
+                    "before are gone. Restore a later state"
+                )
             raise RestoreError(
                 f"a hole: page {pgno} of {self._newest.commit} is in none of the files ({self.missing} pages "
                 f"in all); `pylitefs ltx verify` names the file that left it out"
@@ -175,7 +227,7 @@ class _Image:
             raise LtxChecksumError(
                 f"the restored pages have checksum {found:016x}, and after "
                 f"{format_txid(self._newest.max_txid)} it was {self._expected:016x}: "
-                "a file between is of another history"
+                + ("the database changed meanwhile, try again" if base else "a file is of another history")
             )
 
 

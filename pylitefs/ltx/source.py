@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pylitefs.errors import LtxError, RestoreError
 from pylitefs.ltx.header import HEADER_SIZE, Header, parse_filename
-from pylitefs.ltx.plan import HistoryFile
+from pylitefs.ltx.plan import HistoryFile, Plan, plan_back, plan_restore
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class Source:
     kind: str
     files: tuple[HistoryFile, ...]
     """By level, then by TXID."""
+    database: Path | None = None
+    """The database itself, as it is now: a node has it beside its files, which retention makes fewer."""
 
 
 def open_source(path: Path) -> Source:
@@ -41,12 +43,21 @@ def open_source(path: Path) -> Source:
         flat = list(_files(base, 0))
         if flat:
             kind = "a LiteFS database directory" if base != path else "a directory of LTX files"
-            return Source(path, kind, tuple(flat))
+            database = path / "database" if base != path and (path / "database").is_file() else None
+            return Source(path, kind, tuple(flat), database)
     if (path / "generations").is_dir():
         raise RestoreError(
             f"{path} is a replica of Litestream 0.3, whose format is another: use its own program"
         )
     raise RestoreError(f"{path} holds no LTX files, nor does its folder ltx")
+
+
+def plan_source(source: Source, *, txid: int | None = None, before_ms: int | None = None) -> Plan:
+    """The plan to the newest state, to `txid` or to a time; on the database as it is now where the files do
+    not begin with TXID 1. Raises RestoreError."""
+    if source.database is not None and min(file.min_txid for file in source.files) > 1:
+        return plan_back(source.files, txid=txid, before_ms=before_ms)
+    return plan_restore(source.files, txid=txid, before_ms=before_ms)
 
 
 def _folders(base: Path) -> Iterator[Path]:

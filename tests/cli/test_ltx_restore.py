@@ -1,15 +1,20 @@
 """`pylitefs ltx restore`, as a person types it."""
 
 import hashlib
+import io
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from pylitefs.cli.ltx import ltx
+from pylitefs.http import client
 from pylitefs.ltx.plan import HistoryFile
 from pylitefs.ltx.restore import restore_files
+from tests.conftest import ClusterFactory
 from tests.golden.recordings import REPLICA, recorded_restores
 
 RESTORES = recorded_restores()
@@ -113,3 +118,35 @@ def test_compact_makes_one_file_and_says_what_is_in_it(tmp_path: Path) -> None:
     result = CliRunner().invoke(ltx, ["compact", "-o", str(tmp_path / "x"), str(files[1]), str(files[0])])
     assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1), result.output
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.fuse
+def test_a_running_node_s_directory_in_wal_mode(cluster_factory: ClusterFactory, tmp_path: Path) -> None:
+    """Restored and verified while it runs; in a copy without its oldest files the database helps."""
+    cluster = cluster_factory(replicas=0)
+    with closing(sqlite3.connect(cluster.primary.database("a.db"), isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode=wal")
+        db.execute("CREATE TABLE t (x)")
+        for number in range(20):
+            db.execute("INSERT INTO t VALUES (?)", (number,))
+        client.export(cluster.primary.url, "a.db", export := io.BytesIO())
+        folder, copy = cluster.primary.data / "dbs" / "a.db", tmp_path / "copy"
+        assert run(folder, "-o", tmp_path / "out.db").exit_code == 0
+        assert (tmp_path / "out.db").read_bytes() == export.getvalue()
+        shutil.copytree(folder, copy)
+        assert (copy / "wal").stat().st_size > 0
+    files = sorted((copy / "ltx").iterdir())
+    for path in files[:-5]:
+        path.unlink()
+    newest = int(files[-1].name[:16], 16)
+    verified = CliRunner().invoke(ltx, ["verify", "--deep", str(copy)])
+    assert verified.exit_code == 0, verified.output
+    result = run(copy, "--dry-run", "--txid", f"{newest - 2:x}")
+    assert "none of these changed, nor any of the 2 later files" in result.stdout, result.output
+    for txid, count in ((newest, 20), (newest - 2, 18)):
+        out = tmp_path / f"{txid}.db"
+        result = run(copy, "-o", out, "--txid", f"{txid:x}")
+        assert result.exit_code == 0, result.output
+        with closing(sqlite3.connect(f"file:{out}?immutable=1", uri=True)) as db:
+            assert db.execute("SELECT count(*) FROM t").fetchone() == (count,)
+    assert (tmp_path / f"{newest}.db").read_bytes() == export.getvalue()

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from pylitefs.errors import RestoreError
-from pylitefs.ltx.plan import HistoryFile, Plan, plan_restore
+from pylitefs.ltx.plan import HistoryFile, Plan, plan_back, plan_restore
 
 
 def file(level: int, first: int, last: int, time_ms: int | None = None) -> HistoryFile:
@@ -109,3 +109,18 @@ def test_ten_thousand_transactions_are_planned_at_once() -> None:
     """One look at a file, not one a step."""
     files = [file(0, txid, txid) for txid in range(1, 10_001)]
     assert len(plan_restore(files).steps) == 10_000
+
+
+def test_back_from_the_database_as_it_is_now() -> None:
+    """What the files up to the target changed, and the later ones, whose pages are not as they were."""
+    files = [file(0, txid, txid) for txid in range(5, 10)]
+    plan = plan_back(reversed(files), txid=7)
+    assert [step.file for step in plan.steps] == files[:3]
+    assert (plan.later, plan.txid) == (tuple(files[3:]), 7)
+    assert plan_back(files).later == ()
+    assert plan_back(files, before_ms=81).txid == 8
+    assert plan_restore([file(0, 1, 1)]).later is None
+    with pytest.raises(RestoreError, match="they have 0000000000000005 to 0000000000000009"):
+        plan_back(files, txid=4)
+    with pytest.raises(RestoreError, match="gap"):
+        plan_back([files[0], files[2]])

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.errors import LtxChecksumError, LtxError, RestoreError
+from pylitefs.errors import BusyError, HistoryGoneError, LtxChecksumError, LtxError, RestoreError
 from pylitefs.ltx.frame_encoder import FrameEncoder, encode_frames
 from pylitefs.ltx.header import FLAG_NO_CHECKSUM, Header
 from pylitefs.ltx.plan import HistoryFile, plan_restore
-from pylitefs.ltx.restore import restore_files
-from pylitefs.ltx.source import open_source
+from pylitefs.ltx.restore import Base, restore_files
+from pylitefs.ltx.source import open_source, plan_source
 from tests.golden.recordings import REPLICA, RecordedDatabase, recorded_databases, recorded_restores
 from tests.ltx.samples import PAGE, ChainBuilder, make_page
 
@@ -156,3 +156,77 @@ def test_a_large_restore_takes_a_few_mib_of_memory(tmp_path: Path) -> None:
         assert int.from_bytes(out.read(4), "big") == 1
         out.seek((82 - 1) * size)
         assert int.from_bytes(out.read(4), "big") == 2
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> tuple[Path, dict[int, bytes]]:
+    """A node's directory whose oldest files are gone: TXIDs 11 to 20, the database beside; all states."""
+    chance, chain, states = random.Random(8), ChainBuilder(), {}
+    folder = tmp_path / "a.db"
+    (folder / "ltx").mkdir(parents=True)
+    for txid in range(1, 21):
+        size = len(chain.pages)
+        commit = 30 if txid == 1 else max(20, size + chance.choice((-2, 0, 0, 3)))
+        changed = set(range(size + 1, commit + 1)) | {1, 2 if txid < 15 else 3}
+        data = chain.transaction({pgno: node_page(pgno, txid, commit) for pgno in changed}, commit)
+        states[txid] = chain.database
+        if txid > 10:
+            (folder / "ltx" / f"{txid:016x}-{txid:016x}.ltx").write_bytes(data)
+    (folder / "database").write_bytes(chain.database)
+    return folder, states
+
+
+def node_page(pgno: int, txid: int, commit: int) -> bytes:
+    """Page 1 begins with a header of SQLite's, as a database is opened by it."""
+    page = bytearray(make_page(pgno, seed=txid))
+    if pgno == 1:
+        page[:100] = bytes(100)
+        page[:21] = b"SQLite format 3\0" + bytes((2, 0, 1, 1, 0))
+        page[21:24] = bytes((64, 32, 32))
+        page[24:28] = page[92:96] = txid.to_bytes(4, "big")
+        page[28:32] = commit.to_bytes(4, "big")
+        page[44:48] = page[56:60] = (1).to_bytes(4, "big")
+    return bytes(page)
+
+
+def back(folder: Path, out: Path, txid: int) -> bytes:
+    source = open_source(folder)
+    plan = plan_source(source, txid=txid)
+    assert source.database is not None and plan.later is not None
+    restore_files([step.file for step in plan.steps], out, base=Base(source.database, plan.later))
+    data = out.read_bytes()
+    out.unlink()
+    return data
+
+
+def test_where_the_oldest_files_are_gone_the_database_has_the_rest(
+    kept: tuple[Path, dict[int, bytes]], tmp_path: Path
+) -> None:
+    """Each state whose pages are all there still is restored; of any other it is said which page is gone."""
+    folder, states = kept
+    restored_ones, gone = [], []
+    for txid in range(11, 21):
+        try:
+            assert back(folder, tmp_path / "out.db", txid) == states[txid]
+            restored_ones.append(txid)
+        except HistoryGoneError as error:
+            assert f"after {txid:016x} is not in the history any more" in str(error)
+            gone.append(txid)
+    assert restored_ones[-1] == 20 and len(restored_ones) > 3, (restored_ones, gone)
+    assert gone and max(gone) < 15, "page 3 as it was before TXID 15 is in no file"
+
+
+def test_a_database_that_changed_meanwhile_is_found_by_its_checksum(
+    kept: tuple[Path, dict[int, bytes]], tmp_path: Path
+) -> None:
+    """As when the node commits while it is read; a transaction under way is told."""
+    folder, states = kept
+    data = bytearray(states[20])
+    data[7 * PAGE] ^= 1
+    (folder / "database").write_bytes(data)
+    with pytest.raises(LtxChecksumError, match="changed meanwhile, try again"):
+        back(folder, tmp_path / "out.db", 20)
+    (folder / "journal").write_bytes(bytes.fromhex("d9d505f920a163d7").ljust(512, b"\0"))
+    with pytest.raises(BusyError, match="within a transaction"):
+        back(folder, tmp_path / "out.db", 20)
+    assert not (tmp_path / "out.db").exists()
