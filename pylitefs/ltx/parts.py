@@ -11,8 +11,18 @@ from datetime import UTC, datetime
 
 from pylitefs.errors import LtxError
 from pylitefs.ltx.blocks import CHUNK_SIZE
-from pylitefs.ltx.formats import LZ4_FRAME_MAGIC
-from pylitefs.ltx.header import HEADER_SIZE, PAGE_HEADER_SIZE, TRAILER_SIZE, Header
+from pylitefs.ltx.formats import LZ4_FRAME_MAGIC, Format, longest_block, recognise
+from pylitefs.ltx.header import (
+    FLAG_LZ4,
+    FLAG_NO_CHECKSUM,
+    HEADER_SIZE,
+    PAGE_HEADER_SIZE,
+    TRAILER_SIZE,
+    Header,
+)
+from pylitefs.sqlite.header import is_page_size
+
+_LONGEST_BLOCK = longest_block(65536)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +39,8 @@ class Part:
 
 def flags_text(flags: int) -> str:
     """The flags in hex, and their names."""
-    return f"0x{flags:x} (LZ4)" if flags == 1 else f"0x{flags:x}"
+    names = {FLAG_LZ4: " (LZ4)", FLAG_NO_CHECKSUM: " (no database checksum)"}
+    return f"0x{flags:x}{names.get(flags, '')}"
 
 
 def time_text(timestamp_ms: int) -> str:
@@ -74,7 +85,10 @@ def file_parts(read: Callable[[int], bytes]) -> Iterator[Part]:
     for name, size, meaning in header_fields(header):
         yield Part(at, head[at : at + size], name, meaning)
         at += size
-    if header.is_compressed:
+    form = recognise(header, cursor.peek) if is_page_size(header.page_size) else Format.V1
+    if form is not Format.V1:
+        yield from _frame_parts(cursor, form)
+    elif header.is_compressed:
         yield from _lz4_parts(cursor)
     else:
         yield from _page_parts(cursor, header.page_size)
@@ -91,13 +105,19 @@ class _Cursor:
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
         self._read = read
+        self._ahead = b""
         self.offset = 0
+
+    def peek(self, size: int) -> bytes:
+        """What `take` will give."""
+        while len(self._ahead) < size and (piece := self._read(size - len(self._ahead))):
+            self._ahead += piece
+        return self._ahead[:size]
 
     def take(self, size: int) -> bytes:
         """The next `size` bytes; fewer only at the file's end."""
-        data = b""
-        while len(data) < size and (piece := self._read(size - len(data))):
-            data += piece
+        data = self.peek(size)
+        self._ahead = self._ahead[len(data) :]
         self.offset += len(data)
         return data
 
@@ -125,6 +145,60 @@ def _page_parts(cursor: _Cursor, page_size: int) -> Iterator[Part]:
         offset, page = cursor.offset, cursor.take(page_size)
         torn = f", torn: {len(page)} of {page_size} bytes" if len(page) < page_size else ""
         yield Part(offset, page, f"page {pgno}{torn}", is_content=True)
+
+
+def _frame_parts(cursor: _Cursor, form: Format) -> Iterator[Part]:
+    """Pages that are compressed one by one, and the index of them."""
+    while True:
+        pgno = int.from_bytes(cursor.peek(PAGE_HEADER_SIZE), "big")
+        text = str(pgno) if pgno else "0: end of the pages"
+        yield from _field(cursor, PAGE_HEADER_SIZE, "page number", lambda _, text=text: text)  # type: ignore[misc]
+        flags = b""
+        if form is not Format.V2:
+            flags = cursor.peek(2)
+            yield from _field(cursor, 2, "page flags", _page_flags_text)
+        if not pgno:
+            break
+        if flags == b"\0\1":
+            size = int.from_bytes(cursor.peek(4), "big")
+            yield from _field(cursor, 4, "compressed size", lambda data: str(int.from_bytes(data, "big")))
+            offset, data = cursor.offset, cursor.take(min(size, _LONGEST_BLOCK))
+            torn = f", torn: {len(data)} of {size} bytes" if len(data) < size else ""
+            yield Part(offset, data, f"page {pgno}, one LZ4 block{torn}", is_content=True)
+        else:
+            yield from _lz4_parts(cursor)
+        if not cursor.peek(1):
+            return
+    yield from _index_parts(cursor)
+
+
+def _index_parts(cursor: _Cursor) -> Iterator[Part]:
+    for numbers in iter(lambda: _varints(cursor), None):
+        offset, data = cursor.offset, cursor.take(numbers[0])
+        if len(numbers) < 4:
+            yield Part(offset, data, "end of the index")
+            break
+        yield Part(offset, data, "page index", f"page {numbers[1]}: {numbers[3]} bytes at {numbers[2]}")
+    yield from _field(cursor, 8, "index size", lambda data: str(int.from_bytes(data, "big")))
+
+
+def _varints(cursor: _Cursor) -> list[int] | None:
+    """The length of the next entry of the index, and its three numbers; of its end the length and 0."""
+    numbers, value, shift = [0], 0, 0
+    for at, byte in enumerate(cursor.peek(30), 1):
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte & 0x80:
+            continue
+        numbers.append(value)
+        if len(numbers) == 4 or numbers == [0, 0]:
+            return [at, *numbers[1:]]
+        value = shift = 0
+    return None
+
+
+def _page_flags_text(data: bytes) -> str:
+    return "0x1: a size and an LZ4 block follow" if data == b"\0\1" else f"0x{data.hex()}"
 
 
 def _lz4_parts(cursor: _Cursor) -> Iterator[Part]:
