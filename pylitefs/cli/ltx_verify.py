@@ -20,7 +20,6 @@ from pylitefs.ltx.audit import audit
 from pylitefs.ltx.header import format_txid
 from pylitefs.ltx.restore import Base, read_header, restore_files
 from pylitefs.ltx.source import Source, open_source, plan_source
-from pylitefs.store.content import objection
 
 
 @click.command(short_help="Check LTX files, or a directory of them.")
@@ -122,4 +121,6 @@ def _integrity(path: Path) -> str:
             [(text,)] = db.execute("PRAGMA integrity_check(1)").fetchall()
             return "" if text == "ok" else " ".join(str(text).split())
     except sqlite3.Error:
+        from pylitefs.store.content import objection  # Here: it needs what only Unix has.
+
         return objection(path)

@@ -83,7 +83,9 @@ def audit(
     if has_database and oldest > 1:
         planned.append(HistoryFile(SNAPSHOT_LEVEL, 1, oldest - 1, 0, 0))
     bad = {fault.file for fault in found.faults if fault.kind not in ("gap", "unreachable")}
-    found.faults = [_with_meaning(fault, planned, bad) for fault in found.faults]
+    if found.faults:
+        now, without = _Plans(planned), _Plans([file for file in planned if file not in bad])
+        found.faults = [_with_meaning(fault, now, without) for fault in found.faults]
     newest = _newest_unreachable(planned)
     if newest is not None and not any(fault.kind == "gap" for fault in found.faults):
         found.faults.append(newest)
@@ -215,17 +217,35 @@ def _newest_unreachable(files: Sequence[HistoryFile]) -> Fault | None:
     return None
 
 
-def _with_meaning(fault: Fault, files: Sequence[HistoryFile], bad: set[HistoryFile]) -> Fault:
-    ends = sorted({file.max_txid for file in files if file.max_txid >= fault.first_txid})
+class _Plans:
+    """The plan to each state, made once."""
+
+    def __init__(self, files: Sequence[HistoryFile]) -> None:
+        self.files = files
+        self._made: dict[int, list[HistoryFile]] = {}
+
+    def to(self, txid: int) -> list[HistoryFile]:
+        """Its files; none if there is no way."""
+        if txid not in self._made:
+            try:
+                steps = plan_restore(self.files, txid=txid).steps
+            except RestoreError:
+                steps = ()
+            self._made[txid] = [step.file for step in steps]
+        return self._made[txid]
+
+
+def _with_meaning(fault: Fault, now: _Plans, without: _Plans) -> Fault:
+    """`now` are the plans as things are, `without` those without the bad files."""
+    ends = sorted({file.max_txid for file in now.files if file.max_txid >= fault.first_txid})
     if len(ends) > MOST_PLANS:
         ends = [*ends[:MOST_PLANS], ends[-1]]
-    good = [file for file in files if file not in bad]
     if fault.kind == "gap":
-        return replace(fault, means=_meaning_of_gap(fault.first_txid, fault.file, files, ends))
-    used = [txid for txid in ends if fault.file in _plan(files, txid)]
+        return replace(fault, means=_meaning_of_gap(fault.first_txid, fault.file, now, ends))
+    used = [txid for txid in ends if fault.file in now.to(txid)]
     if not used:
         return replace(fault, means="No restore reads it as things are")
-    lost = [txid for txid in used if not _plan(good, txid)]
+    lost = [txid for txid in used if not without.to(txid)]
     means = f"A restore to {_ranges(used, ends)} reads it and fails"
     if not lost:
         means += "; once it is moved away, other files lead there"
@@ -236,22 +256,15 @@ def _with_meaning(fault: Fault, files: Sequence[HistoryFile], bad: set[HistoryFi
     return replace(fault, means=means)
 
 
-def _meaning_of_gap(first: int, after: HistoryFile, files: Sequence[HistoryFile], ends: Sequence[int]) -> str:
+def _meaning_of_gap(first: int, after: HistoryFile, now: _Plans, ends: Sequence[int]) -> str:
     """Lost are the states of level 0 that are missing, and those after them that nothing else leads to."""
     gone = [*range(first, min(after.min_txid, first + MOST_PLANS)), after.min_txid - 1]
     states = sorted({*ends, *(gone if after.level == 0 else ())})
-    lost = [txid for txid in states if not _plan(files, txid)]
+    lost = [txid for txid in states if not now.to(txid)]
     if not lost:
         return "Other levels have them: every state can be restored"
     later = "" if lost[-1] == states[-1] else "; later ones can"
     return f"Not to be restored any more: {_ranges(lost, states)}{later}"
-
-
-def _plan(files: Sequence[HistoryFile], txid: int) -> list[HistoryFile]:
-    try:
-        return [step.file for step in plan_restore(files, txid=txid).steps]
-    except RestoreError:
-        return []
 
 
 def _ranges(txids: Iterable[int], ends: Sequence[int]) -> str:

@@ -130,7 +130,7 @@ def _steps(eligible: list[HistoryFile], txid: int | None) -> list[Step]:
     snapshots = [file for file in eligible if file.level == SNAPSHOT_LEVEL]
     if snapshots:
         newest = max(snapshots, key=lambda file: (file.min_txid, file.max_txid))
-        steps.append(Step(newest, f"the newest of {_count(len(snapshots), 'snapshot')} up to there"))
+        steps.append(Step(newest, f"the newest of {count(len(snapshots), 'snapshot')} up to there"))
         at = newest.max_txid
     others = sorted(
         (file for file in eligible if file.level != SNAPSHOT_LEVEL), key=lambda file: file.min_txid
@@ -195,5 +195,6 @@ def _gap(at: int, following: HistoryFile) -> str:
     )
 
 
-def _count(number: int, word: str) -> str:
+def count(number: int, word: str) -> str:
+    """1 file, 2 files."""
     return f"{number} {word}{'s' if number != 1 else ''}"

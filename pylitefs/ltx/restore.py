@@ -19,7 +19,7 @@ from pylitefs.ltx.checksum import CHECKSUM_FLAG, EMPTY_CHECKSUM, page_checksum
 from pylitefs.ltx.database import open_database
 from pylitefs.ltx.decoder import Decoder, open_ltx
 from pylitefs.ltx.header import HEADER_SIZE, Header, format_txid, parse_filename
-from pylitefs.ltx.plan import HistoryFile
+from pylitefs.ltx.plan import HistoryFile, count
 from pylitefs.sqlite.locks import lock_pgno
 
 OnBytes = Callable[[int], None]
@@ -212,15 +212,16 @@ class _Image:
                 for number in range(1, self._newest.commit + 1)
                 if not self._has[number] and number != self._lock
             )
+            pages = count(self.missing, "page")
             if base is not None:
                 raise HistoryGoneError(
                     f"page {pgno} as it was after {format_txid(self._newest.max_txid)} is not in the history "
-                    f"any more ({self.missing} pages in all): later transactions changed it, and the files "
+                    f"any more ({pages} in all): later transactions changed it, and the files "
                     "before are gone. Restore a later state"
                 )
             raise RestoreError(
-                f"a hole: page {pgno} of {self._newest.commit} is in none of the files ({self.missing} pages "
-                f"in all); `pylitefs ltx verify` names the file that left it out"
+                f"a hole: page {pgno} of {self._newest.commit} is in none of the files ({pages} "
+                "in all); `pylitefs ltx verify` names the file that left it out"
             )
         found = self._checksum | CHECKSUM_FLAG
         if self._expected and found != self._expected:

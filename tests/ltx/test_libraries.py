@@ -12,7 +12,7 @@ import pylitefs.ltx, pylitefs.sqlite
 for package in (pylitefs.ltx, pylitefs.sqlite):
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)
-import pylitefs.replication.frames, pylitefs.replication.catchup
+import pylitefs.replication.frames, pylitefs.replication.catchup, pylitefs.cli.ltx
 from pylitefs.errors import MissingLibraryError
 from pylitefs.ltx.checksum import crc64
 from pylitefs.ltx.libraries import lz4_block, lz4_frame
