@@ -43,7 +43,9 @@ def join_lines(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
         line = raw.rstrip()
         if not line or (line.startswith("#")):
             continue
-        if line.startswith("  "):
+        if line[0].isspace():
+            if not line.startswith("  "):
+                raise LessonError(f"“{line.strip()}” {_no_two_spaces(line)}")
             if not text:
                 raise LessonError(f"“{line.strip()}” continues no command: take the spaces before it away")
             text += "\n" + line[2:]
@@ -53,6 +55,13 @@ def join_lines(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
         first, text = index, line
     if text:
         yield first, text
+
+
+def _no_two_spaces(line: str) -> str:
+    """What a line begins with that is meant for two spaces, and the remedy."""
+    blank = line[: len(line) - len(line.lstrip())]
+    found = "a tab" if "\t" in blank else "one space" if blank == " " else "a space that is no plain one"
+    return f"begins with {found}: write two spaces, if it continues the command before, or none"
 
 
 def parse(text: str) -> c.Command:
@@ -201,6 +210,10 @@ def _ask(rest: str) -> c.Command:
     into = question
     for line in rest.splitlines():
         mark, text = line[:2], line[2:].strip()
+        if mark[:1].isspace() and line.lstrip()[:2] in ("- ", "+ ", "= "):
+            raise Wrong(
+                f"“{line.strip()}” begins with more than two spaces", "exactly two spaces before -, + and ="
+            )
         if mark in ("- ", "+ "):
             choices.append((mark[0], text))
         elif mark == "= ":

@@ -26,6 +26,8 @@ from pylitefs.lecture.language.grammar import join_lines, parse
 LESSONS = Path(__file__).parents[1] / "lessons"
 BLOCK = "lesson"
 """The info string of the fenced blocks that hold commands."""
+NEARLY = 0.82
+"""How much like `lesson` a block's name is that was meant to be it; `less` is a language."""
 MAX_BYTES = 128 << 10
 """Of a lesson: it can be a stranger's. The longest of ours has 5 kB."""
 MAX_PROSE = 16 << 10
@@ -145,6 +147,7 @@ class _Reader:
         self.lines = text.splitlines()
         self.tokens = _blocks().parse(text)
         self.fences = tuple(self._all_fences())
+        self._check_names_of_fences()
         self.sections: list[Section] = []
         self.steps: list[Step] = []
 
@@ -183,6 +186,16 @@ class _Reader:
         for token in self.tokens:
             if token.type == "fence" and token.info.strip() == BLOCK and token.map is not None:
                 yield _Fence(token.map[0], token.map[1], tuple(token.content.splitlines()))
+
+    def _check_names_of_fences(self) -> None:
+        """A block whose name is nearly that of commands was meant to hold some."""
+        for token in self.tokens:
+            if token.type != "fence" or token.info.strip() == BLOCK or token.map is None:
+                continue
+            name = token.info.strip()
+            if get_close_matches(name.partition(" ")[0].lower(), [BLOCK], 1, NEARLY):
+                what = f"the block is named “{name[:40]}”, so it would be shown and not done"
+                raise self._error(token.map[0] + 1, f"{what}: write ```{BLOCK}")
 
     def _fences(self, start: int, end: int) -> tuple[_Fence, ...]:
         """Those that begin in these lines."""

@@ -93,6 +93,27 @@ def test_a_line_that_continues_nothing_is_wrong() -> None:
         list(join_lines(["  2,"]))
 
 
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("\t- wrong", "a tab"),
+        (" \t- wrong", "a tab"),
+        (" - wrong", "one space"),
+        ("\xa0 - wrong", "a space that"),
+    ],
+)
+def test_what_looks_like_two_spaces_is_named(line: str, found: str) -> None:
+    """It was “0 choices” or “no command”, of a question whose choices stand there for all to see."""
+    with pytest.raises(LessonError, match=f"“- wrong” begins with {found}.* two spaces"):
+        list(join_lines(["ask What?", line, "  + right", "  = why"]))
+
+
+@pytest.mark.parametrize("more", ["  ", "\t"])
+def test_a_choice_with_more_than_two_spaces_is_named(more: str) -> None:
+    with pytest.raises(LessonError, match="“- wrong” begins with more than two spaces; write: exactly two"):
+        parse(f"ask What?\n{more}- wrong\n{more}+ right\n{more}= why")
+
+
 @given(st.text(), st.sampled_from([*c.VERBS, "expect n1", "expect n1 sql", "ask a\n- b\n+ c\n="]))
 def test_whatever_is_typed_is_a_command_or_a_lesson_error(text: str, before: str) -> None:
     for line in (text, f"{before} {text}"):

@@ -111,6 +111,21 @@ def changed(before: str, after: str) -> Callable[[], str]:
     return lambda: TEXT.replace(before, after)
 
 
+@pytest.mark.parametrize("name", ["lessons", "Lesson", "leson", "lesson x", "lessons extra"])
+def test_a_block_that_was_meant_to_be_a_lesson_s_is_named(name: str) -> None:
+    """It was “prose is shown at no step”, or nothing at all where another block follows."""
+    for before in ("```lesson\nrun\n```", "```lesson\nnote The end.\n```"):
+        text = TEXT.replace(before, before.replace("lesson", name, 1))
+        line = text.splitlines().index(f"```{name}") + 1
+        with pytest.raises(LessonError, match=f"line {line}: the block is named “{name}”.*write ```lesson"):
+            lesson.read("two", text)
+
+
+@pytest.mark.parametrize("name", ["", "sh", "sql", "less", "json", "text", "session"])
+def test_a_block_of_another_kind_is_prose(name: str) -> None:
+    assert lesson.read("two", TEXT.replace("```sh", f"```{name}"))
+
+
 WRONG = {
     "no title": (changed("# Two nodes\n", ""), "line 1: the first line is not “# Title”"),
     "no summary": (changed("What is seen, told\nin one paragraph.\n", ""), "line 2: no summary"),
