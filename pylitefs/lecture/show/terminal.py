@@ -1,11 +1,11 @@
 """A lesson in the terminal: prose, the nodes, the last events, a dump on demand; live or a recording.
 
-The rules: it reads lines and prints text, so that a plain pipe does as well as a terminal; it never runs
-ahead: Enter first walks what was seen already, and only at its end does the lesson's next step; and nothing
-that a recording or a database holds steers the terminal.
+The rules: it reads lines and prints text, so that a plain pipe does as well as a terminal (where Space and
+a clicker step without Enter: terminal_keys.py). It never runs ahead: Enter first walks what was seen already,
+and only at its end does the lesson's next step. And nothing that a recording or a database holds steers the
+terminal.
 """
 
-import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
@@ -21,12 +21,13 @@ from pylitefs.lecture.language.commands import VERBS
 from pylitefs.lecture.model import Dump, Entry, Json, state_at
 from pylitefs.lecture.recording import Head, Recording
 from pylitefs.lecture.show import terminal_view as view
+from pylitefs.lecture.show.terminal_keys import read_line
 from pylitefs.shown import shown_lines
 
 WIDTH_OF_A_PIPE = 120
 _KEYS = (
-    ("Enter", "go on: to the next thing that happens"),
-    ("b", "back: view what was before; live nodes do not rewind"),
+    ("Enter", "go on: to the next thing that happens; so do Space, PageDown and → in an empty line"),
+    ("b", "back: view what was before; live nodes do not rewind; so do PageUp and ←"),
     ("1, 2 …", "answer the question"),
     ("d, d 2 …", "show the bytes: the first dump of this step, the second …"),
     ("again N", "a new cluster, and the lesson again up to step N"),
@@ -83,12 +84,14 @@ class TerminalLecture:
         self._at = -1
         """Index of the entry that is shown; -1 before the first."""
         self._section = -1
+        self._chosen: dict[str, int] = {}
+        """What was said to each question: the index of a choice."""
 
     def run(self) -> None:
         """Until `q` or the end of the input."""
         self._console.print(Rule(Text(self._head.title)))
         self._console.print(Text(self._head.summary))
-        self._console.print(Text("Enter: next, b: back, d: the bytes, ?: more, q: quit", "dim"))
+        self._console.print(Text("Enter or Space: next, b: back, d: the bytes, ?: more, q: quit", "dim"))
         while (line := self._read(self._prompt())) is not None:
             line = line.strip()
             if line in {"q", "quit", "exit"}:
@@ -156,9 +159,12 @@ class TerminalLecture:
         asked = self._state().get("question")
         if not asked or asked.get("answer") is not None:
             self._say("No question is open.")
-        elif not 1 <= number <= len(asked["choices"]):
+            return
+        if not 1 <= number <= len(asked["choices"]):
             self._say(f"The choices are 1 to {len(asked['choices'])}.")
-        elif self._lecture is None or self._is_behind():
+            return
+        self._chosen[str(asked["text"])] = number - 1
+        if self._lecture is None or self._is_behind():
             self._say(f"You say {number}.")
             self._next()
         else:
@@ -209,7 +215,8 @@ class TerminalLecture:
         if state.get("nodes") and (told or not seen):
             self._console.print(view.nodes_table(state, live=self._lecture is not None))
         if state.get("question") and any("question" in one.set for one in seen):
-            self._console.print(view.question(state["question"]))
+            asked = state["question"]
+            self._console.print(view.question(asked, self._chosen.get(str(asked["text"]))))
 
     def _show_place(self, entry: Entry) -> None:
         """The section's prose where it is a new one, and the step's command."""
@@ -256,13 +263,3 @@ def console_for_lectures() -> Console:
     if not console.is_terminal:
         console.width = WIDTH_OF_A_PIPE
     return console
-
-
-def read_line(prompt: str) -> str | None:
-    """One line from standard input, None at its end."""
-    if sys.stdin.isatty():
-        try:
-            return input(prompt)
-        except EOFError:
-            return None
-    return sys.stdin.readline() or None

@@ -118,17 +118,20 @@ def events(entries: Sequence[Entry]) -> RenderableType:
     return table
 
 
-def question(asked: Json) -> RenderableType:
-    """The question and its numbered choices; once answered, which is right, and why."""
+def question(asked: Json, chosen: int | None = None) -> RenderableType:
+    """The question and its numbered choices; once answered, which is right, whether `chosen` is, and why."""
     lines = [Text(str(asked["text"]), "bold")]
     answer = asked.get("answer")
     for number, choice in enumerate(asked["choices"]):
         line = Text(f"  {number + 1}  {choice}")
         if answer == number:
             line = Text(f"{line.plain}  ← right", "green")
+        elif answer is not None and number == chosen:
+            line = Text(f"{line.plain}  ← wrong", "red")
         lines.append(line)
-    if answer is not None and asked.get("why"):
-        lines.append(Text(str(asked["why"])))
+    if answer is not None:
+        said = "" if chosen is None else "Right." if chosen == answer else "Not so."
+        lines += [Text(one) for one in [f"{said} {asked.get('why') or ''}".strip()] if one]
     return Group(*lines)
 
 

@@ -75,7 +75,7 @@ def test_it_begins_with_the_title_and_the_keys_and_runs_nothing() -> None:
     text, session = lived()
     assert "A made-up lesson" in text
     assert "One transaction, in three steps." in text
-    assert "Enter: next" in text
+    assert "Enter or Space: next" in text
     assert len(session._left) == len(entries())
 
 
@@ -132,6 +132,16 @@ def test_an_answer_goes_to_the_session() -> None:
     assert session.asked == ["answer 1"]
     assert "← right" in text
     assert "No question is open." in lived("1")[0]
+
+
+def test_a_wrong_answer_is_marked_wrong() -> None:
+    """Live and from a recording: it looked as if the right one had been chosen."""
+    for text in (lived("", "", "", "1")[0], played("", "", "", "1")):
+        assert "1  nothing  ← wrong" in text
+        assert "2  the LTX file  ← right" in text
+        assert "Not so. The capture makes it." in text
+    assert "wrong" not in played("", "", "", "2")
+    assert "wrong" not in played("", "", "", "")
 
 
 def test_what_is_done_at_an_open_question_does_not_tell_the_answer() -> None:

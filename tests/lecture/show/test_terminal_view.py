@@ -57,6 +57,17 @@ def test_a_question_has_its_numbered_choices_and_no_answer_before_it_is_given() 
     assert shown(view.question(ANSWERED))[2:] == ["  2  the LTX file  ← right", "The capture makes it."]
 
 
+def test_a_wrong_answer_is_marked_beside_the_right_one() -> None:
+    """What was chosen is told again, and whether it is so; without a choice, neither."""
+    assert shown(view.question(ANSWERED, 0))[1:] == [
+        "  1  nothing  ← wrong", "  2  the LTX file  ← right", "Not so. The capture makes it."
+    ]  # fmt: skip
+    assert shown(view.question(ANSWERED, 1))[1:] == [
+        "  1  nothing", "  2  the LTX file  ← right", "Right. The capture makes it."
+    ]  # fmt: skip
+    assert shown(view.question(QUESTION, 0)) == shown(view.question(QUESTION)), "not before it is answered"
+
+
 def test_an_xor_is_one_number_below_the_other() -> None:
     terms = [Term("before", 5), Term("page 1, new", 6), Term("after", 3)]
     assert shown(view.xor(terms)) == [
