@@ -349,7 +349,7 @@ VERBS: Mapping[str, Help] = MappingProxyType(
             "corrupt NODE database|journal|wal|ltx|link [OFFSET]",
             "flip one bit of a file, or of what arrives next",
         ),
-        "expect": Help("expect …", "say what is so; a lesson that is wrong stops here"),
+        "expect": Help("expect …", "say what is so; where it is not, the lesson is wrong"),
         "ask": Help("ask QUESTION", "ask the class; choices follow, one a line: - wrong, + right, = why"),
         "note": Help("note TEXT", "say a sentence"),
     }

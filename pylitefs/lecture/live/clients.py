@@ -29,6 +29,8 @@ class Shell:
         """What runs, or ran last."""
         self.answer: Answer | None = None
         """What it gave: {"rows", "changes"} or {"error"}; None while it runs."""
+        self.is_failure_expected = False
+        """Whether the lesson has said that its last statement should fail."""
         self.setup = ""
         """SQL that goes before the first statement."""
         self._buffer = b""
@@ -75,7 +77,7 @@ class Shell:
     def begin(self, sql: str, **more: object) -> None:
         """Type a statement. LessonError if the one before has not come back."""
         self.check_free()
-        self.sql, self.answer = sql, None
+        self.sql, self.answer, self.is_failure_expected = sql, None, False
         if self.setup:
             more["setup"], self.setup = self.setup, ""
         assert self._process.stdin is not None

@@ -134,6 +134,7 @@ class Expectations:
         if shell is None or not shell.sql:
             return f"nothing was typed into {_shell(command)} yet"
         if shell.state == "error" and command.text in shell.result:
+            shell.is_failure_expected = True
             return None
         return f"{shell.name}: {shell.state} {shell.result!r}; expected was an error with {command.text!r}"
 

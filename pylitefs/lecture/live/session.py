@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pylitefs.errors import LessonError, PylitefsError
-from pylitefs.lecture.language.commands import Ask, Command, Expect, MakeCluster
+from pylitefs.lecture.language.commands import Ask, Command, Expect, MakeCluster, Note, Sql
 from pylitefs.lecture.language.grammar import parse
 from pylitefs.lecture.language.lesson import Lesson, Step
 from pylitefs.lecture.live.director import Director
+from pylitefs.lecture.live.shells import FIRST
 from pylitefs.lecture.model import Dump, Entry, Json
 
 Emit = Callable[[Entry, Sequence[Dump]], None]
@@ -113,6 +114,17 @@ class Session:
                         self._director.do(one.command)
                 self._do_again()
 
+    def check_statements(self) -> None:
+        """LessonError if SQL has failed, and what comes next is no `expect` that says so any more."""
+        with self._lock:
+            coming = self.steps[self.position].command if self.position < len(self.steps) else None
+            if self.question is not None or isinstance(coming, Ask | Note | Expect):
+                return
+            for shell in self._director.shells.failed():
+                typed = [step for step in self.steps[: self.position] if _types_into(step, shell.name)]
+                remedy = f"mend it, or say `expect {shell.name} fails TEXT` after it"
+                raise LessonError(f"{self._place(typed[-1])}: the statement failed: {shell.result}; {remedy}")
+
     def close(self) -> None:
         """Release everything and end every process and mount. Also while another call is under way."""
         self._director.close()
@@ -152,8 +164,10 @@ class Session:
             self._director.do(step.command)
         except PylitefsError as error:
             self._failed.add(step.index)
-            where = f"{self.lesson.name}, line {step.line}, `{step.text.splitlines()[0]}`: {error}"
-            raise type(error)(where) from error
+            raise type(error)(f"{self._place(step)}: {error}") from error
+
+    def _place(self, step: Step) -> str:
+        return f"{self.lesson.name}, line {step.line}, `{step.text.splitlines()[0]}`"
 
     def _do_expects(self) -> None:
         if self.question is None:
@@ -169,6 +183,11 @@ class Session:
         self._director.say("answer", "ask", text, {"question": _shown(asked, revealed=True)})
 
 
+def _types_into(step: Step, shell: str) -> bool:
+    command = step.command
+    return isinstance(command, Sql) and f"{command.node}/{command.connection or FIRST}" == shell
+
+
 def _shown(asked: Ask, *, revealed: bool = False) -> Json:
     """As the state's `question` has it."""
     return {
@@ -180,7 +199,7 @@ def _shown(asked: Ask, *, revealed: bool = False) -> Json:
 
 
 def run_headless(lesson: Lesson, emit: Emit, base_dir: Path | None = None) -> int:
-    """Run a lesson to its end: 0, or 1 where an `expect` failed or a command could not be done.
+    """Run a lesson to its end: 0, or 1 where an `expect` or SQL failed, or a command could not be done.
 
     In `base_dir`, or a temporary folder. What went wrong is told on standard error.
     """
@@ -190,7 +209,7 @@ def run_headless(lesson: Lesson, emit: Emit, base_dir: Path | None = None) -> in
         session = stack.enter_context(Session(lesson, base_dir, emit))
         try:
             while session.next():
-                pass
+                session.check_statements()
         except LessonError as error:
             print(error, file=sys.stderr)
             return 1

@@ -71,6 +71,10 @@ class Shells:
     def running(self) -> list[Shell]:
         return [shell for shell in self._shells.values() if shell.is_running]
 
+    def failed(self) -> list[Shell]:
+        """Those whose last statement failed, where no `expect` has said that it should."""
+        return [one for one in self._shells.values() if one.state == "error" and not one.is_failure_expected]
+
     def collect(self) -> None:
         """Hear what shells have said, and tell of it."""
         for shell in list(self._shells.values()):

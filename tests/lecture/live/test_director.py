@@ -1,6 +1,7 @@
 """The director on real mounts: what is held, what a step releases, what goes on meanwhile; how it ends."""
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from pylitefs.cluster.cluster import is_mounted
 from pylitefs.errors import ExpectError, LessonError
+from pylitefs.lecture.live import director
 from tests.lecture.conducted import Conducted
 
 pytestmark = pytest.mark.fuse
@@ -295,3 +297,14 @@ def test_a_lesson_attaches_databases_of_its_node_and_no_file_of_the_machine(
     lecture.run(f"expect n1 sql \"ATTACH '{tmp_path}/x.db' AS x\" {fails}")
     lecture.run("sql n1 SELECT a FROM u", "expect n1 done 3")
     assert not list(tmp_path.rglob("x.db"))
+
+
+def test_the_statement_that_the_page_offers_works_on_every_node_at_any_time(lecture: Conducted) -> None:
+    """It wrote into a table that no lesson has. Before the first transaction a replica has no database."""
+    page = Path(director.__file__).parents[1] / "show" / "page" / "faults.js"
+    [statement] = re.findall(r' sql: "([^"]+)"', page.read_text())
+    lecture.run("cluster replicas 1")
+    lecture.run(f"sql n1 {statement}", "expect n1 done")
+    lecture.run("sql n1/b CREATE TABLE account (x)", "expect same n1 n2")
+    for node in ("n2", "n1"):
+        lecture.run(f"sql {node} {statement}", f"expect {node} done account")

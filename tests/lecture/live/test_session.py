@@ -200,3 +200,22 @@ def test_headless_tells_by_its_exit_code_whether_the_lesson_is_true(
     bad = lesson.read("bad", good.replace("primary", "replica"))
     assert run_headless(bad, lambda entry, dumps: None, tmp_path) == 1
     assert "bad, line 9, `expect n1 role replica`: n1 is primary" in capsys.readouterr().err
+
+
+def test_sql_that_fails_unexpectedly_fails_the_lesson(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A typo passed as ok. What an `expect` says should fail, or a kill ended, is no mistake."""
+    start = "# A\n\nB.\n\n## C\n\n```lesson\ncluster replicas 0\n"
+    good = (
+        "sql n1 CREATE TABLE t (x)\nsql n1 SELECT y FROM t\nask What now?\n  - a\n  + b\n  = c\nnote Look.\n"
+        "expect n1 fails no such column\nsql n1 SELECT x FROM t\nexpect n1 done\n"
+        "pause\nsql n1 INSERT INTO t VALUES (1)\nkill n1\n```\n"
+    )
+    assert run_headless(lesson.read("good", start + good), lambda entry, dumps: None, tmp_path) == 0
+    assert not capsys.readouterr().err
+    for bad in ("sql n1/b SELEC 1\nsql n1 SELECT 1\n```\n", "sql n1/b SELEC 1\n```\n"):
+        assert run_headless(lesson.read("bad", start + bad), lambda entry, dumps: None, tmp_path) == 1
+        said = capsys.readouterr().err
+        assert "bad, line 9, `sql n1/b SELEC 1`: the statement failed" in said
+        assert "syntax error" in said and "say `expect n1/b fails TEXT`" in said

@@ -14,7 +14,7 @@ export class FaultPanel {
     this._node = "";
     this._help = NO_HELP;
     this._nodes = [];
-    this._draft = { ms: "200", what: "ltx", offset: "", point: "ltx.commit", sql: "INSERT INTO t VALUES (1)", shell: "", line: "" };
+    this._draft = { ms: "200", what: "ltx", offset: "", point: "ltx.commit", sql: "SELECT name FROM sqlite_schema", shell: "", line: "" };
   }
 
   setHelp(help) {
