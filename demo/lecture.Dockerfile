@@ -5,7 +5,7 @@
 #     -p 127.0.0.1:8000:8000 pylitefs-lecture ltx-file
 #
 # and open the URL that it prints. What comes after the image's name are options of `pylitefs lecture`.
-# A shell beside it, for the mount paths that the page shows: docker exec -it lecture bash
+# A shell beside it, for the lines that the page's `copy path` copies: docker exec -it lecture bash
 # Where the host has AppArmor (Ubuntu, Debian), mounting needs --security-opt apparmor=unconfined as well.
 ARG BASE=debian:bookworm-slim
 FROM ${BASE}

@@ -170,7 +170,7 @@ STATE_KEYS: Mapping[str, str] = {
     "node/NODE/role": "'primary', 'replica' or 'down'",
     "node/NODE/mount": "the mount's path, to paste into a terminal; '' in a recording",
     "node/NODE/link": "a replica's way to its primary: {'state': 'up'|'cut'|'down', 'delay_ms', 'to': 'n1'}",
-    "node/NODE/held": "what is held, oldest first: [{'name', 'database', 'txid', 'who', 'wall_ms' (since)}]",
+    "node/NODE/held": "what is held, oldest first: [{'name', 'database', 'txid', 'who', 'peer', 'wall_ms'}]",
     "db/NODE/DB/txid": "the position's TXID",
     "db/NODE/DB/checksum": "the position's checksum, 16 hex digits",
     "db/NODE/DB/pages": "the database's page count",

@@ -11,6 +11,7 @@ only the mount shows (the WAL index, which clients have mapped) is looked at by 
     wal.commit                          the WAL's header, the commit's frames, and the WAL index's headers
     ltx.commit, ltx.store               the LTX file
     stream.send, stream.receive         the frame as on the wire, of a long one its beginning
+    catchup.decide                      of LTX files, the first that the replica gets
     pos.advance                         the database file's header
     recovery.*                          what was found: journal, WAL, newest LTX file, header
 """
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from pylitefs.errors import PylitefsError
 from pylitefs.ltx.header import format_filename, parse_filename
+from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE
 from pylitefs.sqlite.wal import WAL_HEADER_SIZE
 from pylitefs.sqlite.wal_index import INDEX_PREFIX_SIZE
@@ -52,6 +54,7 @@ class Evidence:
             "wal.commit": self._wal_commit,
             "ltx.commit": _ltx,
             "ltx.store": _ltx,
+            "catchup.decide": _first_to_go,
             "pos.advance": _header,
             "recovery.begin": _found,
             "recovery.journal": _journal,
@@ -116,6 +119,19 @@ def _wal_write(event: Event, directory: Path) -> list[Piece]:
 def _ltx(event: Event, directory: Path) -> list[Piece]:
     del directory
     return _piece("ltx", Path(str(event.payload.get("path", ""))), 0, MOST, to_end=True)
+
+
+def _first_to_go(event: Event, directory: Path) -> list[Piece]:
+    """The LTX file that begins where the replica is."""
+    if event.payload.get("decision") != "files":
+        return []
+    with suppress(PylitefsError, FileNotFoundError):
+        wanted = Pos.parse(str(event.payload.get("position"))).txid + 1
+        for name in os.listdir(directory / "ltx"):
+            span = parse_filename(name)
+            if span and span[0] == wanted:
+                return _piece("ltx", directory / "ltx" / name, 0, MOST, to_end=True)
+    return []
 
 
 def _header(event: Event, directory: Path) -> list[Piece]:

@@ -311,15 +311,15 @@ def _ship(make: Maker) -> None:
             txid=3,
             who="n1 itself",
             frame=_frame(node, "send"),
-            **_light("shipped", ["n1"], (1, 2), 3),
         )
     make.entries[-1].stop = True
-    make.entries[-1].set["node/n1/held"] = []
+    sends = [{"name": "stream.send", "who": "n1 itself", "peer": peer, "wall_ms": 0} for peer in ("n2", "n3")]
+    make.entries[-1].set["node/n1/held"] = sends
     cut = {"state": "cut", "delay_ms": 0, "to": "n1"}
     make.command(
         "partition", "The way between n3 and n1 is cut.", node="n3", set={"node/n3/link": cut}, stop=True
     )
-    make.command("run", "Everything goes on.", set={"mode": "running"})
+    make.command("run", "Everything goes on.", set={"mode": "running", "node/n1/held": []})
     make.event(
         "stream.receive",
         "n2",
@@ -327,6 +327,7 @@ def _ship(make: Maker) -> None:
         [_frame_dump("n1>n2")],
         txid=3,
         frame=_frame("n2", "receive"),
+        **_light("shipped", ["n1"], (1, 2), 3),
     )
     make.event(
         "ltx.store",

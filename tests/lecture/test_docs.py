@@ -9,9 +9,11 @@ import pytest
 
 from pylitefs.cli.main import cli
 from pylitefs.lecture.language import lesson
+from pylitefs.lecture.language.commands import VERBS
 from pylitefs.lecture.live.session import run_headless
 
 ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "pylitefs" / "lecture" / "show" / "page"
 LESSONS = (ROOT / "docs" / "lessons.md").read_text()
 TEACHING = (ROOT / "docs" / "teaching.md").read_text()
 DOCKERFILE = (ROOT / "demo" / "lecture.Dockerfile").read_text()
@@ -77,3 +79,28 @@ def test_the_lines_for_other_systems_have_options_that_exist() -> None:
         assert context.params["lesson"] in lesson.names()
         found += 1
     assert found == 3
+
+
+def test_what_a_clicker_does_is_what_the_page_gives_it() -> None:
+    """Its two keys go through the lesson; the rest has keys that no clicker has, and the page says so."""
+    keys = (PAGE / "keys.js").read_text()
+    assert re.search(r'STEP_KEYS = \{ PageDown: "next", PageUp: "back" \}', keys)
+    assert "Everything can be done with a clicker" not in TEACHING
+    assert "(PageDown: next, PageUp: back), and Next answers an open question" in " ".join(TEACHING.split())
+
+
+def test_the_paths_are_where_the_page_has_them() -> None:
+    """Behind a button, which large type hides."""
+    assert '"copy path"' in (PAGE / "nodes.js").read_text()
+    hidden = re.search(r":root\.large \.mount[^}]*\{ display: none", (PAGE / "style.css").read_text())
+    for page in (TEACHING, DOCKERFILE):
+        assert "mount paths are on the page" not in page
+        assert "mount paths that the page shows" not in page
+    assert ("not in large type" in TEACHING) == bool(hidden)
+
+
+def test_what_a_wrong_lesson_does_is_told_of_each_way_to_run_it() -> None:
+    """`--headless` ends, and Next goes on."""
+    assert "stops here" not in LESSONS
+    assert all("stops here" not in one.help for one in VERBS.values())
+    assert "In the page and in the terminal it is told in red, and Next goes on." in " ".join(LESSONS.split())

@@ -4,6 +4,7 @@ Each run is recorded, into PYLITEFS_RECORDINGS where that names a folder.
 """
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -101,3 +102,14 @@ def test_every_command_is_used_in_a_lesson() -> None:
 def test_the_right_answer_is_not_always_in_the_same_place(name: str) -> None:
     asked = [step.command for step in lesson.load(name).steps if isinstance(step.command, c.Ask)]
     assert len(asked) < 3 or len({one.answer for one in asked}) > 1
+
+
+@pytest.mark.parametrize("name", ["behind", "crash", "asynchronous"])
+def test_a_sentence_can_be_said_in_one_breath(name: str) -> None:
+    """“After its commit it reads the position on n2, here `data.db-pos` on n1, and goes on …” could not."""
+    found = lesson.load(name)
+    texts = [re.sub(r"^\|.*$", "", one.prose_markdown, flags=re.MULTILINE) for one in found.sections]
+    texts += [step.command.why for step in found.steps if isinstance(step.command, c.Ask)]
+    for sentence in (one for text in texts for one in re.split(r"(?<=[.?!:;])\s+", " ".join(text.split()))):
+        assert len(sentence.split()) <= 21, sentence
+        assert not re.search(r", here .*, and", sentence), sentence

@@ -294,3 +294,34 @@ def test_a_head_without_sections_and_steps_is_fine() -> None:
     head = Head("a", "b", "c", (), ())
     assert read_bytes(as_bytes([head.to_json()]), "x").head == head
     assert HeadSection("a", "b").prose == ""
+
+
+def test_behind_shows_the_checksum_that_it_speaks_of_in_caption_and_bytes() -> None:
+    """n2's, at the decision that is held: the pre-apply checksum of the LTX file whose bytes are open."""
+    found = recording.open_recording("behind")
+    at, decision = next(
+        (index, one)
+        for index, one in enumerate(found.entries)
+        if one.name == "catchup.decide" and "files 0000000000000003 to 0000000000000004" in one.text
+    )
+    checksum = state_at(found.entries[: at + 1])["db/n2/data.db/checksum"]
+    assert (
+        f"n2's checksum is {checksum}, and the next file's pre-apply checksum is the same." in decision.text
+    )
+    [dump] = [found.dumps[one] for one in decision.dumps]
+    assert "0000000000000003-0000000000000003.ltx" in dump.title
+    [part] = [one for one in dump.parts if one.name == "pre-apply checksum"]
+    assert part.value == checksum
+
+
+@pytest.mark.parametrize("name", recording.packaged())
+def test_no_caption_of_a_recording_says_done_of_what_is_held_before_it(name: str) -> None:
+    """Neither that a frame is sent, nor that its pages are shipped, nor that a crash rolls nothing back."""
+    for entry in recording.open_recording(name).entries:
+        if entry.name == "stream.send":
+            assert " is about to send " in entry.text
+            assert not entry.lights
+        elif entry.name == "journal.invalidate":
+            assert " is about to be " in entry.text
+        elif entry.name == "ltx.commit":
+            assert "gone" not in entry.alone

@@ -156,6 +156,24 @@ def test_of_recovery_what_it_found(tmp_path: Path) -> None:
     assert [piece.file for piece in copy(event("recovery.end"))] == ["database"]
 
 
+def test_of_a_decision_for_files_the_one_whose_pre_apply_checksum_was_compared(
+    served: Served, store: Store
+) -> None:
+    """The first that the replica gets, whole; for a snapshot, or of what is gone, nothing."""
+    db = served.connect("a.db", "page_size=1024")
+    for sql in ("CREATE TABLE t (x)", "INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2)"):
+        db.execute(sql)
+    copy, at = Evidence(store.data_dir), f"{1:016x}/{7:016x}"
+    (piece,) = copy(event("catchup.decide", decision="files", position=at))
+    assert Path(piece.path).name == f"{2:016x}-{2:016x}.ltx"
+    assert (piece.file, piece.offset, piece.cut) == ("ltx", 0, False)
+    assert piece.data == Path(piece.path).read_bytes()
+    assert copy(event("catchup.decide", decision="snapshot", position=at)) == []
+    assert copy(event("catchup.decide", decision="files", position=f"{9:016x}/{7:016x}")) == []
+    assert copy(event("catchup.decide", decision="files", position="nowhere")) == []
+    assert copy(event("catchup.decide", database="b.db", decision="files", position=at)) == []
+
+
 def test_no_lock_of_the_store_is_needed(served: Served, store: Store) -> None:
     """The thread that emits may hold the database's lock, and another one waits for the copy."""
 

@@ -52,9 +52,9 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "The same; synchronous=OFF leaves the syncs out.",
     ),
     "journal.invalidate": Explanation(
-        "Journal ends: the commit point",
+        "Journal about to end: the commit point",
         say.journal_invalidate,
-        "The journal is gone and the transaction is committed: for SQLite alone all is done here.",
+        "Once the journal has ended the transaction is committed, and SQLite alone has no more to do.",
     ),
     "page.write": Explanation(
         "Page written",
@@ -85,7 +85,7 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     "ltx.commit": Explanation(
         "LTX file durable",
         say.ltx_commit,
-        "SQLite alone has only the database file; what the transaction was is gone with its journal.",
+        "SQLite alone keeps no such file: once the journal ends, nothing tells any more what was changed.",
     ),
     "pos.advance": Explanation(
         "Position moves",
@@ -99,7 +99,7 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         ),
         _NO_SHIPPING,
     ),
-    "stream.send": Explanation("A frame is sent", say.stream_send, _NO_SHIPPING),
+    "stream.send": Explanation("A frame is about to be sent", say.stream_send, _NO_SHIPPING),
     "stream.receive": Explanation("A frame is received", say.stream_receive, _NO_SHIPPING),
     "stream.end": Explanation("A stream ends", say.stream_end),
     "catchup.decide": Explanation("What the replica gets", say.catchup_decide, _NO_SHIPPING),

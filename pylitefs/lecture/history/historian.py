@@ -163,10 +163,17 @@ class _Telling:
             "phase": phase,
             "bytes": size,
         }
-        if phase == "send":
-            pgnos = sorted(self.content.pages) if self.content else Facts(payload=self.payload).pgnos
-            self._light(pgnos, "shipped", self.txid)
+        if phase == "receive" and peer:
+            # Not where it is sent: that is told, and held, before the frame leaves.
+            self._shipped(peer)
         return peer
+
+    def _shipped(self, sender: str) -> None:
+        """The sender's pages have gone to a replica; those that changed again since then show that."""
+        pgnos = sorted(self.content.pages) if self.content else Facts(payload=self.payload).pgnos
+        known = self.known._pages
+        gone = [pgno for pgno in pgnos if known.txid(sender, self.database, pgno) <= self.txid]
+        self._light(gone, "shipped", self.txid, sender)
 
     def _lock(self) -> None:
         locks = self.known._locks
@@ -293,8 +300,8 @@ class _Telling:
                     return None
         return None
 
-    def _light(self, pgnos: Any, how: str, txid: int) -> None:
-        lights, changes = self.known._pages.light(self.node, self.database, pgnos, how, txid)
+    def _light(self, pgnos: Any, how: str, txid: int, node: str = "") -> None:
+        lights, changes = self.known._pages.light(node or self.node, self.database, pgnos, how, txid)
         self.entry.lights += tuple(lights)
         self.entry.set.update(changes)
 

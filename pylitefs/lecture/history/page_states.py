@@ -39,6 +39,11 @@ class PageStates:
                 changes[_key(node, database, pgno)] = shown[pgno] = value
         return lights, changes
 
+    def txid(self, node: str, database: str, pgno: int) -> int:
+        """Of the transaction that a page shows; 0 for none."""
+        found = self._shown.get((node, database), {}).get(pgno)
+        return int(found["txid"]) if found else 0
+
     def captured(self, node: str, database: str) -> None:
         """The open transaction is one for good."""
         self._open.pop((node, database), None)

@@ -51,12 +51,13 @@ def journal_invalidate(facts: Facts) -> str:
     }.get(facts.text("how"), "ended")
     if "live" in facts.payload and not facts.flag("live"):
         return (
-            f"The rollback journal is being {how}, and its header was never valid: no page of the database "
-            "was written, so this is no transaction."
+            f"The rollback journal is about to be {how}, and its header was never valid: no page of the "
+            "database was written, so this is no transaction."
         )
     return (
-        f"The rollback journal is being {how}: the commit point, from which on no crash rolls back. "
-        f"{facts.node} captures what changed of the pages that were written, before SQLite gets its answer."
+        f"The rollback journal is about to be {how}: the commit point of whatever has changed. A crash here "
+        f"still rolls back, and after it none does. {facts.node} captures what changed of the pages that "
+        "were written, before SQLite gets its answer."
     )
 
 
@@ -137,7 +138,7 @@ def frame_words(kind: str) -> str:
 
 def stream_send(facts: Facts) -> str:
     size = f" ({bytes_text(facts.number('size'))})" if facts.number("size") else ""
-    return f"{facts.node} sends {_frame(facts)} to {facts.peer or 'a replica'}{size}."
+    return f"{facts.node} is about to send {_frame(facts)} to {facts.peer or 'a replica'}{size}."
 
 
 def stream_receive(facts: Facts) -> str:
@@ -162,8 +163,13 @@ def catchup_decide(facts: Facts) -> str:
     gets = {"nothing": "gets nothing", "files": "gets LTX files", "snapshot": "gets a snapshot"}.get(
         facts.text("decision"), "was looked at"
     )
-    reason = facts.text("reason")
-    return f"{facts.peer or 'The replica'} {gets} of {facts.database}{': ' + reason if reason else ''}."
+    reason, checksum = facts.text("reason"), facts.text("position").partition("/")[2]
+    text = f"{facts.peer or 'The replica'} {gets} of {facts.database}{': ' + reason if reason else ''}."
+    if facts.text("decision") == "files" and checksum:
+        # Of any other checksum the primary would have sent a snapshot.
+        whose = f"{facts.peer or 'The replica'}'s checksum"
+        text += f" {whose} is {checksum}, and the next file's pre-apply checksum is the same."
+    return text
 
 
 def ltx_verify(facts: Facts) -> str:

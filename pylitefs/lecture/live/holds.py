@@ -68,6 +68,7 @@ class Held:
             "database": self.database,
             "txid": self.txid,
             "who": self.who,
+            "peer": self.peer,
             "wall_ms": self.wall_ms,
         }
 

@@ -349,6 +349,20 @@ def test_a_frame_has_one_id_where_it_is_sent_and_where_it_is_received() -> None:
     assert again.frame["id"] != sent.frame["id"]
 
 
+def test_pages_are_shipped_once_a_replica_has_them_and_not_while_the_frame_is_held() -> None:
+    """`stream.send` is told, and held, before the frame leaves; what changed again since shows that."""
+    told = Told(Historian({"B": "n2", "A": "n1"}.get))
+    told.event("n1", "ltx.encode", txid=4, pages=[1, 2])
+    sent = told.event("n1", "stream.send", txid=4, frame="ltx", peer="B", pages=[1, 2])
+    assert not sent.lights
+    assert told.pages("n1") == {1: "captured", 2: "captured"}
+    told.event("n1", "page.write", txid=4, pgno=2)
+    received = told.event("n2", "stream.receive", txid=4, frame="ltx", peer="A", pages=[1, 2])
+    assert received.lights == (("n1", "a.db", 1, "shipped"),)
+    assert told.pages("n1") == {1: "shipped", 2: "written"}
+    assert told.pages("n2") == {}
+
+
 def test_a_frame_that_is_told_of_at_its_end_first_is_still_one() -> None:
     told = Told(Historian({"B": "n2", "A": "n1"}.get))
     received = told.event("n2", "stream.receive", txid=4, frame="ltx", peer="A")

@@ -2,8 +2,9 @@
 
 import pytest
 
-from pylitefs.lecture.history.explain import explain
+from pylitefs.lecture.history.explain import explain, title
 from pylitefs.lecture.history.facts import Facts
+from pylitefs.trace import TRACEPOINTS
 
 
 @pytest.mark.parametrize(
@@ -14,7 +15,7 @@ from pylitefs.lecture.history.facts import Facts
         ("journal.write", {"offset": 0, "length": 12, "parts": "header"}, "the journal is hot"),
         ("journal.write", {"offset": 0, "length": 28, "parts": "header", "zeroed": True}, "zeros"),
         ("journal.write", {"offset": 0, "length": 512, "parts": "header"}, "with its header"),
-        ("journal.invalidate", {"live": True, "how": "delete"}, "unlinked: the commit point"),
+        ("journal.invalidate", {"live": True, "how": "delete"}, "about to be unlinked: the commit point"),
         ("journal.invalidate", {"live": False, "how": "truncate"}, "no transaction"),
         ("page.write", {"pgno": 3, "checkpoint": True}, "checkpoint copied page 3"),
         ("wal.frame", {"offset": 0, "length": 32, "parts": "header"}, "new salts"),
@@ -29,6 +30,8 @@ from pylitefs.lecture.history.facts import Facts
         ("page.apply", {"pages": [1, 3], "waited_ms": 12}, "waited 12 ms"),
         ("catchup.decide", {"decision": "snapshot", "reason": "it is new"}, "a snapshot of a.db: it is new."),
         ("stream.send", {"frame": "ltx", "size": 1200}, "of a.db, transaction 4, to n2 (1,200 "),
+        ("stream.send", {"frame": "ready"}, "n1 is about to send Ready"),
+        ("catchup.decide", {"decision": "files", "position": "02/00ab"}, "n2's checksum is 00ab"),
         ("recovery.ltx", {"dropped": "/d/x.ltx"}, "x.ltx was not written to its end"),
         ("fault.refused", {"what": "a write", "why": "a replica", "remedy": "go"}, "What to do: go."),
         ("lock.acquire", {"lock": "EXCLUSIVE", "kind": "write"}, "took EXCLUSIVE: it alone"),
@@ -43,3 +46,30 @@ from pylitefs.lecture.history.facts import Facts
 )  # fmt: skip
 def test_a_sentence_has_the_numbers(name: str, payload: dict[str, object], words: str) -> None:
     assert words in explain(name, Facts("n1", "a.db", 4, "writer (pid 1)", "n2", payload))[0]
+
+
+@pytest.mark.parametrize("name", [name for name, words in TRACEPOINTS.items() if "about to" in words])
+def test_what_is_held_before_it_is_done_is_told_as_about_to_be(name: str) -> None:
+    """Neither the sentence, nor the heading, nor what SQLite alone would do says that it has happened."""
+    full = {"live": True, "how": "unlink", "frame": "ltx", "size": 9}
+    for payload in (full, {**full, "live": False}, {}):
+        text, alone = explain(name, Facts("n1", "a.db", 4, "writer (pid 1)", "n2", payload))
+        if name != "journal.open":  # The journal has been made; its bytes are to come.
+            assert "about to" in text
+        assert " sends" not in text
+        assert "is gone" not in alone
+        assert "from which on" not in text
+    if name in ("stream.send", "journal.invalidate"):
+        assert "about to" in title(name)
+
+
+def test_a_kill_at_the_journal_s_end_still_rolls_back_and_the_caption_says_so() -> None:
+    """A rollback's journal ends in the same way, and commits nothing."""
+    text, _ = explain("journal.invalidate", Facts("n1", "a.db", payload={"live": True, "how": "unlink"}))
+    assert "A crash here still rolls back, and after it none does." in text
+    assert "the commit point of whatever has changed" in text
+
+
+def test_beside_a_journal_that_is_still_there_none_is_said_to_be_gone() -> None:
+    """`ltx.commit` comes inside the call that ends the journal."""
+    assert "gone" not in explain("ltx.commit", Facts("n1", "a.db", 3))[1]

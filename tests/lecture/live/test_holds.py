@@ -90,7 +90,14 @@ def test_the_state_names_what_is_held_on_every_node() -> None:
     assert holds.shown() == {
         "node/n1/held": [],
         "node/n2/held": [
-            {"name": "ltx.commit", "database": "data.db", "txid": 2, "who": "n1 itself", "wall_ms": 1000}
+            {
+                "name": "ltx.commit",
+                "database": "data.db",
+                "txid": 2,
+                "who": "n1 itself",
+                "peer": "",
+                "wall_ms": 1000,
+            }
         ],
         "node/n3/held": [],
     }

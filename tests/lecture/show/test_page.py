@@ -209,11 +209,19 @@ def test_frames_travel_and_a_cut_shows(page: Page) -> None:
     step(page)
     expect(page.locator(".frame")).to_have_count(2)
     expect(page.locator(".card[data-node=n3] .lag")).to_have_text("1 behind")
+    # Both are held before they are sent: they lie at n1, and its pages are not shipped.
+    expect(page.locator(".frame.not-sent")).to_have_count(2)
+    first, frame = (page.locator(one).bounding_box() for one in (".card[data-node=n1]", ".frame >> nth=0"))
+    assert first and frame and first["x"] < frame["x"] + frame["width"] / 2 < first["x"] + first["width"]
+    assert frame and "about to be sent" in (page.locator(".frame >> nth=0").get_attribute("data-tip") or "")
+    assert page.locator(".card[data-node=n1] .page b").all_inner_texts() == ["C", "C"]
     step(page)
     expect(page.locator(".frame")).to_have_count(1)
     expect(page.locator(".word-cut")).to_be_visible()
     step(page)
     expect(page.locator(".card[data-node=n2] .lag")).to_have_count(0)
+    assert page.locator(".card[data-node=n1] .page b").all_inner_texts() == ["S", "S"]
+    expect(page.locator(".frame.not-sent")).to_have_count(0)
     assert page.locator(".card[data-node=n2] .page b").all_inner_texts() == ["A", "A"]
 
 

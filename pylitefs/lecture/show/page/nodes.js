@@ -7,7 +7,7 @@ export const PAGE_STATES = {
   journalled: ["J", "its old content is in the journal"],
   written: ["W", "SQLite has written it"],
   captured: ["C", "it is in an LTX file of the primary"],
-  shipped: ["S", "it was sent to a replica"],
+  shipped: ["S", "a replica has received it"],
   stored: ["D", "its LTX file is on the replica's disk"],
   applied: ["A", "the replica's database has it"],
 };
@@ -228,6 +228,7 @@ function drawLanes(box, lanes, history, at, from, view) {
 
 function placeFrames(lanes, ways, history, at, from, view) {
   const waiting = new Map();
+  const atHome = framesNotSent(history, at);
   for (const frame of history.underWay(at)) {
     const way = ways.get(`${frame.from}>${frame.to}`);
     if (!way) continue;
@@ -235,10 +236,11 @@ function placeFrames(lanes, ways, history, at, from, view) {
     const place = waiting.get(key) || 0;
     waiting.set(key, place + 1);
     if (place > 4) continue;
-    const x = (way.x1 + way.x2) / 2 + (place - 0.5) * 26 * Math.sign(way.x1 - way.x2);
-    const envelope = envelopeOf(frame, x, way.y, view);
+    const held = atHome.has(frame);
+    const x = held ? way.x1 : (way.x1 + way.x2) / 2 + (place - 0.5) * 26 * Math.sign(way.x1 - way.x2);
+    const envelope = envelopeOf(frame, x, way.y, view, held);
     lanes.append(envelope);
-    if (frame.sent >= from && view.forward) fly(envelope, way.x1 - x, 0);
+    if (frame.sent >= from && view.forward && !held) fly(envelope, way.x1 - x, 0);
   }
   if (!view.forward) return;
   for (const frame of history.frames) {
@@ -254,9 +256,17 @@ function placeFrames(lanes, ways, history, at, from, view) {
   }
 }
 
-function envelopeOf(frame, x, y, view) {
-  return h("button", { type: "button", class: "frame", tabindex: "-1", style: { left: `${x}px`, top: `${y}px` },
-    "data-tip": `${frame.kind} frame, ${frame.from} → ${frame.to}${frame.bytes ? `, ${frame.bytes} bytes` : ""}`,
+/** The frames whose `stream.send` is held: they are told of, and have not left. */
+function framesNotSent(history, at) {
+  const newest = new Map();
+  for (const frame of history.underWay(at)) newest.set(`${frame.from}>${frame.to}`, frame);
+  return new Set([...newest.values()].filter((frame) => (history.value(`node/${frame.from}/held`, at) || [])
+    .some((one) => one.name === "stream.send" && one.peer === frame.to)));
+}
+
+function envelopeOf(frame, x, y, view, held = false) {
+  return h("button", { type: "button", class: `frame${held ? " not-sent" : ""}`, tabindex: "-1", style: { left: `${x}px`, top: `${y}px` },
+    "data-tip": `${frame.kind} frame, ${frame.from} → ${frame.to}${frame.bytes ? `, ${frame.bytes} bytes` : ""}${held ? ", about to be sent" : ""}`,
     onclick: () => view.showFrame(frame) }, frame.kind.split(":")[0]);
 }
 
