@@ -312,6 +312,8 @@ def test_behind_shows_the_checksum_that_it_speaks_of_in_caption_and_bytes() -> N
     assert "0000000000000003-0000000000000003.ltx" in dump.title
     [part] = [one for one in dump.parts if one.name == "pre-apply checksum"]
     assert part.value == checksum
+    steps, sections = found.head.steps, found.head.sections
+    assert "pre-apply checksum" in sections[steps[decision.step].section].prose, "the prose beside it"
 
 
 @pytest.mark.parametrize("name", recording.packaged())

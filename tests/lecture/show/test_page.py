@@ -10,7 +10,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from pylitefs.lecture.language.safe_html import ATTRIBUTES, TAGS, why_not_prose
 from pylitefs.lecture.model import to_line
+from pylitefs.lecture.recording import open_recording
 from pylitefs.lecture.show import bundle
+from pylitefs.lecture.show.replay_html import page as replay_page
 from pylitefs.lecture.show.server import LectureServer, page_files
 from tests.lecture import recordings
 from tests.lecture.browsing import chromium, open_page, pause_as_people_do, place, step, wait_for
@@ -223,6 +225,21 @@ def test_frames_travel_and_a_cut_shows(page: Page) -> None:
     assert page.locator(".card[data-node=n1] .page b").all_inner_texts() == ["S", "S"]
     expect(page.locator(".frame.not-sent")).to_have_count(0)
     assert page.locator(".card[data-node=n2] .page b").all_inner_texts() == ["A", "A"]
+
+
+def test_a_new_cluster_s_frames_are_not_the_old_one_s(browser: Browser, tmp_path: Path) -> None:
+    """Their ids are the same: frames that had arrived lay on the link until those of the next cluster did."""
+    path = tmp_path / "behind.html"
+    found = open_recording("behind")
+    at = max(
+        one.seq for one in found.entries if "files 0000000000000003 to" in one.text and one.kind == "event"
+    )
+    path.write_bytes(replay_page(found))
+    with open_page(browser, path.as_uri()) as page:
+        page.locator("#slider").fill(str(at))
+        expect(page.locator("#told")).to_contain_text("n2 gets LTX files")
+        expect(page.locator(".card[data-node=n2] .lag")).to_have_text("2 behind")
+        expect(page.locator(".frame")).to_have_count(0)
 
 
 def test_the_slider_moves_back(page: Page, session: ScriptedSession) -> None:

@@ -102,6 +102,7 @@ export class History {
       this._dumpKeys.get(dump.key).put(index, id);
     }
     if (entry.xor.length) this.xors.push(index);
+    if (entry.kind === "command" && entry.name === "cluster") this._noteCluster(index);
     if (entry.frame) this._noteFrame(entry.frame, index);
   }
 
@@ -112,10 +113,16 @@ export class History {
     if (!known.includes(database)) known.push(database);
   }
 
+  /** New nodes: their frames have the ids of the old ones' again, and what those sent does not arrive. */
+  _noteCluster(index) {
+    for (const frame of this._framesById.values()) frame.ended = index;
+    this._framesById.clear();
+  }
+
   _noteFrame(frame, index) {
     let known = this._framesById.get(frame.id);
     if (!known) {
-      known = { id: frame.id, from: frame.from, to: frame.to, kind: frame.kind, sent: -1, received: -1 };
+      known = { id: frame.id, from: frame.from, to: frame.to, kind: frame.kind, sent: -1, received: -1, ended: Infinity };
       known.bytes = frame.bytes;
       this._framesById.set(frame.id, known);
       this.frames.push(known);
@@ -182,7 +189,7 @@ export class History {
   /** Messages that have left and not arrived after entry `index`, and whose way still stands. */
   underWay(index) {
     return this.frames.filter((frame) => {
-      if (frame.sent < 0 || frame.sent > index) return false;
+      if (frame.sent < 0 || frame.sent > index || frame.ended <= index) return false;
       if (frame.received >= 0) return frame.received > index;
       return index - frame.sent < 400 && !this._wayEnded(frame, index);
     });
