@@ -47,7 +47,7 @@ COMMANDS = MappingProxyType(
         "doctor": _Place("doctor", "doctor", "Say what is wrong with a node, its machine and its cluster."),
         "export": _Place("transfer", "export_command", "Write a node's database to a file."),
         "import": _Place("transfer", "import_command", "Make a SQLite file a database of the cluster."),
-        "ltx": _Place("ltx", "ltx", "Verify, list, dump, apply and make LTX files."),
+        "ltx": _Place("ltx", "ltx", "Verify, list, dump, apply, make and restore from LTX files."),
         "lecture": _Place("lecture", "lecture", "Step through replication, live, lesson by lesson."),
         "replay": _Place("replay", "replay", "Play a recorded lesson, without FUSE."),
         "handout": _Place("handout", "handout", "Pack recorded lessons and the byte layouts into one zip."),
