@@ -141,6 +141,8 @@ def one_line(file: Path) -> Iterator[None]:
     """Turn what goes wrong with `file` into one line on stderr and exit 1."""
     try:
         yield
+    except BrokenPipeError:
+        raise  # Nothing is wrong with the file: nobody reads what is said of it (`… | head`).
     except (PylitefsError, OSError) as error:
         click.echo(error_text(file, error), err=True)
         raise click.exceptions.Exit(1) from error

@@ -11,11 +11,13 @@ from pylitefs.doctor.finding import Finding, note, ok, wrong
 from pylitefs.errors import MountError
 from pylitefs.mount import mountinfo
 from pylitefs.mount.bare_directory import hidden_names
+from pylitefs.roles import candidates
+from pylitefs.store import lost, terms
 from pylitefs.store.files import holder_of
 
 LEAST_ROOM = 100 << 20
 """Bytes that are to be free at least."""
-_OURS = {"clusterid", "dbs", "tmp", "kept"}
+_OURS = {"clusterid", "dbs", "tmp", "kept", lost.FOLDER, terms.NAME, candidates.NAME}
 _READ_WRITE = os.R_OK | os.W_OK | os.X_OK
 
 
@@ -60,6 +62,13 @@ def _what_lies_there(path: Path) -> Iterator[Finding]:
             "data directory",
             f"a restore has kept what it replaced: {_some(kept)}; look at it with `pylitefs ltx apply`, then "
             "remove it",
+        )
+    left = sorted(str(folder) for folder in (path / lost.FOLDER).glob("*/*"))
+    if left:
+        yield note(
+            "data directory",
+            f"a failover has kept transactions that the new primary did not have: {_some(left)}; look at "
+            "them with `pylitefs ltx list`, then remove them",
         )
 
 

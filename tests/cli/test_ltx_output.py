@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from pylitefs.cli import ltx_output
-from pylitefs.cli.ltx_output import file_progress, page_ranges, print_hex, print_table
+from pylitefs.cli.ltx_output import file_progress, one_line, page_ranges, print_hex, print_table
 from tests.ltx.samples import make_file
 
 Output = pytest.CaptureFixture[str]
@@ -77,3 +77,9 @@ def test_progress_is_for_a_terminal_and_much_work(
     with file_progress([path]) as on_page:
         on_page(1, bytes(512))
     assert capsys.readouterr().err == ""
+
+
+def test_nobody_who_reads_is_nothing_wrong_with_the_file() -> None:
+    """`pylitefs ltx list FILE | head`: the command line's own place for that ends it without a word."""
+    with pytest.raises(BrokenPipeError), one_line(Path("a.ltx")):
+        raise BrokenPipeError

@@ -34,10 +34,20 @@ def test_a_data_directory(tmp_path: Path) -> None:
     (data / "kept" / "a.db").mkdir(parents=True)
     (data / "kept" / "a.db" / "5.ltx").touch()
     _, strangers, kept = folders.data_directory(data, running=False)
-    assert "notes.txt; move it elsewhere" in strangers.text and "a restore has kept" in kept.text
+    assert "holds what is no node's: notes.txt; move it elsewhere" in strangers.text
+    assert "a restore has kept" in kept.text
     (tmp_path / "file").touch()
     assert "no directory" in wrong(folders.data_directory(tmp_path / "file", running=False))
     assert wrong(folders.data_directory(tmp_path / "file" / "below", running=False))
+
+
+def test_what_a_lease_and_a_failover_leave_in_a_data_directory_is_a_node_s(tmp_path: Path) -> None:
+    for name in ("clusterid", "terms.json", "candidates.json"):
+        (tmp_path / name).touch()
+    assert "a node can have it" in fine(folders.data_directory(tmp_path, running=False))
+    (tmp_path / "lost" / "a.db" / "20261127T180000.000000Z").mkdir(parents=True)
+    _, left = folders.data_directory(tmp_path, running=False)
+    assert "a failover has kept" in left.text and "lost/a.db/20261127T180000.000000Z" in left.text
 
 
 def test_a_data_directory_that_somebody_has(tmp_path: Path) -> None:
