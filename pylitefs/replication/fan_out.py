@@ -3,8 +3,8 @@
     a position moved --writer's thread--> one wake-up of the event loop --> each stream is told there
     an LTX file's frames: made for the first stream that sends it, kept for the others
 
-The rule: frames are kept for who is at exactly the position that they continue, checksum and all. They are
-forgotten with the last stream: a node that is a primary again later may have another history.
+The rule: frames are kept for who is at exactly the position that they continue, checksum and all, and for as
+long as this node is the primary without a break: one that is a primary again may have another history.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class FanOut:
         self._unsubscribe: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._news: dict[str, Header | None] = {}
-        self._kept: OrderedDict[tuple[str, Pos], Frames] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, str, Pos], Frames] = OrderedDict()
         self._size = 0
 
     def follow(self, notify: Notify) -> Callable[[], None]:
@@ -83,13 +83,14 @@ class FanOut:
 
     def frames(self, name: str, pos: Pos) -> Frames | None:
         """What continues a position, if another stream has sent it lately."""
-        return self._kept.get((name, pos))
+        return self._kept.get((self._store.terms.term, name, pos))
 
     def keep(self, name: str, pos: Pos, frames: Frames) -> None:
         """These frames continue `pos`."""
-        if (name, pos) in self._kept:
+        key = (self._store.terms.term, name, pos)
+        if key in self._kept:
             return
-        self._kept[name, pos] = frames
+        self._kept[key] = frames
         self._size += len(frames.data)
         while self._size > KEPT_BYTES:
             self._size -= len(self._kept.popitem(last=False)[1].data)

@@ -2,20 +2,28 @@
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from pylitefs.cluster.cluster import Cluster, is_mounted
 from pylitefs.cluster.nursery import Nursery
 from tests.cluster.clients import Clients
-from tests.conftest import ClusterFactory
+from tests.cluster.leased import Leased
 
 
 @pytest.fixture
-def clients(cluster_factory: ClusterFactory) -> Iterator[Clients]:
-    """Client processes; they end before the cluster stops, whose fixture is named for that reason."""
-    del cluster_factory
+def made(tmp_path: Path, nursery: Nursery | None) -> Iterator[Callable[..., Leased]]:
+    """Makes a leased cluster that runs until the test's end."""
+    yield from Leased.fixture(tmp_path, nursery)
+
+
+@pytest.fixture
+def clients(request: pytest.FixtureRequest) -> Iterator[Clients]:
+    """Client processes; they end before the test's cluster does, whose fixture is asked for first."""
+    for maker in {"cluster_factory", "made"}.intersection(request.fixturenames):
+        request.getfixturevalue(maker)
     made = Clients()
     yield made
     made.discard_all()

@@ -1,12 +1,10 @@
 """Each way in which a cluster loses its primary: who writes then, what is kept, and what clients notice."""
 
 import signal
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from pylitefs.cluster.nursery import Nursery
 from pylitefs.ltx.decoder import open_ltx
 from tests.cluster.clients import Clients
 from tests.cluster.leased import LOCK_DELAY_S, READONLY, TTL_S, Leased, opened, put, rows
@@ -14,21 +12,6 @@ from tests.cluster.leased import LOCK_DELAY_S, READONLY, TTL_S, Leased, opened, 
 pytestmark = pytest.mark.fuse
 
 MODES = ["wal", pytest.param("delete", marks=pytest.mark.full)]
-
-
-@pytest.fixture
-def made(tmp_path: Path, nursery: Nursery | None) -> Iterator[Callable[..., Leased]]:
-    """Makes a leased cluster that runs until the test's end."""
-    yield from Leased.fixture(tmp_path, nursery)
-
-
-@pytest.fixture
-def clients(made: Callable[..., Leased]) -> Iterator[Clients]:
-    """They end before the cluster does."""
-    del made
-    found = Clients()
-    yield found
-    found.discard_all()
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -3,16 +3,14 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
 from pylitefs.cluster.cluster import ClusterNode
-from pylitefs.cluster.nursery import Nursery
 from pylitefs.errors import RemoteError
 from pylitefs.http import client
 from tests.cluster.clients import Clients
@@ -21,21 +19,6 @@ from tests.cluster.leased import READONLY, Leased, opened, put, rows, sql
 pytestmark = pytest.mark.fuse
 
 MODES = ["wal", pytest.param("delete", marks=pytest.mark.full)]
-
-
-@pytest.fixture
-def made(tmp_path: Path, nursery: Nursery | None) -> Iterator[Callable[..., Leased]]:
-    """Makes a leased cluster that runs until the test's end."""
-    yield from Leased.fixture(tmp_path, nursery)
-
-
-@pytest.fixture
-def clients(made: Callable[..., Leased]) -> Iterator[Clients]:
-    """They end before the cluster does."""
-    del made
-    found = Clients()
-    yield found
-    found.discard_all()
 
 
 class Writing:

@@ -13,16 +13,14 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from pylitefs.cluster.cluster import ClusterNode
-from pylitefs.cluster.nursery import Nursery
 from pylitefs.ltx.decoder import open_ltx
 from tests.cluster.clients import Client, ClientHangs, Clients
 from tests.cluster.leased import TTL_S, Leased, sql
@@ -31,19 +29,6 @@ pytestmark = pytest.mark.fuse
 
 SHORT_S, LONG_S = 4.0, 20.0
 _LEADS = re.compile(r'time=(\S+) level=INFO msg="primary: (\w+) has the lease"')
-
-
-@pytest.fixture
-def made(tmp_path: Path, nursery: Nursery | None) -> Iterator[Callable[..., Leased]]:
-    yield from Leased.fixture(tmp_path, nursery)
-
-
-@pytest.fixture
-def clients(made: Callable[..., Leased]) -> Iterator[Clients]:
-    del made
-    found = Clients()
-    yield found
-    found.discard_all()
 
 
 @dataclass(frozen=True)

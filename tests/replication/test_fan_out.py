@@ -112,6 +112,19 @@ def test_frames_are_for_who_is_where_they_continue_and_go_with_the_last_stream(s
     run(test)
 
 
+def test_frames_of_an_earlier_time_as_the_primary_are_nobody_s(store: Store) -> None:
+    """A stream of then may still come to its end: in between this node followed another history."""
+
+    async def test() -> None:
+        fan_out = FanOut(store)
+        fan_out.follow(lambda name, header: None)
+        fan_out.keep("a.db", Pos(7, 1), Frames(b"...", 0, Pos(8, 2)))
+        store.terms.begin(store.node_id)
+        assert fan_out.frames("a.db", Pos(7, 1)) is None
+
+    run(test)
+
+
 def test_what_is_kept_has_a_bound(store: Store) -> None:
     async def test() -> None:
         fan_out = FanOut(store)
