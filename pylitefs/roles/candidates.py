@@ -25,8 +25,9 @@ from pylitefs.store.store import Store
 log = logging.getLogger("pylitefs")
 
 NAME = "candidates.json"
-ANSWER_S = 0.5
-"""So long a candidate is waited for: the cluster has no primary meanwhile."""
+CONNECT_S, ANSWER_S = 0.5, 2.0
+"""So long a candidate is waited for: the cluster has no primary meanwhile. A host that is there connects at
+once. A busy node may be slow to answer, and its transactions are worth the wait."""
 LEARN_S = 5.0
 MOST = 32
 
@@ -124,7 +125,7 @@ class Candidates:
         answer = httpx.get(
             f"{url}/candidates",
             params=params,
-            timeout=ANSWER_S,
+            timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
             trust_env=False,
             verify=url.startswith("https:"),
             headers=self._headers,

@@ -42,6 +42,8 @@ SOON_S = 0.02
 """The lease still names this node itself: it was handed over just now, or is of a life before."""
 MOST_QUICK = 50
 """So often it is asked quickly, one time after the other."""
+MISSED = 3
+"""So many answers of the lease service in a row may be missing, or for a TTL."""
 RENEW_AGAIN_S = 1.0
 HANDOFF_S = 5.0
 """A request for a handoff waits so long to be taken up."""
@@ -84,6 +86,8 @@ class RoleLoop:
         """The cluster's id that this node has asked the lease service to keep."""
         self._trouble = ""
         """Why this node could not take the lease; "" if it could."""
+        self._unheard = 0.0
+        """When the lease service was first silent, of late; 0.0 if it answered last."""
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
 
     def start(self, streams: Streams) -> None:
@@ -147,10 +151,12 @@ class RoleLoop:
         while not self._stopping.is_set():
             try:
                 pause = self._once()
+                self._unheard = 0.0
             except LeaseError as error:
-                self._trouble = str(error)
+                self._note_trouble(error)
                 again = f"trying again every {self._config.reconnect_delay:g} s"
-                self._tell(logging.WARNING, f"{error}; {again}", "" if _is_answer(error) else again)
+                what = again if isinstance(error, UnreachableError) else ""
+                self._tell(logging.WARNING, f"{error}; {again}", what)
                 pause = self._config.reconnect_delay
             except Exception:
                 log.exception("the lease's thread: an error of pylitefs itself; it goes on")
@@ -159,6 +165,14 @@ class RoleLoop:
             self._store.status.changing = bool(self._follower.handed)
             self._stopping.wait(pause)
         self._lease.close()
+
+    def _note_trouble(self, error: LeaseError) -> None:
+        """One answer that is lost makes no node ineligible: an older one would take the lease."""
+        now = lease_clock()
+        self._unheard = self._unheard or now
+        patience = max(self._config.consul.ttl, MISSED * self._config.reconnect_delay)
+        if not isinstance(error, UnreachableError) or now - self._unheard >= patience:
+            self._trouble = str(error)
 
     # One step after the other
 
@@ -383,7 +397,3 @@ class RoleLoop:
         tracer = self._store.tracer
         if tracer.active:
             tracer.emit(name, hostname=self._me.hostname)
-
-
-def _is_answer(error: LeaseError) -> bool:
-    return not isinstance(error, UnreachableError)

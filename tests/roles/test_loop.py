@@ -20,6 +20,7 @@ from pylitefs.roles.change import Changes
 from pylitefs.roles.loop import RoleLoop
 from pylitefs.roles.ports import Stream
 from pylitefs.store.applying import DirectApplier
+from pylitefs.store.status import lease_clock
 from pylitefs.store.store import Store
 from tests.replication.stores import CLUSTER, opened
 
@@ -177,9 +178,11 @@ def test_a_lease_that_cannot_be_renewed_ends_by_the_clock(
         b = make("b")
         eventually(lambda: bool(b.follows.followed), "b follows")
         link.cut()
+        for end in list(service.service._ends.values()):
+            assert a.store.status._until < end, (
+                "the service holds the lease for it beyond this node's own end"
+            )
         eventually(lambda: not a.store.status.is_primary, "a stops")
-        service.service.expire()
-        assert "k" in service.service.state.keys, "the service still holds the lease for it"
 
         def takes_over() -> bool:
             b.follows.ended.set()
@@ -272,6 +275,26 @@ def test_a_node_whose_readers_hold_a_transaction_up_is_no_candidate_yet(
     assert not a.store.status.has_lease
     a.follows.is_level = True
     eventually(lambda: a.store.status.is_primary, "a is the primary")
+
+
+def test_one_lost_answer_of_the_lease_service_makes_no_node_ineligible(
+    make: Callable[..., Made], service: LeaseServer, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a busy moment would let an older node go first. A service that stays silent does."""
+    session = service.service.create({"Behavior": "delete", "LockDelay": "0s", "TTL": "30s"})
+    service.service.acquire("k", b'{"hostname":"x","advertise-url":"http://x:1"}', session)
+    a = make("a")
+    eventually(lambda: bool(a.follows.followed), "a follows")
+    said: list[bool] = []
+
+    def silent(lease: ConsulLease) -> None:
+        said.append(a.loop.eligible)
+        raise UnreachableError("timed out")
+
+    monkeypatch.setattr(ConsulLease, "cluster_id", silent)
+    a.follows.ended.set()
+    eventually(lambda: not a.loop.eligible, "a service that is gone makes it ineligible")
+    assert len(said) > 3 and all(said[:3])
 
 
 def test_a_clean_stop_gives_the_lease_back(

@@ -10,6 +10,7 @@ import contextlib
 import os
 import select
 import sys
+from collections.abc import Iterator
 
 try:  # Neither is there on Windows.
     import readline
@@ -37,8 +38,9 @@ def read_line(prompt: str) -> str | None:
     try:
         if not HAS_KEYS:
             return input(prompt)
-        print(prompt, end="", flush=True)
-        key = read_key(sys.stdin.fileno())
+        with _keys_at_once(sys.stdin.fileno()):
+            print(prompt, end="", flush=True)
+            key = _next_key(sys.stdin.fileno())
         if key in _STEPS or key in _ENTER:
             print()
             return _STEPS.get(key, "")
@@ -53,20 +55,32 @@ def read_line(prompt: str) -> str | None:
 
 def read_key(fd: int) -> str:
     """One key from a terminal: a character, or what follows Escape. EOFError at its end."""
+    with _keys_at_once(fd):
+        return _next_key(fd)
+
+
+@contextlib.contextmanager
+def _keys_at_once(fd: int) -> Iterator[None]:
+    """The terminal gives each key as it is pressed. A prompt is printed inside: what is typed on seeing it is
+    a key, and Ctrl-D no end of a line, as which the terminal would swallow it."""
     before = termios.tcgetattr(fd)
     try:
         tty.setcbreak(fd, termios.TCSADRAIN)
-        key = _read_byte(fd)
-        if key != b"\x1b":
-            while len(key) < 4 and not _is_whole(key):
-                key += _read_byte(fd)
-            return key.decode(errors="replace")
-        rest = b""
-        while not _ends_sequence(rest) and select.select([fd], [], [], _SEQUENCE_S)[0]:
-            rest += _read_byte(fd)
-        return rest.decode(errors="replace") or "\x1b"
+        yield
     finally:
         termios.tcsetattr(fd, termios.TCSADRAIN, before)
+
+
+def _next_key(fd: int) -> str:
+    key = _read_byte(fd)
+    if key != b"\x1b":
+        while len(key) < 4 and not _is_whole(key):
+            key += _read_byte(fd)
+        return key.decode(errors="replace")
+    rest = b""
+    while not _ends_sequence(rest) and select.select([fd], [], [], _SEQUENCE_S)[0]:
+        rest += _read_byte(fd)
+    return rest.decode(errors="replace") or "\x1b"
 
 
 def _read_byte(fd: int) -> bytes:

@@ -1,5 +1,6 @@
 """The keys of a terminal: a clicker's and Space step without Enter, everything else is a line as ever."""
 
+import io
 import os
 import pty
 import select
@@ -98,6 +99,25 @@ def test_space_and_a_clicker_step_and_a_line_is_a_line(terminal: tuple[int, int]
     finally:
         child.kill()
         child.wait()
+
+
+def test_what_is_typed_on_seeing_the_prompt_is_a_key(
+    terminal: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-D in the very moment of the prompt ends the program: the terminal takes it for no line's end."""
+    person, program = terminal
+
+    class Screen(io.StringIO):
+        def write(self, text: str) -> int:
+            if text == "> ":
+                os.write(person, b"\x04")
+                assert select.select([program], [], [], 20)[0]
+            return super().write(text)
+
+    with os.fdopen(program, closefd=False) as keyboard:
+        monkeypatch.setattr(sys, "stdin", keyboard)
+        monkeypatch.setattr(sys, "stdout", Screen())
+        assert terminal_keys.read_line("> ") is None
 
 
 def test_on_a_pipe_lines_are_lines() -> None:
