@@ -85,6 +85,7 @@ class Node:
             monitor_interval_s=config.data.retention_monitor_interval,
             snapshot_timeout_s=config.http.snapshot_timeout,
         )
+        self.store.pace.enabled = config.data.pace
         self.skip_unmount = skip_unmount
         self.proxy = self._make_proxy(proxy_forward) if config.proxy.addr else None
         self.backup = self._make_backup()

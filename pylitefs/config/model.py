@@ -114,6 +114,8 @@ class DataConfig(Section):
     """Ours: so many LTX files past their retention are kept for a replica that is connected and behind."""
     retention_behind_bytes: Size = 1_000_000_000
     """Ours: the same in bytes; either bound holds."""
+    pace: bool = True
+    """Ours: whether writes wait a little for connected replicas that fall behind (store/pace.py)."""
 
 
 class FuseConfig(Section):

@@ -33,6 +33,7 @@ from pylitefs.errors import (
     SqliteFormatError,
 )
 from pylitefs.http import debug, push
+from pylitefs.http.back_pressure import GIVEN_BACK
 from pylitefs.http.door import WHY, Door
 from pylitefs.http.events import EventHub
 from pylitefs.http.metrics import CONTENT_TYPE, Metrics
@@ -189,6 +190,8 @@ class Api:
             self._stream_log,
             self._fan_out,
         )
+
+        request.scope[GIVEN_BACK] = lambda size: stream.followed.given_back(size, self._store)
 
         async def produce(write: Write) -> None:
             self._streams.add(stream)

@@ -6,9 +6,19 @@ that is written piles up in memory. The rule here: a writer waits until bytes ha
 STALL_S without an end costs the reader its connection.
 """
 
-import hypercorn.protocol.h2
-from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, BUFFER_LOW_WATER, BufferCompleteError, StreamBuffer
+from collections.abc import Callable
 
+import hypercorn.protocol.h2
+from h2.events import Event, WindowUpdated
+from hypercorn.protocol.h2 import (
+    BUFFER_HIGH_WATER,
+    BUFFER_LOW_WATER,
+    BufferCompleteError,
+    H2Protocol,
+    StreamBuffer,
+)
+
+GIVEN_BACK = "pylitefs.given_back"
 STALL_S = 60.0
 """A reader that does not take a block (at most 256 KiB) within this is cut off."""
 
@@ -35,6 +45,22 @@ class BoundedBuffer(StreamBuffer):
         if not self.buffer:
             await self._is_empty.set()
         return data
+
+
+class TellingProtocol(H2Protocol):
+    """A connection that tells a request's application what its reader has taken.
+
+    `scope[GIVEN_BACK](bytes)` is called, where it is there.
+    """
+
+    async def _handle_events(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, WindowUpdated) and (stream := self.streams.get(event.stream_id or 0)):
+                scope = getattr(stream, "scope", None) or {}
+                given_back: Callable[[int], None] | None = scope.get(GIVEN_BACK)
+                if given_back is not None:
+                    given_back(event.delta or 0)
+        await super()._handle_events(events)
 
 
 def install() -> None:

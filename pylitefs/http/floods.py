@@ -3,7 +3,7 @@
 The rule: no connection keeps the others waiting. A PING is answered, and 100,000 can come in a second. So
 what comes is taken in small slices, and between two of them the event loop serves the others. Frames that
 carry no request and no data are counted: a connection has BURST of them, and RATE more each second; one that
-sends more floods, and is cut off. WINDOW_UPDATE is not counted: a replica sends two for each piece it takes.
+sends more floods, and is cut off. WINDOW_UPDATE is not counted: with it a replica says what it has taken.
 
 hypercorn takes a request's method and path for ASCII, each piece of a body for one that is still awaited, and
 what an upgrade to WebSockets or to HTTP/2 brings along for right. What is not so is sorted out here. Nobody
@@ -33,8 +33,9 @@ from h2.events import (
 )
 from hypercorn.events import Closed, RawData
 from hypercorn.events import Event as WireEvent
-from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H11Protocol
+
+from pylitefs.http.back_pressure import TellingProtocol
 
 BURST = 1000
 RATE = 100
@@ -67,7 +68,7 @@ class Allowance:
         return self._left >= 0
 
 
-class CalmProtocol(H2Protocol):
+class CalmProtocol(TellingProtocol):
     """hypercorn's HTTP/2 connection, which bears no floods."""
 
     _allowance: Allowance | None = None

@@ -1,9 +1,10 @@
 """Where a replica is, as its stream knows it, and which LTX files it still needs.
 
-A replica acknowledges nothing. The rule: it says where it is when it connects, and from then on it has what
-was sent to it. A connection takes no more than its buffers hold (http/back_pressure.py), so of a replica that
-reads slowly the rest waits here, unsent. What lies in buffers on the way counts as sent, the kernels' too. A
-replica that loses it asks for it when it connects again.
+The rule: a replica says where it is when it connects, and from then on it has what was sent to it. A
+connection takes no more than its buffers hold (http/back_pressure.py), so of a replica that reads slowly the
+rest waits here, unsent. What lies in buffers on the way counts as sent, the kernels' too. A replica that
+loses it asks for it when it connects again. What it has taken is told by its window (taken.py): a burst of
+writes goes by that, and nothing else does.
 """
 
 import time
@@ -12,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pylitefs.ltx.position import Pos
+from pylitefs.replication.taken import Taken
+from pylitefs.store.store import Store
 
 Send = Callable[[bytes], Awaitable[None]]
 """Writes bytes to the replica; waits while the connection takes no more."""
@@ -41,6 +44,7 @@ class Followed:
         self.peer = request.node_id
         self.positions: dict[str, Pos] = dict(request.positions)
         """Where the replica will be once it has what was sent."""
+        self._taken = Taken()
         self._older: frozenset[str] = frozenset()
         self._whole: dict[str, int] = {}
         self._before: Mapping[str, Pos] = dict(request.positions)
@@ -50,6 +54,17 @@ class Followed:
     def begins(self, older: frozenset[str]) -> None:
         """The stream begins; of `older` databases it has not seen the first transactions."""
         self._older = older
+
+    def sent(self, name: str, pos: Pos, end: int) -> None:
+        """What makes up this position of a database ends `end` bytes into the stream."""
+        self.positions[name] = pos
+        self._taken.sent(end, name, pos.txid)
+
+    def given_back(self, size: int, store: Store) -> None:
+        """The replica has taken so many bytes of its stream."""
+        for name, txid in self._taken.given_back(size).items():
+            if database := store.get(name):
+                store.pace.taken(self, name, txid, database.pos.txid)
 
     def has(self, positions: Mapping[str, Pos]) -> bool:
         """Whether the replica is at these positions, once it has what was sent."""

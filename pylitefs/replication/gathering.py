@@ -26,6 +26,11 @@ class Gathering:
         self._hand_on = hand_on
         self._files: dict[str, list[bytes]] = {}
         self._count = self._size = 0
+        self.handed_on = 0
+        """Files that were handed on, in all."""
+
+    def __len__(self) -> int:
+        return self._count
 
     def add(self, name: str, content: bytes) -> None:
         """One more; all are handed on once they are many."""
@@ -38,6 +43,7 @@ class Gathering:
     def flush(self) -> None:
         """Hand on what is here."""
         files = self._files
+        self.handed_on += self._count
         self.forget()
         for name, contents in files.items():
             self._hand_on(name, contents)

@@ -61,6 +61,8 @@ class Answer:
         self._socket = sock
         self._events: deque[DataReceived] = deque()
         self._ended = False
+        self._to_give = 0
+        """Bytes that were taken, and that the window of the connection as a whole still lacks."""
         self._failure: LostConnectionError | None = None
         self._connection = connection = H2Connection(
             H2Configuration(client_side=True, validate_inbound_headers=False)
@@ -114,6 +116,20 @@ class Answer:
             return True
         return bool(select.select([self._socket], [], [], 0)[0])
 
+    def give_back(self, size: int) -> None:
+        """Tell the server that so many bytes were taken, so that it may send as many more."""
+        if self._ended:
+            return
+        try:
+            self._connection.increment_flow_control_window(size, self._stream_id)
+            self._to_give += size
+            if self._to_give >= WINDOW // 4:
+                self._connection.increment_flow_control_window(self._to_give)
+                self._to_give = 0
+            self._flush()
+        except (OSError, H2Error) as error:
+            raise LostConnectionError(str(error) or type(error).__name__) from error
+
     def text(self) -> str:
         """The whole of a short answer, such as a refusal."""
         text = b""
@@ -145,7 +161,8 @@ class Answer:
     def _take(self, event: Event) -> None:
         match event:
             case DataReceived():
-                self._connection.acknowledge_received_data(event.flow_controlled_length or 0, self._stream_id)
+                if padding := (event.flow_controlled_length or 0) - len(event.data or b""):
+                    self._connection.increment_flow_control_window(padding, self._stream_id)
                 self._events.append(event)
             case ResponseReceived():
                 found = {_text(name): _text(value) for name, value in event.headers or ()}

@@ -74,6 +74,11 @@ class Intake:
         """Nothing more has come by now, or something else than an LTX file: take in what is gathered."""
         self._gathering.flush()
 
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Short LTX files that wait for others here, and those that were handed on to be applied."""
+        return len(self._gathering), self._gathering.handed_on
+
     def stop(self, timeout: float) -> bool:
         """Forget what is queued; False if a database is still held up after `timeout` seconds."""
         return self._held_up.stop(timeout)

@@ -26,7 +26,7 @@ from pylitefs.replication.kept import pos_after
 from pylitefs.replication.snapshots import SnapshotPipe
 from pylitefs.replication.stream_log import StreamLog
 from pylitefs.replication.stream_trace import aside, decided
-from pylitefs.replication.threads import in_thread
+from pylitefs.replication.threads import EndedError, in_thread, unless_ended
 from pylitefs.store.database import Database
 from pylitefs.store.files import read_or_open
 from pylitefs.store.status import now_ms
@@ -44,10 +44,6 @@ BLOCK = 128 * 1024
 log = logging.getLogger("pylitefs")
 
 T = TypeVar("T")
-
-
-class _Ended(Exception):
-    """Raised out of a wait when the stream is to end."""
 
 
 class PrimaryStream:
@@ -76,12 +72,11 @@ class PrimaryStream:
         self._woken = self._in_body = self._ready = self._sending = False
         self._last_sent = self._loop.time()
         self._waiting = bytearray()
-        self._sent_files = 0
+        self._sent_files = self._sent_bytes = self._caught_up_ms = 0
         self._current = ""
         """The database that is looked at, or sent, just now."""
         self._later: set[str] = set()
         """Databases whose users would not let them be copied: their snapshots are tried again."""
-        self._caught_up_ms = 0
         self._handing: HandOver | None = None
 
     async def run(self, send: Send) -> None:
@@ -93,7 +88,8 @@ class PrimaryStream:
         self._told.begins(self.request.node_id)
         try:
             await self._trace("stream.connect", peer=self.request.node_id)
-            await self._stream()
+            with self._store.pace.following(self.followed):
+                await self._stream()
             reason = "this node stops, or is the primary no longer"
         except (PylitefsError, OSError) as error:
             reason = str(error)
@@ -144,7 +140,7 @@ class PrimaryStream:
                     break
                 else:
                     await self._idle()
-        except _Ended:
+        except EndedError:
             pass
         if not self._in_body:
             end, peer = frames.End().pack(), self.request.node_id
@@ -248,18 +244,18 @@ class PrimaryStream:
             if isinstance(decision, catchup.Snapshot):
                 self._told.snapshot(self.request.node_id, name, decision.reason)
                 if decision.kept is not None:
-                    self.positions[name] = await self._send_file(name, database, decision.kept) or replica
+                    self._passed(name, await self._send_file(name, database, decision.kept) or replica)
                     continue
                 try:
                     with self.followed.gets_snapshot(name, database.pos.txid):
-                        self.positions[name] = await self._send_snapshot(name, database)
+                        self._passed(name, await self._send_snapshot(name, database))
                 except BusyError as error:
                     log.warning("replica %s gets it later: %s", self.request.node_id, error)
                     self._later.add(name)
                     self._loop.call_later(LATER_S, self._try_again, name)
                     return
             elif file is not None:
-                self.positions[name] = await self._send_file(name, database, file) or replica
+                self._passed(name, await self._send_file(name, database, file) or replica)
 
     async def _send_file(self, name: str, database: Database, file: catchup.NextFile) -> Pos | None:
         """Send one LTX file, and its mark unless it is a snapshot; None if it was reaped just now."""
@@ -295,8 +291,12 @@ class PrimaryStream:
         if packed is None or self._store.tracer.active:
             return False
         await self._send(packed.data, "ltx", name, packed.pos.txid, wait=True, after=packed.after)
-        self.positions[name] = packed.pos
+        self._passed(name, packed.pos)
         return True
+
+    def _passed(self, name: str, pos: Pos) -> None:
+        """All that makes up this position is sent, or goes out with the next bytes."""
+        self.followed.sent(name, pos, self._sent_bytes + len(self._waiting))
 
     async def _send_snapshot(self, name: str, database: Database) -> Pos:
         path = self._store.temp_path(".ltx")
@@ -327,7 +327,7 @@ class PrimaryStream:
 
     async def _send_body(self, data: bytes) -> None:
         if self._over():
-            raise _Ended
+            raise EndedError
         await self._send_raw(frames.pack_ltx_body(data))
 
     async def _end_body(self, after: bytes) -> None:
@@ -368,27 +368,19 @@ class PrimaryStream:
             self._waiting.clear()
         if data:
             if not self._store.status.has_lease:
-                raise _Ended  # The last look: what was on its way here when the lease ended is not shipped.
+                raise EndedError  # The last look: what was on its way here when the lease ended stays.
+            self._sent_bytes += len(data)
             await self._send_bytes(data)
             self._last_sent = self._loop.time()
         self._sending = False
 
     async def _beating(self, work: Coroutine[None, None, T]) -> T:
         """The result of work in another thread. Meanwhile Heartbeats say since when the replica is behind."""
-        task = asyncio.ensure_future(work)
-        either: tuple[asyncio.Future[T], asyncio.Future[None]] = (task, self._ended)
-        try:
-            while not task.done():
-                quiet = self._last_sent + HEARTBEAT_S - self._loop.time()
-                if quiet <= 0:
-                    await self._heartbeat()
-                else:
-                    await asyncio.wait(either, timeout=quiet, return_when=asyncio.FIRST_COMPLETED)
-                if self._ended.done():
-                    raise _Ended
-            return task.result()
-        finally:
-            task.cancel()
+
+        def quiet() -> float:
+            return self._last_sent + HEARTBEAT_S - self._loop.time()
+
+        return await unless_ended(work, self._ended, quiet, self._heartbeat)
 
     async def _trace(
         self, name: str, database: str = "", txid: int = 0, data: bytes = b"", **payload: object

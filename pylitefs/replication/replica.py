@@ -37,6 +37,7 @@ from pylitefs.replication.frames import (
 )
 from pylitefs.replication.http2 import Answer, CannotConnectError, LostConnectionError, Post
 from pylitefs.replication.intake import CannotGoOnError, Intake
+from pylitefs.replication.taken import Giving
 from pylitefs.store.store import Store
 
 SILENCE_S = 5.0
@@ -297,12 +298,13 @@ class Replica:
     # Frames
 
     def _frames(self, answer: Answer) -> Iterator[Frame]:
-        decoder = Decoder()
+        decoder, giving = Decoder(), Giving(answer.give_back)
         for data in answer:
             self._waiting_since = None
             yield from decoder.feed(data)
             if not answer.has_more():
                 self._intake.flush()
+            giving.read(len(data), *self._intake.progress)
             self._waiting_since = time.monotonic()
         decoder.finish()
 

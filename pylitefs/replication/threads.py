@@ -7,10 +7,14 @@ pool up nor keep the node from stopping. For short disk reads `asyncio.to_thread
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeVar
 
 T = TypeVar("T")
+
+
+class EndedError(Exception):
+    """Raised out of a wait when what waits is to end."""
 
 
 async def in_thread(work: Callable[[], T]) -> T:
@@ -40,3 +44,26 @@ async def in_thread(work: Callable[[], T]) -> T:
 
     threading.Thread(target=run, name="beside-loop", daemon=True).start()
     return await future
+
+
+async def unless_ended(
+    work: Coroutine[None, None, T],
+    ended: "asyncio.Future[None]",
+    quiet: Callable[[], float],
+    beat: Callable[[], Awaitable[None]],
+) -> T:
+    """The result of work in another thread. Meanwhile `beat` is called each time that `quiet()`, in seconds,
+    is over. Raises EndedError once `ended` is done."""
+    task = asyncio.ensure_future(work)
+    either: tuple[asyncio.Future[T], asyncio.Future[None]] = (task, ended)
+    try:
+        while not task.done():
+            if (left := quiet()) <= 0:
+                await beat()
+            else:
+                await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                raise EndedError
+        return task.result()
+    finally:
+        task.cancel()

@@ -270,6 +270,7 @@ def capture(
             **pages_payload(changes),
             checksum=trailer.file_checksum,
         )
+    state.node.pace.committed(state, txid)
     return Captured(header, pos, sums, changes, content, fd)
 
 

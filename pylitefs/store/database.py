@@ -226,6 +226,8 @@ class Database:
         elif not self.files.is_live(kind, fd):
             self._write_unlinked(kind, fd, data, offset)
         else:
+            if self.state.outruns and not self.state.node.tracer.active:
+                self.state.node.pace.wait(self.state)
             with self.state.lock:
                 if self.state.follows:
                     self._refuse_write(kind)

@@ -24,6 +24,7 @@ from pylitefs.store.descriptors import Descriptors
 from pylitefs.store.disk_state import DiskState, refusal
 from pylitefs.store.ltx_files import LtxCache, LtxFiles
 from pylitefs.store.names import FileKind
+from pylitefs.store.pace import Pace
 from pylitefs.store.status import Status
 from pylitefs.store.terms import Terms
 from pylitefs.store.turns import Turns
@@ -108,6 +109,7 @@ class NodeFacts:
     """When this node was the primary."""
     publisher: Publisher | None = None
     """None where nobody reads but through the store: what is captured is told at once."""
+    pace: Pace = field(default_factory=Pace)
     descriptors: Descriptors = field(default_factory=Descriptors)
     ltx_cache: LtxCache = field(default_factory=LtxCache)
 
@@ -134,6 +136,8 @@ class DatabaseState:
     """The newest transaction, while SQLite's readers may not see it yet; never more than one."""
     unsynced: deque[Late] = field(default_factory=deque)
     """LTX files that are written and not synced, in the order of their TXIDs."""
+    outruns: bool = False
+    """A replica falls behind in a burst: the next write waits for it a little (pace.py)."""
     sync_lock: threading.Lock = field(default_factory=threading.Lock)
     """Held while LTX files of `unsynced` are synced. Taken after `lock`, if that is taken."""
     sync_failure: OSError | None = None

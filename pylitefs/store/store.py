@@ -83,7 +83,7 @@ class Store:
         self._facts = NodeFacts(
             self.node_id, compress, tracer, status, self._publish, self.log_refusal, self.disk
         )
-        self.terms = self._facts.terms
+        self.terms, self.pace = self._facts.terms, self._facts.pace
         self._databases: dict[str, Database] = {}
         self.set_aside: dict[str, str] = {}
         """Databases that are not served, and why: their recovery failed at the start."""

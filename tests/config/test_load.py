@@ -47,6 +47,7 @@ DEFAULTS = {
     "data.retention-monitor-interval": 60.0,
     "data.retention-behind-files": 10_000,
     "data.retention-behind-bytes": 1_000_000_000,
+    "data.pace": True,
     "fuse.dir": Path("/litefs"),
     "fuse.replica-wal": "auto",
     "http.addr": ":20202",
@@ -129,7 +130,7 @@ skip-sync: true
 strict-verify: true
 exec: "app --port 8081"
 data: {dir: /d, compress: false, retention: 1h30m, retention-monitor-interval: 5s,
-       retention-behind-files: 7, retention-behind-bytes: 64MB}
+       retention-behind-files: 7, retention-behind-bytes: 64MB, pace: false}
 fuse: {dir: /m, allow-other: true, debug: true, replica-wal: writable}
 http: {addr: "localhost:1", snapshot-timeout: 3s, token: 0123456789abcdef, open-stream: true}
 proxy: {addr: ":1", target: "localhost:2", db: d, debug: true, max-lag: 1s, passthrough: [a],

@@ -18,11 +18,12 @@ import tempfile
 import time
 from bisect import bisect_right
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from pylitefs.child_python import python_module
 from pylitefs.cluster.cluster import Cluster
+from pylitefs.cluster.ending import ended_by_signals
 from pylitefs.compare.bench.drawing import Moment, ladder
 from pylitefs.config import load_config
 from pylitefs.trace import Event, Tracer
@@ -40,7 +41,7 @@ Found = dict[tuple[int, str], list[float]]
 
 
 def serve(config: Path) -> None:
-    """Be a node that notes its tracepoints, until standard input ends."""
+    """Be a node that notes its tracepoints, until it is told to end."""
     from pylitefs.node import Node  # libfuse is needed here only.
 
     noted: list[Noted] = []
@@ -53,8 +54,9 @@ def serve(config: Path) -> None:
     tracer.listen(note)
     node = Node(load_config(config).config, tracer=tracer)
     gc.freeze()
-    node.start()
-    sys.stdin.read()
+    with suppress(KeyboardInterrupt), ended_by_signals():
+        node.start()
+        sys.stdin.read()
     node.stop()
     (config.parent / _NOTED).write_text(json.dumps(noted), encoding="utf-8")
 
