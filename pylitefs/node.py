@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pylitefs")
 
-SHORTEST_SILENCE_S = 2.5
-"""Heartbeats come every second."""
+SHORTEST_SILENCE_S, BACKUP_S = 2.5, 2.0
+"""Heartbeats come every second. The next primary's backup waits so long for what this one writes."""
 
 
 class Node:
@@ -302,7 +302,13 @@ class Node:
         own_url = self.lease.advertise_url if self.status.candidate else ""
         self.replica = replica = self._make_replica(server, own_url)
         self.roles = make_roles(
-            self.store, self.lease, config, follower=replica, applier=applier, token=self.token
+            self.store,
+            self.lease,
+            config,
+            follower=replica,
+            applier=applier,
+            token=self.token,
+            on_following=lambda: self.backup and self.backup.wait_idle(BACKUP_S),
         )
         self.status.promoting = config.promote and self.status.candidate and not self.config.skip_sync
         self.replica.start_watch()

@@ -11,6 +11,7 @@ may not do is refused, with a line in the log that names the remedy.
 import logging
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from pylitefs.errors import BusyError, PylitefsError
@@ -33,7 +34,11 @@ LONGEST_LOOK_S = 2.0
 class Changes:
     """Of one node. For the thread that has the lease."""
 
-    def __init__(self, store: Store, applier: Applier) -> None:
+    def __init__(
+        self, store: Store, applier: Applier, on_following: Callable[[], object] = lambda: None
+    ) -> None:
+        """`on_following` is called once this node is the primary no longer, and before another can be."""
+        self._on_following = on_following
         self._store = store
         self._applier = applier
         self._publishing = False
@@ -80,6 +85,7 @@ class Changes:
         for name in store.names()[: most_databases()]:
             with suppress(PylitefsError, OSError):
                 self._applier.hold(name)
+        self._on_following()
         threading.Thread(target=self._roll_back, args=(self._turn,), name="roll-back", daemon=True).start()
 
     def stop_writers(self, seconds: float) -> None:

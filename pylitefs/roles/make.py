@@ -3,6 +3,8 @@
 The rule: they are loaded where the lease changes hands, and nowhere else.
 """
 
+from collections.abc import Callable
+
 from pylitefs.config.model import LeaseConfig
 from pylitefs.lease.base import Lease
 from pylitefs.roles.candidates import Candidates
@@ -14,7 +16,14 @@ from pylitefs.store.store import Store
 
 
 def make_roles(
-    store: Store, lease: Lease, config: LeaseConfig, *, follower: Follower, applier: Applier, token: str
+    store: Store,
+    lease: Lease,
+    config: LeaseConfig,
+    *,
+    follower: Follower,
+    applier: Applier,
+    token: str,
+    on_following: Callable[[], object],
 ) -> RoleLoop:
     """What changes a node's role, not started yet."""
     return RoleLoop(
@@ -22,7 +31,7 @@ def make_roles(
         lease,
         config,
         follower=follower,
-        changes=Changes(store, applier),
+        changes=Changes(store, applier, on_following),
         candidates=Candidates(store, lease.advertise_url, token=token),
         token=token,
     )

@@ -81,6 +81,16 @@ def test_a_node_leads_and_follows(store: Store, applier: Told, eventually: Calla
     assert store.terms.term == 6 and not database.state.follows
 
 
+def test_whoever_works_for_the_primary_ends_before_another_can_be(store: Store, applier: Told) -> None:
+    """The backup: what it writes is written before the lease is free."""
+    seen: list[bool] = []
+    changes = Changes(store, applier, lambda: seen.append(store.status.has_lease))
+    changes.lead(lease_clock() + 60, 0)
+    assert seen == []
+    changes.follow()
+    assert seen == [False]
+
+
 def test_writers_wait_while_the_lease_is_handed_over(store: Store, applier: Told, tmp_path: Path) -> None:
     """Whoever has the database open is waited for; and who cannot be, is named. Then this node goes on."""
     changes = Changes(store, applier)

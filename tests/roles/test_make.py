@@ -18,7 +18,10 @@ def test_they_are_there_and_idle(tmp_path: Path) -> None:
         store.status.candidate = True
         applier = DirectApplier(store.data_dir)
         config = LeaseConfig(type="consul", consul=consul)
-        roles = make_roles(store, lease, config, follower=Follows(), applier=applier, token="")
+        follows = Follows()
+        roles = make_roles(
+            store, lease, config, follower=follows, applier=applier, token="", on_following=lambda: None
+        )
         assert roles.eligible and not store.status.has_lease and roles.candidates() == {}
         assert roles.stop() and not roles.eligible
     lease.close()
