@@ -27,6 +27,11 @@ table { border-collapse: collapse; width: 100%; font-size: .92em; }
 th, td { text-align: left; vertical-align: top; padding: .15em .6em; border: 1px solid #999; }
 th { background: #eee; } td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td.name { font-family: ui-monospace, monospace; white-space: nowrap; border-left: 5px solid var(--kind); }
+@media (max-width: 600px) {
+  body { margin: 1em auto; } table { font-size: .8em; table-layout: fixed; }
+  th, td { padding: .15em .35em; overflow-wrap: break-word; } td.name, td.n { white-space: normal; }
+  th:nth-child(1) { width: 15%; } th:nth-child(2) { width: 17%; } th:nth-child(3) { width: 28%; }
+}
 @media print {
   body { font-size: 9.5pt; max-width: none; margin: 0; padding: 0; }
   section { break-inside: avoid; } thead { display: table-header-group; } tr { break-inside: avoid; }

@@ -5,7 +5,7 @@
 import { byId, fill, h, minutes } from "./dom.js";
 import { History } from "./history.js";
 import { openSource } from "./source.js";
-import { drawNodes } from "./nodes.js";
+import { drawLanes, drawNodes } from "./nodes.js";
 import { Diagram } from "./diagram.js";
 import { ByteInspector } from "./bytes.js";
 import { drawXor, newestXor } from "./xor.js";
@@ -14,6 +14,7 @@ import { EventTable } from "./table.js";
 import { FaultPanel } from "./faults.js";
 import { listenForKeys, showAgain, showKeys } from "./keys.js";
 import { Appearance, Tooltip, showToast } from "./chrome.js";
+import { Fitting } from "./fit.js";
 
 const DOUBLE_PRESS_MS = 1000;
 const TABS = [["bytes", "Bytes"], ["checksum", "Checksum"], ["events", "Events"], ["faults", "Break things"]];
@@ -46,6 +47,7 @@ class LecturePage {
       go: (index) => this.go(index),
       hover: (index, event) => this.tip.showEntry(this.history.entries[index], event),
     });
+    this.fitting = new Fitting(byId("show"), byId("lesson"));
     this._wire();
   }
 
@@ -184,9 +186,19 @@ class LecturePage {
     if (this.tabFollows) this._followTab(from);
     this._drawTabs();
     this._drawPanel(from);
+    this._fit();
+    drawLanes(byId("nodes"), history, cursor, from, view);
     this.diagram.draw(history, cursor, from, true);
     this._drawBar();
     this._forward = false;
+  }
+
+  /** Give what is seen its room; see fit.js. */
+  _fit() {
+    const seen = this._seenTab();
+    document.body.classList.toggle("asking", seen === "question");
+    this.fitting.fit(byId(panelId(seen)), seen === "question");
+    if (seen === "bytes") this.bytes.resized();
   }
 
   /** Remember when a question, or its answer, came into view: a double press must not skip it. */
@@ -222,14 +234,15 @@ class LecturePage {
       this.live
         ? h("span", { class: `badge ${past ? "past" : "live"}` }, past ? "looking back" : "● live")
         : h("span", { class: "badge recorded" }, "recording"),
-      mode === "running" ? h("span", { class: "badge running" }, "▶ running")
-        : h("span", { class: "badge paused" }, h("span", { class: "bars", "aria-hidden": "true" }), "paused"),
-      this.busy ? h("span", { class: "badge busy", role: "status" }, `${this.busy} …`) : null);
+      this.busy ? h("span", { class: "badge busy", role: "status", "data-tip": this.busy }, `${this.busy} …`)
+        : mode === "running" ? h("span", { class: "badge running" }, "▶ running")
+          : h("span", { class: "badge paused" }, h("span", { class: "bars", "aria-hidden": "true" }), "paused"));
     const box = byId("past");
     box.hidden = !(past && this.live);
     if (!box.hidden) {
       const again = Math.max(0, step);
-      fill(box, "You look at the past: the live nodes are ", `${history.length - 1 - cursor} entries further. `,
+      const further = history.length - 1 - cursor;
+      fill(box, "You look at the past: the live nodes are ", `${further} ${further === 1 ? "entry" : "entries"} further. `,
         h("button", { type: "button", "data-focus": "past-live", onclick: () => this.go(history.length - 1) }, "to live (End)"), " ",
         step >= 0 ? h("button", { type: "button", "data-focus": "past-again", onclick: () => this.again(again) },
           `↻ Again from step ${again + 1}`) : null);
@@ -251,8 +264,8 @@ class LecturePage {
     fill(byId("tabs"), this._tabNames().map(([name, label]) => h("button", {
       type: "button", role: "tab", id: `tab-${name}`, "aria-selected": String(seen === name), "data-focus": `tab-${name}`,
       "aria-controls": panelId(name), tabindex: seen === name ? "0" : "-1", onclick: () => this.chooseTab(name),
-    }, label)),
-    this.tabFollows ? null : h("button", { type: "button", class: "follow", "data-focus": "tab-follow",
+    }, label)));
+    fill(byId("follow"), this.tabFollows ? null : h("button", { type: "button", class: "follow", "data-focus": "tab-follow",
       "data-tip": "Show again what the step is about (z)", onclick: () => this.followAgain() }, "follow the step"));
     for (const [name] of [...TABS, ["question"]]) byId(panelId(name)).hidden = seen !== name;
   }

@@ -5,6 +5,11 @@ import { fill, h, keepInViewOf, rem, rowsInView } from "./dom.js";
 import { lastAtMost } from "./history.js";
 
 const BYTES_A_ROW = 16;
+const WHERE_NARROW = 8;
+/** Narrower than so many rem, sixteen bytes and the fields do not stand beside each other. */
+const NARROW_REM = 45.8;
+/** How high a row of bytes is. */
+export const ROW_REM = 1.42;
 const FEWEST_ZERO_ROWS = 3;
 const MOST_FIELDS = 400;
 
@@ -16,8 +21,9 @@ const KIND_LETTERS = {
 
 /** A dump ready to be shown: bytes, rows, and which part each byte belongs to. */
 class PreparedDump {
-  constructor(dump, open) {
+  constructor(dump, open, across) {
     this.dump = dump;
+    this.across = across;
     this.bytes = Uint8Array.from(atob(dump.data), (c) => c.charCodeAt(0));
     this.end = dump.base + this.bytes.length;
     this.parts = dump.parts
@@ -42,18 +48,18 @@ class PreparedDump {
     return this._owner[offset - this.dump.base] ?? -1;
   }
 
-  /** Rows of 16 bytes; runs of zeros that say nothing are one row, unless `open` has their start. */
+  /** Rows of 16 bytes (8 where it is narrow); runs of zeros that say nothing are one row, unless `open` has their start. */
   _makeRows(open) {
     const rows = [];
-    const first = this.dump.base - (this.dump.base % BYTES_A_ROW);
+    const first = this.dump.base - (this.dump.base % this.across);
     let zeros = [];
     const flush = () => {
       if (zeros.length >= FEWEST_ZERO_ROWS && !open.has(zeros[0])) {
-        rows.push({ start: zeros[0], folded: zeros.length * BYTES_A_ROW });
+        rows.push({ start: zeros[0], folded: zeros.length * this.across });
       } else zeros.forEach((start) => rows.push({ start, folded: 0 }));
       zeros = [];
     };
-    for (let start = first; start < this.end; start += BYTES_A_ROW) {
+    for (let start = first; start < this.end; start += this.across) {
       if (this._isDull(start)) zeros.push(start);
       else {
         flush();
@@ -65,11 +71,11 @@ class PreparedDump {
   }
 
   _isDull(start) {
-    if (start < this.dump.base || start + BYTES_A_ROW > this.end) return false;
+    if (start < this.dump.base || start + this.across > this.end) return false;
     const part = this.partAt(start);
-    if (part !== this.partAt(start + BYTES_A_ROW - 1)) return false;
+    if (part !== this.partAt(start + this.across - 1)) return false;
     if (part >= 0 && !["content", "unused"].includes(this.parts[part].kind)) return false;
-    for (let offset = start; offset < start + BYTES_A_ROW; offset++) {
+    for (let offset = start; offset < start + this.across; offset++) {
       if (this.bytes[offset - this.dump.base] !== 0 || this.changed.has(offset)) return false;
     }
     return true;
@@ -91,6 +97,7 @@ export class ByteInspector {
   }
 
   _build(panel) {
+    this._panel = panel;
     this._choice = h("select", { id: "dump-choice", "aria-label": "File or frame",
       onchange: (event) => this._choose(event.target.value) });
     this._note = h("span", { class: "note" });
@@ -147,11 +154,13 @@ export class ByteInspector {
   }
 
   _prepare(dump) {
-    if (this._shown && this._shown.dump.id === dump.id) {
+    const wide = this._panel.clientWidth;
+    const across = wide && wide < rem() * NARROW_REM ? WHERE_NARROW : BYTES_A_ROW;
+    if (this._shown && this._shown.dump.id === dump.id && this._shown.across === across) {
       this._paint();
       return;
     }
-    this._shown = new PreparedDump(dump, this._open);
+    this._shown = new PreparedDump(dump, this._open, across);
     const facts = [`${this._shown.bytes.length.toLocaleString("en")} bytes${dump.base ? ` from ${dump.base}` : ""}`];
     if (this._shown.allNew) facts.push("all new");
     if (dump.note) facts.push(dump.note);
@@ -220,7 +229,12 @@ export class ByteInspector {
   }
 
   _rowHeight() {
-    return Math.round(rem() * 1.42);
+    return Math.round(rem() * ROW_REM);
+  }
+
+  /** Draw the rows in view anew, after the room for them has changed. */
+  resized() {
+    if (this._shown) this._prepare(this._shown.dump);
   }
 
   _paint() {
@@ -240,11 +254,11 @@ export class ByteInspector {
     const place = h("span", { class: "offset" }, hexOffset(row.start));
     if (row.folded) {
       return h("div", { class: "hex-row folded", style, "data-fold": row.start }, place,
-        `⋯ ${row.folded.toLocaleString("en")} zero bytes (Enter or click shows them)`);
+        `⋯ ${row.folded.toLocaleString("en")} zero bytes${shown.across < BYTES_A_ROW ? "" : " (Enter or click shows them)"}`);
     }
     const text = [];
     const cells = [];
-    for (let offset = row.start; offset < row.start + BYTES_A_ROW; offset++) {
+    for (let offset = row.start; offset < row.start + shown.across; offset++) {
       const inside = offset >= shown.dump.base && offset < shown.end;
       const byte = inside ? shown.bytes[offset - shown.dump.base] : 0;
       if (!inside) {
@@ -291,7 +305,7 @@ export class ByteInspector {
 
   _key(event) {
     if (!this._shown || event.ctrlKey || event.altKey || event.metaKey) return;
-    const moves = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -BYTES_A_ROW, ArrowDown: BYTES_A_ROW };
+    const moves = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this._shown.across, ArrowDown: this._shown.across };
     let offset = null;
     if (event.key in moves) offset = this._offset + moves[event.key];
     else if (event.key === "]") offset = this._neighbourField(1);

@@ -21,6 +21,9 @@ const SIGNS = {
   other: ["circle", "--muted", ""],
 };
 
+/** Above the lanes stand the numbers of the steps. */
+const TOP_REM = 1.25;
+
 /** The sign of an entry. */
 export function signOf(entry) {
   if (entry.kind === "fault" || entry.kind === "error") return SIGNS.fault;
@@ -102,11 +105,14 @@ export class Diagram {
   }
 
   _y(node) {
-    const nodes = this._nodes();
-    const index = nodes.indexOf(node);
-    const top = this._rem * 1.25;
-    const lane = (this._height - top) / Math.max(1, nodes.length);
-    return index < 0 ? top * 0.5 : top + lane * (index + 0.5);
+    const index = this._nodes().indexOf(node);
+    const top = this._rem * TOP_REM;
+    return index < 0 ? top * 0.5 : top + this._lane() * (index + 0.5);
+  }
+
+  /** How high the lane of a node is. */
+  _lane() {
+    return (this._height - this._rem * TOP_REM) / Math.max(1, this._nodes().length);
   }
 
   _paint(pen) {
@@ -199,7 +205,7 @@ export class Diagram {
     if (!entry.node || !["event", "sql", "fault", "error"].includes(entry.kind)) return;
     const [shape, name, letter] = signOf(entry);
     const weight = letter === "L" ? 0.62 : 1; // there are many locks
-    const size = weight * Math.min(this._rem * 0.62, Math.max(3, this._gap * 0.46)) * (index === this.hovered ? 1.3 : 1);
+    const size = weight * Math.min(this._rem * 0.62, this._lane() * 0.46, Math.max(3, this._gap * 0.46)) * (index === this.hovered ? 1.3 : 1);
     const x = this._x(index);
     const y = this._y(entry.node);
     pen.globalAlpha = index > this._at ? 0.35 : 1;
@@ -209,7 +215,7 @@ export class Diagram {
     tracePath(pen, shape, x, y, size);
     pen.fill();
     pen.stroke();
-    if (letter && size > this._rem * 0.42) {
+    if (letter && weight === 1 && size > this._rem * 0.36) {
       pen.fillStyle = ["--k-lock", "--bad", "--how-stored", "--ink", "--muted"].includes(name) ? this._colour("--on-dark") : "#111";
       pen.font = `700 ${size * 1.15}px ${this._colour("--sans")}`;
       pen.textAlign = "center";

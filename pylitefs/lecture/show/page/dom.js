@@ -54,6 +54,12 @@ export function sentence(text) {
   return text.split("`").map((piece, index) => (index % 2 ? h("code", null, piece) : piece));
 }
 
+/** Who did it; large type leaves the process's number out. */
+export function whoOf(who) {
+  const [, name, pid] = /^(.*?)( \(pid \d+\))?$/s.exec(who);
+  return [name, pid ? h("span", { class: "pid" }, pid) : null];
+}
+
 const ALLOWED_TAGS = new Set(
   ("P EM STRONG CODE PRE UL OL LI A H1 H2 H3 H4 BLOCKQUOTE BR HR TABLE THEAD TBODY TR TH TD DEL SUP SUB " +
     "SPAN DIV KBD").split(" "),

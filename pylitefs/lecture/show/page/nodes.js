@@ -1,6 +1,6 @@
 // The nodes: role, position, lag, locks, what is held, the databases as grids of pages, and the frames
 // that travel over the links between them. The rule: all of it follows from the state after one entry.
-import { fill, h, minutes, copyText, svg } from "./dom.js";
+import { fill, h, minutes, copyText, svg, whoOf } from "./dom.js";
 
 /** How a page stands: letter, words. The colours are in style.css, `.how-…`. */
 export const PAGE_STATES = {
@@ -28,19 +28,6 @@ export function drawNodes(box, history, at, from, view) {
     return;
   }
   fill(box, lanes, h("div", { class: "cards" }, cards), legend());
-  keepHeight(box);
-  drawLanes(box, lanes, history, at, from, view);
-}
-
-/** What is below the nodes should not jump: the cards stay as high as they have been. */
-function keepHeight(box) {
-  const row = box.querySelector(".cards");
-  const place = `${innerWidth} ${innerHeight} ${document.documentElement.className} ${row.children.length}`;
-  if (box.dataset.place !== place) Object.assign(box.dataset, { place, height: "0" });
-  const most = (box.parentElement.clientHeight || innerHeight) * (document.documentElement.classList.contains("large") ? 0.29 : 0.42);
-  const height = Math.max(Number(box.dataset.height), Math.min(row.offsetHeight, most));
-  box.dataset.height = String(height);
-  row.style.minHeight = `${height}px`;
 }
 
 function litPages(history, from, at) {
@@ -97,7 +84,7 @@ function databaseView(history, node, database, at, lit) {
     pageGrid(history, node, database, at, lit, get("pages") || 0),
     locks.length
       ? h("div", { class: "locks" }, holdersOf(locks).map(([who, held]) =>
-        h("span", { class: `holder${held.some((lock) => lock.kind === "write") ? " writes" : ""}` }, h("i", null, who),
+        h("span", { class: `holder${held.some((lock) => lock.kind === "write") ? " writes" : ""}` }, h("i", null, whoOf(who)),
           held.map((lock) => h("span", { class: `lock lock-${lock.kind}`,
             "data-tip": `${who} holds ${lock.lock} for ${lock.kind === "write" ? "writing" : "reading"}` },
           h("span", { class: "sign" }, lock.kind === "write" ? "■" : "□"), lock.lock)))))
@@ -170,7 +157,7 @@ function heldView(history, node, held, at, view) {
       h("span", { class: "sign", "aria-hidden": "true" }, "▮▮ "),
       "held for ",
       h("b", counts ? { "data-since": one.wall_ms } : null, minutes(ms)),
-      ` at `, h("code", null, one.name), one.who ? ` by ${one.who}` : "");
+      ` at `, h("code", null, one.name), one.who ? [" by ", whoOf(one.who)] : "");
   }).concat(held.length > 3 ? [h("div", { class: "held more" }, `and ${held.length - 3} more`)] : []);
 }
 
@@ -192,8 +179,10 @@ function legend() {
       h("span", { class: `page how-${how}` }, h("b", null, letter)), how)));
 }
 
-/** The links above the cards, with the frames on them. */
-function drawLanes(box, lanes, history, at, from, view) {
+/** The links above the cards, with the frames on them; once the cards have their places. */
+export function drawLanes(box, history, at, from, view) {
+  const lanes = box.querySelector(".lanes");
+  if (!lanes || !lanes.clientHeight) return;
   const cards = [...box.querySelectorAll(".card")];
   const middle = (node) => {
     const card = cards.find((one) => one.dataset.node === node);

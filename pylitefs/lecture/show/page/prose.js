@@ -1,6 +1,6 @@
 // The lesson's text: the passage of the step, its commands with the current one marked, the sentence of
 // what just happened, what SQLite alone would do, and the questions to the class.
-import { fill, h, keepInViewOf, safeMarkup, sentence } from "./dom.js";
+import { fill, h, keepInViewOf, safeMarkup, sentence, whoOf } from "./dom.js";
 
 /** A command without what would give an answer away: neither choices, nor what is expected later on. */
 export function commandText(step, done) {
@@ -43,7 +43,7 @@ function stepItem(step, marked, done, view, on) {
   const words = { "is-done": "done: ", "is-current": "now: ", "is-next": "next: " }[state] || "";
   const verb = step.text.split(/\s/)[0];
   return h("li", { class: state, "aria-current": state === "is-current" ? "step" : null },
-    h("span", { class: "number" }, String(step.index + 1)),
+    h("span", { class: "number" }, h("span", { class: "digits" }, String(step.index + 1))),
     h("span", { class: "offscreen" }, words),
     verb === "expect" && step.index <= done ? h("span", { class: "holds", "data-tip": "it is so" }, "✓") : null,
     h("code", { class: verb === "expect" ? "expect" : "" }, commandText(step, done)),
@@ -70,7 +70,7 @@ export function drawCaption(toldBox, aloneBox, history, at) {
     fill(toldBox,
       entry && (entry.kind === "event" || entry.kind === "fault" || entry.kind === "sql" || entry.kind === "error")
         ? h("span", { class: `chip kind-${entry.kind}` }, `${entry.node ? `${entry.node} ` : ""}${entry.name || entry.kind}`) : null,
-      " ", sentence(text), entry && entry.who && !text.includes(entry.who) ? h("span", { class: "who" }, ` ${entry.who}`) : null);
+      " ", sentence(text), entry && entry.who && !text.includes(entry.who) ? h("span", { class: "who" }, " ", whoOf(entry.who)) : null);
   }
   const others = entry ? othersOf(history, at) : 0;
   fill(aloneBox,
