@@ -43,6 +43,8 @@ INSTALLED = {
 DOCKER = {"chroot", "debootstrap", "docker", "dockerd", "node", "npm"}
 #: What the rows of docs/clients.md need with --full; a row whose language is missing fails, and names it.
 CLIENTS = {"apt-get", "cargo", "go", "java", "mvn", "node", "npm", "perl", "php", "ruby"}
+#: Hosts need it and the right to make network namespaces; tests/cluster/test_hosts.py says what is missing.
+HOSTS = {"ip"}
 
 _ROOT = Path(__file__).resolve().parent.parent
 _OURS = tuple(f"{_ROOT / folder}{os.sep}" for folder in ("demo", "pylitefs", "tests"))
@@ -58,7 +60,8 @@ def refuse_others(event: str, arguments: tuple[object, ...]) -> None:
     if event != "subprocess.Popen":
         return
     folder, name = os.path.split(os.fsdecode(arguments[0]))  # type: ignore[arg-type]
-    if folder not in _SYSTEM or _PYTHON.fullmatch(name) or name in BARE | INSTALLED.keys() | DOCKER | CLIENTS:
+    known = BARE | INSTALLED.keys() | DOCKER | CLIENTS | HOSTS
+    if folder not in _SYSTEM or _PYTHON.fullmatch(name) or name in known:
         return
     caller = sys._getframe(1)
     while caller.f_back and caller.f_code.co_filename == subprocess.__file__:

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-MOST = 12
+MOST = 20
 LEVEL = 128
 """Who lacks no more than this is level."""
 QUEUE_S = 0.003

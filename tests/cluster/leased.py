@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
@@ -27,6 +27,20 @@ ANSWER_S = 2.0
 READONLY = ("attempt to write a readonly database", "disk I/O error")
 
 
+class Way(Protocol):
+    """A connection that can be cut."""
+
+    @property
+    def url(self) -> str: ...
+    def cut(self) -> None: ...
+    def heal(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Stops(Protocol):
+    def stop(self) -> object: ...
+
+
 class Leased:
     """`count` candidates of one lease, and links around them. As a context manager it starts and stops
     them."""
@@ -40,12 +54,13 @@ class Leased:
         ttl: float = TTL_S,
         node_settings: Mapping[str, Settings] | None = None,
     ) -> None:
-        self.service = LeaseServer(base / "leases", ("127.0.0.1", 0))
-        self.service.start()
+        service = LeaseServer(base / "leases", ("127.0.0.1", 0))
+        service.start()
+        self.service: Stops = service
         self.cluster = Cluster(base / "nodes", count - 1, nursery=nursery)
         self.nodes = list(self.cluster)
-        self.lease_links = {node.name: Link(self.service.server.port) for node in self.nodes}
-        self.api_links = {node.name: Link(node.port) for node in self.nodes}
+        self.lease_links: Mapping[str, Way] = {node.name: Link(service.server.port) for node in self.nodes}
+        self.api_links: Mapping[str, Way] = {node.name: Link(node.port) for node in self.nodes}
         own = node_settings or {}
         settings = {node.name: self._settings(node, ttl, own.get(node.name, {})) for node in self.nodes}
         self.cluster._node_settings = settings

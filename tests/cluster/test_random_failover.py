@@ -23,7 +23,7 @@ import pytest
 from pylitefs.cluster.cluster import ClusterNode
 from pylitefs.ltx.decoder import open_ltx
 from tests.cluster.clients import Client, ClientHangs, Clients
-from tests.cluster.leased import TTL_S, Leased, sql
+from tests.cluster.leased import TTL_S, Leased, Way, sql
 
 pytestmark = pytest.mark.fuse
 
@@ -143,10 +143,7 @@ class Faults:
         self.leased.until(self.settled, f"a primary and two replicas after {self.told}", 30.0)
 
     @staticmethod
-    def _cut(link: "object", seconds: float) -> None:
-        from pylitefs.lecture.live.links import Link
-
-        assert isinstance(link, Link)
+    def _cut(link: Way, seconds: float) -> None:
         link.cut()
         time.sleep(seconds)
         link.heal()
