@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 
 import httpx
 
@@ -121,8 +122,8 @@ class Candidates:
         except OSError as error:
             self._store.disk.note(error)
 
-    def _get(self, url: str, **params: str) -> str:
-        answer = httpx.get(
+    def _get(self, url: str, **params: str) -> httpx.Response:
+        return httpx.get(
             f"{url}/candidates",
             params=params,
             timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
@@ -130,12 +131,11 @@ class Candidates:
             verify=url.startswith("https:"),
             headers=self._headers,
         )
-        return answer.text if answer.is_success else ""
 
     def ask(self, url: str) -> Answer | None:
         """What the node at this URL says; None if there is none, or it is none of ours."""
         try:
-            return read_answer(self._get(url))
+            return read_answer(self._get(url).text)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError):
             return None
 
@@ -143,17 +143,23 @@ class Candidates:
         """The positions that a database of the node at this URL has had: checksums by TXID; {}: it says
         none."""
         try:
-            positions = [Pos.parse(text) for text in json.loads(self._get(url, history=name))["history"]]
+            positions = [Pos.parse(text) for text in json.loads(self._get(url, history=name).text)["history"]]
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError):
             return {}
         return {pos.txid: pos.checksum for pos in positions}
 
     def learn(self, url: str) -> bool:
-        """Ask the primary who else is a candidate; False where it does not tell, as real LiteFS."""
-        answer = self.ask(url)
-        if answer is None or not answer.is_primary:
-            return False
-        self.note({answer.id: url, **answer.candidates})
+        """Ask the primary who else is a candidate. False only where it has said that it knows of no such
+        question, as real LiteFS does; what was not heard says nothing about it."""
+        try:
+            said = self._get(url)
+            if said.status_code == HTTPStatus.NOT_FOUND:
+                return False
+            answer = read_answer(said.text)
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+            return True
+        if answer.is_primary:
+            self.note({answer.id: url, **answer.candidates})
         return True
 
     def standing(self) -> Standing:

@@ -46,7 +46,8 @@ def play(three: Hosts, base: Path, case: Callable[..., None], **more: Any) -> No
             for cluster in clusters:
                 cluster.stop()
                 for node in cluster.nodes:  # Shown where the test fails.
-                    print(f"--- {node.name}\n{node.log_tail(60)}")
+                    lines = node.log_tail(100_000).splitlines()
+                    print(f"--- {node.name}", *(line for line in lines if "refused on" not in line), sep="\n")
 
     three.run(work)
 

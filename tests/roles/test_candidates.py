@@ -1,6 +1,8 @@
 """Who goes first of several candidates."""
 
 import json
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,7 +77,7 @@ def test_a_node_with_newer_data_goes_first(own: Store, other: Store, turnover: A
 def test_the_others_are_learned_from_the_primary_and_remembered(own: Store, other: Store, url: str) -> None:
     """Also by the next life of this node; a replica teaches nobody."""
     candidates = Candidates(own, "http://me:1")
-    assert not candidates.learn(url) and not candidates.learn("http://127.0.0.1:1")
+    assert candidates.learn(url) and candidates.known() == {}
     other.status.is_primary = True
     assert candidates.learn(url)
     assert candidates.known() == {url: other.node_id_text, "http://a:1": "AA"}
@@ -89,6 +91,25 @@ def test_the_others_are_learned_from_the_primary_and_remembered(own: Store, othe
     last = Candidates(own, "http://me:1")
     last.load()
     assert last.known() == {}
+
+
+@pytest.mark.parametrize("status", [401, 404, 503])
+def test_a_primary_is_another_program_only_where_it_says_so(own: Store, status: int) -> None:
+    """One that is not reached, or refuses, or is busy, may be one of ours: its number is not guessed."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        assert Candidates(own, "http://me:1").learn(url) is (status != 404)
+        thread.join(20)
+    assert Candidates(own, "http://me:1").learn(url), "nobody answers"
 
 
 def test_a_history_is_asked_of_the_primary(own: Store, other: Store, url: str) -> None:
