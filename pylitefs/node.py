@@ -310,6 +310,7 @@ class Node:
             token=self.token,
             on_following=lambda: self.backup and self.backup.wait_idle(BACKUP_S),
         )
+        self.status.lease_ttl = config.consul.ttl
         self.status.promoting = config.promote and self.status.candidate and not self.config.skip_sync
         self.replica.start_watch()
 

@@ -33,6 +33,8 @@ class Arrivals:
     def __init__(self, replicas: Sequence[str], patience: float = 3.0) -> None:
         self.replicas = tuple(replicas)
         self.patience = patience
+        self.away: frozenset[str] = frozenset()
+        """Replicas that are known to be down: nobody waits for them."""
         self._waiting: dict[str, list[Transaction]] = {}
         self._early: dict[tuple[str, str], list[tuple[int, float]]] = {}
 
@@ -60,7 +62,12 @@ class Arrivals:
             while waiting and self._is_finished(waiting[0], now):
                 yield waiting.pop(0)
 
+    def rest(self) -> Iterator[Transaction]:
+        """All that is waited for: no more will be heard of it."""
+        for waiting in self._waiting.values():
+            yield from waiting
+        self._waiting.clear()
+
     def _is_finished(self, transaction: Transaction, now: float) -> bool:
-        return len(transaction.on_replicas) == len(self.replicas) or (
-            now - transaction.on_primary > self.patience
-        )
+        missing = set(self.replicas) - self.away - transaction.on_replicas.keys()
+        return not missing or now - transaction.on_primary > self.patience

@@ -1,4 +1,5 @@
-"""`pylitefs demo`: a primary and replicas on this machine, a sample database, a line for every transaction.
+"""`pylitefs demo`: a primary and replicas on this machine, a sample database, a line for every transaction;
+with `--failover` candidates of one lease instead, and a line for every change of role.
 
 The rule: Ctrl-C (or a kill) leaves nothing mounted, nothing running and, without --keep, no files; and
 nothing is ever deleted that this demo did not make. Its folder is the user's own (cluster/own_folder.py).
@@ -16,16 +17,24 @@ from pathlib import Path
 import click
 
 from pylitefs import sample
-from pylitefs.cli.demo_lines import Teller, count, introduction
-from pylitefs.cli.feed import EventFeed
+from pylitefs.cli import role_lines
+from pylitefs.cli.demo_lines import Teller, count, introduction, program
+from pylitefs.cli.feed import EventFeed, NodeEvent
+from pylitefs.cli.role_lines import RoleTeller
 from pylitefs.cluster import own_folder
-from pylitefs.cluster.cluster import Cluster, ClusterError, is_mounted
+from pylitefs.cluster.cluster import Cluster, ClusterError, is_mounted, unmount
 from pylitefs.cluster.ending import ended_by_signals, ignore_signals
+from pylitefs.cluster.leased import FOLDER as LEASES
+from pylitefs.cluster.leased import TTL_S, LeasedCluster
+from pylitefs.config import parse_duration
 from pylitefs.errors import PylitefsError
 
 FIRST_PORT = 20202
 DATABASE = "sample.db"
 CONNECT_SECONDS = 10.0
+SHORTEST_TTL_S, LONGEST_TTL_S = 1.0, 60.0
+PAUSE_SECONDS = 2.0
+"""A killed node stays away for two leases and so much more: another is the primary long before."""
 
 
 @click.command(short_help="Start a primary and replicas here and watch every transaction.")
@@ -34,16 +43,31 @@ CONNECT_SECONDS = 10.0
     "--dir", "directory", type=click.Path(path_type=Path), help="Where; else a new folder of your own."
 )
 @click.option("--keep", is_flag=True, help="Leave the files; a demo with --dir there goes on.")
-def demo(replicas: int, directory: Path | None, keep: bool) -> None:
+@click.option("--failover", is_flag=True, help="Another node becomes the primary once the primary is killed.")
+@click.option(
+    "--ttl", default=f"{TTL_S:g}s", show_default=True, help="With --failover: how long a lease lasts."
+)
+def demo(*, replicas: int, directory: Path | None, keep: bool, failover: bool, ttl: str) -> None:
     """Start a primary and its replicas on this machine, with a sample database, until Ctrl-C.
 
     Each node is a process of its own with a mount of its own. Every transaction is told in one line:
     database, TXID, pages, bytes of its LTX file, and when each replica had it, after the primary.
+
+    With --failover all nodes are candidates of one lease. Kill the primary by the line that is printed, and
+    see another take over; the killed node is started again after a while.
     """
+    seconds = _lease_seconds(ttl)
+    if failover and not replicas:
+        raise click.UsageError("--failover needs a second node: --replicas 1, or more")
     with _claimed(directory, keep=keep) as base, ended_by_signals():
-        cluster = Cluster(base, replicas, first_port=FIRST_PORT)
+        if failover:
+            cluster: Cluster = LeasedCluster(base, replicas + 1, ttl=seconds, first_port=FIRST_PORT)
+            what = f"{count(replicas + 1, 'candidate')} of one lease"
+        else:
+            cluster = Cluster(base, replicas, first_port=FIRST_PORT)
+            what = f"a primary and {count(replicas, 'replica')}"
         try:
-            click.echo(f"Starting a primary and {count(replicas, 'replica')} in {base} …")
+            click.echo(f"Starting {what} in {base} …")
             cluster.start()
             _watch(cluster)
         except KeyboardInterrupt:
@@ -54,20 +78,52 @@ def demo(replicas: int, directory: Path | None, keep: bool) -> None:
             cluster.stop()
 
 
+def _lease_seconds(text: str) -> float:
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--ttl") from None
+    if not SHORTEST_TTL_S <= seconds <= LONGEST_TTL_S:
+        raise click.BadParameter(f"{SHORTEST_TTL_S:g}s to {LONGEST_TTL_S:g}s", param_hint="--ttl")
+    return seconds
+
+
 def _watch(cluster: Cluster) -> None:
     """Listen to every node, make the sample database, and print lines until Ctrl-C."""
     feed = EventFeed({node.name: node.url for node in cluster})
-    teller = Teller(cluster)
+    leased = cluster if isinstance(cluster, LeasedCluster) else None
+    teller = Teller(cluster, ends=leased is None)
+    roles = Roles(leased) if leased else None
     try:
         _wait_for_all(feed, cluster)
         options = "" if own_folder.demos() == [cluster.base_dir] else f" --dir {cluster.base_dir}"
-        click.echo(introduction(cluster, DATABASE, options))
+        click.echo(introduction(cluster, DATABASE, options, roles.invitation if roles else ""))
         _make_sample(cluster)
         while True:
-            for line in teller.tell(feed.get(0.1)):
+            event = feed.get(0.1)
+            if roles:
+                roles.look(event)
+            for line in teller.tell(event):
                 click.echo(line)
     finally:
         feed.close()
+
+
+class Roles:
+    """The changes of role in a cluster: told, and a node that was killed is started again."""
+
+    def __init__(self, cluster: LeasedCluster) -> None:
+        self._teller = RoleTeller(cluster, DATABASE)
+        self._back_after = 2 * cluster.ttl + PAUSE_SECONDS
+        self.invitation = role_lines.invitation(cluster, program(), self._back_after)
+
+    def look(self, event: NodeEvent | None) -> None:
+        for line in self._teller.tell(event):
+            click.echo(line)
+        for node in self._teller.due(self._back_after):
+            unmount(node.mount)
+            node.start()
+            click.echo(self._teller.started_again(node))
 
 
 def _wait_for_all(feed: EventFeed, cluster: Cluster) -> None:
@@ -99,7 +155,7 @@ def _claimed(directory: Path | None, *, keep: bool) -> Iterator[Path]:
     """A folder to oneself; at the end what this demo made in it is removed, unless it is to be kept."""
     is_new = directory is None or not os.path.lexists(directory)
     base = own_folder.claimed(directory) if directory else own_folder.fresh()
-    before = {base / ".lock", base / "cluster.json", *base.glob("n[0-9]*")}
+    before = {base / ".lock", base / "cluster.json", base / LEASES, *base.glob("n[0-9]*")}
     own_folder.check_below(before)
     before = {path for path in before if os.path.lexists(path)}
     try:
@@ -135,6 +191,8 @@ def _remove(base: Path, before: Set[Path], *, whole: bool) -> None:
             click.echo(f"{folder} is from an earlier demo and stays")
         else:
             shutil.rmtree(folder)
+    if base / LEASES not in before:
+        shutil.rmtree(base / LEASES, ignore_errors=True)
     for file in ("cluster.json", ".lock"):
         (base / file).unlink(missing_ok=True)
     if whole:

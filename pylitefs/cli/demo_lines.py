@@ -24,8 +24,8 @@ def count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def introduction(cluster: Cluster, database: str, status_options: str) -> str:
-    """The mounts, and commands to copy."""
+def introduction(cluster: Cluster, database: str, status_options: str, more: str = "") -> str:
+    """The mounts, and commands to copy; `more` goes before the last."""
     primary, replicas = cluster.primary, cluster.replicas
     lines = [""]
     lines += [f"  {role(node):<8} {node.name:<4} {node.mount}   {node.url}" for node in cluster]
@@ -37,6 +37,7 @@ def introduction(cluster: Cluster, database: str, status_options: str) -> str:
         lines += ["", "read on a replica:", ""]
         lines += [f'  sqlite3 {path} "SELECT name, city FROM customers WHERE id = 1;"']
     lines += ["", "and see where every node is:", "", f"  {program()} status{status_options}", ""]
+    lines += [more] if more else []
     lines += ["Every transaction is a line from here on; Ctrl-C ends all of it.", ""]
     return "\n".join(lines)
 
@@ -55,16 +56,23 @@ def role(node: ClusterNode) -> str:
 
 
 class Teller:
-    """Turns the nodes' events into lines, and notices nodes that end."""
+    """Turns the nodes' events into lines, and notices nodes that end (unless `ends` is False)."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, *, ends: bool = True) -> None:
+        self._cluster = cluster
         self._primary = cluster.primary
         self._nodes = list(cluster)
         self._arrivals = Arrivals([node.name for node in cluster.replicas])
         self._ended: set[str] = set()
+        self._tells_ends = ends
 
     def tell(self, event: NodeEvent | None) -> Iterator[str]:
         """Take in an event, if there is one; the lines for what is known by now."""
+        if self._cluster.primary is not self._primary:
+            yield from map(self._line, self._arrivals.rest())
+            self._primary = self._cluster.primary
+            self._arrivals = Arrivals([node.name for node in self._cluster.replicas])
+        self._arrivals.away = frozenset(node.name for node in self._nodes if not node.pid)
         if event and event.type == "tx":
             txid = int(str(event.data["txID"]), 16)
             if event.node == self._primary.name:
@@ -73,7 +81,8 @@ class Teller:
             else:
                 self._arrivals.on_replica(event.node, event.database, txid, event.at)
         yield from map(self._line, self._arrivals.finished(time.monotonic()))
-        yield from self._ends()
+        if self._tells_ends:
+            yield from self._ends()
 
     def _line(self, transaction: Transaction) -> str:
         pages, size = ltx_facts(self._primary.data, transaction)

@@ -5,6 +5,7 @@ few seconds for one.
 """
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -63,10 +64,29 @@ class NodeReport:
     node_id: str = ""
     behind: tuple[ReplicaBehind, ...] = ()
     """What its connected replicas lack."""
+    lease_ttl: float = 0.0
+    """Seconds of a lease that changes hands; 0 where there is none."""
+    lease_left: float | None = None
+    """For how many seconds it has the lease; None where another has it."""
+    role_changes: tuple[str, ...] = ()
+    """Since its start, oldest first, for people."""
     backup: Mapping[str, str] = field(default_factory=dict)
     """What is wrong with its backup, by database; "" is the backup as a whole."""
     backup_told: str = ""
     """How far its backup is, for people; "" where it makes none."""
+
+    @property
+    def lease_told(self) -> str:
+        """For people; "" where it has no lease."""
+        if self.lease_left is None:
+            return ""
+        return f"{self.name} has the lease of {self.lease_ttl:g} s for another {self.lease_left:.1f} s"
+
+    @property
+    def roles_told(self) -> str:
+        """For people; "" where the lease does not change hands."""
+        changes = "; ".join(self.role_changes)
+        return f"{self.name} was: {changes}" if self.lease_ttl and changes else ""
 
     @property
     def role(self) -> str:
@@ -102,7 +122,10 @@ def ask(name: str, url: str, token: str = "") -> NodeReport:
     except RemoteError as error:
         return NodeReport(name, url, error=str(error))
     lag, ahead = facts.get("lagMs"), facts.get("clockAheadMs")
-    aside = facts.get("setAside")
+    aside, lease = facts.get("setAside"), facts.get("lease")
+    ttl, left = (
+        (lease.get(key) for key in ("ttlSeconds", "leftSeconds")) if isinstance(lease, dict) else (0, 0)
+    )
     return NodeReport(
         name,
         url,
@@ -115,9 +138,22 @@ def ask(name: str, url: str, token: str = "") -> NodeReport:
         set_aside=aside if isinstance(aside, dict) else {},
         node_id=str(facts.get("nodeID") or ""),
         behind=tuple(_behind(facts.get("streams"))),
+        lease_ttl=float(ttl) if isinstance(ttl, int | float) else 0.0,
+        lease_left=float(left) if ttl and isinstance(left, int | float) else None,
+        role_changes=tuple(_role_changes(facts.get("roleChanges"))),
         backup=_backup_troubles(facts.get("backup")),
         backup_told=_backup_told(facts.get("backup"), databases),
     )
+
+
+def _role_changes(changes: object) -> Iterator[str]:
+    """Of `/debug/vars`, each with its time of day here."""
+    for one in changes if isinstance(changes, list) else ():
+        try:
+            moment = time.localtime(int(one["atMs"]) / 1000)
+            yield f"{time.strftime('%H:%M:%S', moment)} {one['text']}"
+        except (LookupError, TypeError, ValueError, OverflowError, OSError):
+            continue
 
 
 def _backup_told(backup: object, databases: Mapping[str, client.DatabaseFacts]) -> str:

@@ -213,10 +213,12 @@ class ClusterNode:
             return None
 
     def tell_to_end(self) -> None:
-        """SIGTERM, once: a second one can meet a Python that has put the default back, and kill it."""
+        """SIGTERM, once: a second one can meet a Python that has put the default back, and kill it. One that
+        was stopped (SIGSTOP) goes on, or it would not hear."""
         if self._told is not self.process:
             self._told = self.process
             self.signal(signal.SIGTERM)
+            self.signal(signal.SIGCONT)
 
     def stop(self, seconds: float = STOP_SECONDS) -> int | None:
         """End it, by force if need be; nothing is mounted afterwards. The exit code (negative: the signal).
@@ -302,13 +304,17 @@ class Cluster:
                 self.write_config(node)
                 node.log.write_bytes(b"")
             self.manifest.write_text(json.dumps(self.description(), indent=2) + "\n")
-            for node in self.nodes:
-                node.start()
-            for node in self.nodes:
-                node.wait_ready(seconds)
+            self.launch(seconds)
         except BaseException:
             self.stop()
             raise
+
+    def launch(self, seconds: float) -> None:
+        """Start the processes, and wait for each."""
+        for node in self.nodes:
+            node.start()
+        for node in self.nodes:
+            node.wait_ready(seconds)
 
     def stop(self, seconds: float = STOP_SECONDS) -> dict[str, int | None]:
         """Stop every node, together; their exit codes by name."""
@@ -335,15 +341,19 @@ class Cluster:
             "fuse": {"dir": str(node.mount)},
             "data": {"dir": str(node.data)},
             "http": {"addr": f"127.0.0.1:{node.port}"},
-            "lease": {
-                "type": "static",
-                "hostname": self.primary.name,
-                "advertise-url": self.primary.url,
-                "candidate": node.is_primary,
-            },
+            "lease": self.lease_of(node),
             "log": {"timestamp": True},
         }
         return _merge(_merge(config, self._settings), self._node_settings.get(node.name, {}))
+
+    def lease_of(self, node: ClusterNode) -> dict[str, object]:
+        """The lease in the node's litefs.yml."""
+        return {
+            "type": "static",
+            "hostname": self.primary.name,
+            "advertise-url": self.primary.url,
+            "candidate": node.is_primary,
+        }
 
     def description(self) -> dict[str, object]:
         """What cluster.json says: the parent's process id, and each node's name, URL, mount and data."""

@@ -82,6 +82,8 @@ def variables(store: Store, streams: Iterable[PrimaryStream], latencies: Mapping
         "disk": store.disk.told,
         "databases": databases,
         "setAside": store.set_aside,
+        "lease": _lease(store),
+        "roleChanges": [{"atMs": one.at_ms, "text": one.text} for one in status.roles.changes()],
         "backup": _backup(store),
         "streams": [
             {
@@ -95,6 +97,15 @@ def variables(store: Store, streams: Iterable[PrimaryStream], latencies: Mapping
         "threads": threading.active_count(),
     }
     return json.dumps(values, indent=2) + "\n"
+
+
+def _lease(store: Store) -> dict[str, object] | None:
+    """A lease that changes hands, and for how long this node has it; None with a static one."""
+    status = store.status
+    if not status.lease_ttl:
+        return None
+    left = status.lease_left
+    return {"ttlSeconds": status.lease_ttl, "leftSeconds": None if left is None else round(left, 3)}
 
 
 def _backup(store: Store) -> dict[str, object] | None:

@@ -277,6 +277,7 @@ class Replica:
             if primary is not None:
                 self._logged = ""
                 level = logging.DEBUG if self._store.disk.code else logging.INFO
+                self._store.status.note_role(f"replica of {primary.hostname}")
                 log.log(level, "following primary %s at %s", primary.hostname, primary.advertise_url)
             self._on_change()
 

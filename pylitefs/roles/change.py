@@ -68,14 +68,18 @@ class Changes:
             go_on(database)
         status.primary_hostname = status.primary_url = None
         status.lead(until)
+        status.note_role("primary")
         if status.backup is None:  # Else once what it has is restored.
             status.ready = True
         status.changing = False
 
-    def follow(self, *, handed: bool = False) -> None:
-        """This node is the primary no longer; `handed`: another has all that is here."""
+    def follow(self, *, handed: bool = False, why: str = "") -> None:
+        """This node is the primary no longer, for the reason `why`; `handed`: another has all that is
+        here."""
         self._turn += 1
         store = self._store
+        if why:
+            store.status.note_role(f"not the primary any more: the lease was {why}")
         store.status.follow()
         for database in store.databases():
             stop_writes(database)

@@ -255,7 +255,7 @@ class RoleLoop:
     # As the primary
 
     def _lead(self, held: Held, index: int) -> float:
-        handed = False
+        handed, why = False, "given back after an error"
         try:
             self._agree_on_cluster()
             self._changes.lead(held.until, index)
@@ -268,7 +268,7 @@ class RoleLoop:
             if why == GIVEN_BACK:
                 self._drain()
         finally:
-            self._changes.follow(handed=handed)
+            self._changes.follow(handed=handed, why=why)
             self._others.note({one.request.node_id: one.request.url for one in self._streams.streams()})
             if not handed:
                 self._give_back(held)  # Before the replicas are let go: they find it free.

@@ -14,6 +14,7 @@ import threading
 import time
 
 from pylitefs.store.backup_state import BackupState
+from pylitefs.store.role_log import RoleLog
 
 FOR_GOOD = math.inf
 LAG_NEVER_SYNCED = 2147483647
@@ -74,6 +75,9 @@ class Status:
         """When a heartbeat was last noted, on our monotonic clock."""
         self.backup: BackupState | None = None
         """How far the backup is; None where none is configured."""
+        self.lease_ttl = 0.0
+        """Seconds of a lease that changes hands; 0 with a static one."""
+        self.roles = RoleLog()
         self.started_ns = time.time_ns() if started_ns is None else started_ns
         """When the node started, on its wall clock."""
 
@@ -95,6 +99,15 @@ class Status:
     def is_primary(self, value: bool) -> None:
         """For good, as with a static lease."""
         self.lead(FOR_GOOD if value else -FOR_GOOD)
+
+    @property
+    def lease_left(self) -> float | None:
+        """For how many seconds this node has the lease; None if it has not, or has a static one."""
+        return self._until - lease_clock() if self.lease_ttl and self.has_lease else None
+
+    def note_role(self, text: str) -> None:
+        """For people: what this node is from now on."""
+        self.roles.note(text, now_ms())
 
     def lead(self, until: float) -> None:
         """This node is the primary, until then on `lease_clock`, unless it is told so again."""

@@ -40,7 +40,7 @@ class DemoProcess:
     @property
     def base(self) -> Path:
         """Where it says that it lives."""
-        return Path(self.wait_for(r"^Starting a primary and .* in (/.*) …$")[1])
+        return Path(self.wait_for(r"^Starting .* in (/.*) …$")[1])
 
     @property
     def text(self) -> str:

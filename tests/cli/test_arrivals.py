@@ -57,3 +57,20 @@ def test_without_replicas_every_transaction_is_told_at_once() -> None:
     arrivals = Arrivals([])
     arrivals.on_primary("a.db", 1, 10, 100.0)
     assert delays(arrivals, 100.0) == [("a.db", 1, [])]
+
+
+def test_nobody_waits_for_a_replica_that_is_down() -> None:
+    arrivals = Arrivals(["n2", "n3"])
+    arrivals.on_primary("a.db", 1, 10, 100.0)
+    arrivals.on_replica("n2", "a.db", 1, 100.5)
+    assert delays(arrivals, 100.6) == []
+    arrivals.away = frozenset({"n3"})
+    assert delays(arrivals, 100.6) == [("a.db", 1, [500.0, None])]
+
+
+def test_what_a_primary_that_is_none_any_more_has_written_is_told_at_once() -> None:
+    arrivals = Arrivals(["n2"])
+    arrivals.on_primary("a.db", 1, 10, 100.0)
+    arrivals.on_primary("b.db", 1, 10, 100.0)
+    assert [one.database for one in arrivals.rest()] == ["a.db", "b.db"]
+    assert list(arrivals.rest()) == [] == delays(arrivals, 200.0)

@@ -88,6 +88,19 @@ def test_a_node_s_end_is_told_once_and_again_if_it_ran_in_between(
         assert list(teller.tell(None)) == []
 
 
+def test_another_primary_s_transactions_are_told_of_it(cluster: Cluster, clock: SimpleNamespace) -> None:
+    """What the one before has written and nobody had is told once more, with its own LTX file."""
+    teller, (first, second, _) = Teller(cluster, ends=False), cluster.nodes
+    keep_ltx(first, 2, make_file())
+    assert list(teller.tell(tx(first, 2, 100.0))) == []
+    cluster.nodes[0], cluster.nodes[1] = second, first
+    (line,) = teller.tell(None)
+    assert "TXID 0000000000000002" in line and "2 pages" in line and line.count("not yet") == 2
+    assert list(teller.tell(tx(second, 3, 101.0))) == [] == list(teller.tell(tx(first, 3, 101.0)))
+    first.process = cast(Any, SimpleNamespace(pid=1, returncode=-9, poll=lambda: -9))
+    assert list(teller.tell(None)) == [], "its end is told by somebody else"
+
+
 def test_a_transaction_s_ltx_file_says_its_pages_and_bytes(cluster: Cluster) -> None:
     node = cluster.primary
     transaction = Transaction("a.db", 5, 3, 100.0)
@@ -109,6 +122,7 @@ def test_the_introduction_has_commands_to_copy(cluster: Cluster) -> None:
     assert f'sqlite3 {primary.database("shop.db")} "UPDATE' in text
     assert f'sqlite3 {replica.database("shop.db")} "SELECT' in text
     assert f"{program()} status --dir /x" in text
+    assert "this, too\nEvery transaction" in introduction(cluster, "shop.db", "", "this, too")
     alone = introduction(Cluster(primary.dir, replicas=0), "shop.db", "")
     assert "SELECT" not in alone and "UPDATE" in alone
 

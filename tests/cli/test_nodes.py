@@ -41,7 +41,15 @@ def test_what_a_node_says_is_its_row(facts: dict[str, Any]) -> None:
                  "seconds": 1.5}, "odd.db": {"transactions": None}}}, {"behind": None}, "odd"])  # fmt: skip
     report = ask("n2", "http://2")
     assert (report.node_id, report.behind) == ("AB", (ReplicaBehind("CD", "a.db", 3, 99, 1.5),))
-    facts.update(backup={"troubles": {"a.db": "torn"}})
+    facts.update(
+        lease={"ttlSeconds": 3.0, "leftSeconds": 1.5}, roleChanges=[{"atMs": 0, "text": "primary"}, "odd"]
+    )
+    report = ask("n2", "http://2")
+    assert (report.lease_ttl, report.lease_left) == (3.0, 1.5)
+    assert [one.split(":")[2][3:] for one in report.role_changes] == ["primary"]
+    facts.update(lease={"ttlSeconds": 3.0, "leftSeconds": None}, roleChanges=None)
+    assert (ask("n2", "http://2").lease_left, ask("n2", "http://2").role_changes) == (None, ())
+    facts.update(lease=None, backup={"troubles": {"a.db": "torn"}})
     assert ask("n2", "http://2").backup == {"a.db": "torn"}
     facts.update(backup={"isRunning": True, "url": "file:///b", "databases": {"a.db": "0005"}, "now": "x"})
     assert (

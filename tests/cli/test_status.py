@@ -122,6 +122,20 @@ def test_status_shows_how_far_the_backup_is() -> None:
     assert "n1 backs up into file:///b: level" in console.export_text()
 
 
+def test_status_shows_the_lease_and_which_roles_a_node_has_had() -> None:
+    """Where the lease changes hands; a static one is no news."""
+    first = NodeReport(
+        "n1", "", is_primary=True, lease_ttl=3.0, lease_left=1.25, role_changes=("09:00:00 primary",)
+    )
+    console = Console(width=100, record=True)
+    console.print(page([first, NodeReport("n2", "", role_changes=("09:00:01 replica of n1",))]))
+    text = console.export_text()
+    assert "n1 has the lease of 3 s for another 1.2 s\nn1 was: 09:00:00 primary\n" in text
+    assert "n2 was" not in text
+    console.print(page([NodeReport("n1", "", lease_ttl=3.0)]))
+    assert "nobody here has the lease" in console.export_text()
+
+
 def test_status_shows_a_clock_that_differs() -> None:
     """As a skew beside the lag, and not as a lag."""
     ahead = NodeReport("n2", "u", lag_ms=120, clock_ahead_ms=3_600_000)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from pylitefs.http import debug
 from pylitefs.ltx.position import Pos
 from pylitefs.store.backup_state import BackupState
-from pylitefs.store.status import LAG_NEVER_SYNCED
+from pylitefs.store.status import LAG_NEVER_SYNCED, lease_clock
 from tests.replication.stores import CLUSTER, Writer, opened
 
 
@@ -72,6 +72,22 @@ def test_every_thread_s_stack_is_shown_with_its_name() -> None:
         thread.join()
     assert "waits_for_the_test" in next(part for part in dump.split("\nthread ") if "the-waiting-one" in part)
     assert "thread MainThread" in dump
+
+
+def test_the_lease_and_the_roles_are_told(tmp_path: Path) -> None:
+    """Of a lease that changes hands, whether this node has it."""
+    with opened(tmp_path / "primary") as store:
+        assert json.loads(debug.variables(store, [], {}))["lease"] is None
+        store.status.lease_ttl = 3.0
+        told = json.loads(debug.variables(store, [], {}))
+        assert told["lease"] == {"ttlSeconds": 3.0, "leftSeconds": None} and told["roleChanges"] == []
+        store.status.lead(lease_clock() + 2)
+        store.status.note_role("primary")
+        told = json.loads(debug.variables(store, [], {}))
+        assert 0 < told["lease"]["leftSeconds"] <= 2
+        assert [one["text"] for one in told["roleChanges"]] == ["primary"] and told["roleChanges"][0][
+            "atMs"
+        ] > 0
 
 
 def test_the_backup_is_told(tmp_path: Path) -> None:

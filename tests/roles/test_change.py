@@ -72,7 +72,9 @@ def test_a_node_leads_and_follows(store: Store, applier: Told, eventually: Calla
     changes.lead(lease_clock() + 60, 5)
     assert store.status.is_primary and store.status.ready and store.terms.term == 5
     assert '"primary": true' in (store.data_dir / NAME).read_text() and applier.calls == ["release"]
-    changes.follow(handed=True)
+    changes.follow(handed=True, why="handed over")
+    noted = [one.text for one in store.status.roles.changes()]
+    assert noted == ["primary", "not the primary any more: the lease was handed over"]
     assert not store.status.has_lease and store.terms.handed == store.positions()
     assert applier.calls == ["release", "hold made.db"]
     database = store.get("made.db")
