@@ -34,7 +34,7 @@ from pylitefs.mount.applier.applier import Applier
 from pylitefs.mount.operations import MountOperations
 from pylitefs.mount.session import MountSession
 from pylitefs.store.retention import Limits
-from pylitefs.store.status import Status
+from pylitefs.store.status import Status, pass_lease_time
 from pylitefs.store.store import Store
 from pylitefs.trace import Tracer
 
@@ -197,7 +197,8 @@ class Node:
         from pylitefs.control.node_end import serve_from_environment
         from pylitefs.store.evidence import Evidence
 
-        return serve_from_environment(self.tracer, Evidence(self.config.data.dir, self._wal_index))
+        evidence = Evidence(self.config.data.dir, self._wal_index)
+        return serve_from_environment(self.tracer, evidence, pass_lease_time)
 
     def _wal_index(self, database: str) -> bytes:
         """The head of a `-shm` as the mount shows it; b"" while there is no mount."""

@@ -49,7 +49,7 @@ INSIDE: Mapping[str, set[str]] = {
     "lecture/anatomy": {"lecture/model.py"},
     "lecture/history": {"lecture/model.py", "lecture/anatomy"},
     "lecture/live": {"lecture/model.py", "lecture/history", "lecture/language"},
-    "lecture/show": {"lecture/model.py", "lecture/recording.py", "lecture/language/commands.py"},
+    "lecture/show": {"lecture/model.py", "lecture/recording.py", "lecture/language/verbs.py"},
     "mount": set(),
     "mount/applier": {"mount"},
     "mount/observed": {"mount"},

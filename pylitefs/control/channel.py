@@ -20,6 +20,7 @@ A lecture sees everything. From `record` on, each tracepoint is pushed, with the
     {"do": "let", "seq": 7}             -> {}       lets that event's thread go on
     {"do": "let-all"}                   -> {}       lets all go on; the rule stays
     {"do": "hold", "rule": null}        -> {}       holds nothing more, lets all go on
+    {"do": "lease-time", "seconds": 10}  -> {}      stops the lease's clock, and lets so much time pass on it
     {"do": "ping"}                      -> {}       comes after every event that was emitted before it
 
 A node answers the requests already waiting before it recovers, so a lecture sees the recovery too.
@@ -105,9 +106,14 @@ class Control:
         self.ask({"do": "record"})
 
     def ahead(self, on_event: Callable[[Message], None], rule: Mapping[str, object] | None = None) -> None:
-        """`record` and `hold` from the node's first tracepoint on; to be called before it is started."""
+        """`record` and `hold` from the node's first tracepoint on, and the lease's clock stands still; to be
+        called before it is started."""
         self._on_event = on_event
-        for request in ({"do": "record", "id": 0}, {"do": "hold", "rule": rule, "id": 0}):
+        for request in (
+            {"do": "record", "id": 0},
+            {"do": "hold", "rule": rule, "id": 0},
+            {"do": "lease-time", "seconds": 0, "id": 0},
+        ):
             self._ours.sendall(json.dumps(request).encode() + b"\n")
         with self._lock:
             self._start_reader()
@@ -126,6 +132,10 @@ class Control:
     def let_all(self) -> None:
         """Let every thread that is held go on; the rule stays."""
         self.ask({"do": "let-all"})
+
+    def pass_lease_time(self, seconds: float) -> None:
+        """On the node's lease clock, which stands still otherwise, so much time passes at once."""
+        self.ask({"do": "lease-time", "seconds": seconds})
 
     def ping(self) -> None:
         """Return once everything that the node emitted before this call was handed to `record`'s function."""

@@ -39,7 +39,14 @@ def _gate_event(event: Event | None) -> Message | None:
 class NodeEnd:
     """The node's end of one channel. `run` in a thread of its own, until the other end is gone."""
 
-    def __init__(self, tracer: Tracer, channel: socket.socket, evidence: Evidence = no_evidence) -> None:
+    def __init__(
+        self,
+        tracer: Tracer,
+        channel: socket.socket,
+        evidence: Evidence = no_evidence,
+        pass_lease_time: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
+        self._pass_lease_time = pass_lease_time
         self._tracer = tracer
         self._channel = channel
         self._outbox = Outbox(channel)
@@ -60,6 +67,7 @@ class NodeEnd:
             "hold": self._hold,
             "let": self._let,
             "let-all": self._let_all,
+            "lease-time": self._lease_time,
             "ping": lambda request: {},
         }
 
@@ -180,6 +188,10 @@ class NodeEnd:
         self._recorder.let_all()
         return {}
 
+    def _lease_time(self, request: Message) -> Message:
+        self._pass_lease_time(float(request["seconds"]))
+        return {}
+
     def _listen(self) -> None:
         if self._stop_recorder is None:
             self._stop_recorder = self._tracer.listen(self._recorder)
@@ -197,7 +209,11 @@ def serve(tracer: Tracer, channel: socket.socket, evidence: Evidence = no_eviden
     NodeEnd(tracer, channel, evidence).run()
 
 
-def serve_from_environment(tracer: Tracer, evidence: Evidence = no_evidence) -> NodeEnd | None:
+def serve_from_environment(
+    tracer: Tracer,
+    evidence: Evidence = no_evidence,
+    pass_lease_time: Callable[[float], None] = lambda seconds: None,
+) -> NodeEnd | None:
     """Serve, in a thread, the channel that whoever started this process handed down, if there is one.
 
     What was asked before this process began is done when this returns.
@@ -206,7 +222,7 @@ def serve_from_environment(tracer: Tracer, evidence: Evidence = no_evidence) -> 
     if not number:
         return None
     os.set_inheritable(int(number), False)
-    end = NodeEnd(tracer, socket.socket(fileno=int(number)), evidence)
+    end = NodeEnd(tracer, socket.socket(fileno=int(number)), evidence, pass_lease_time)
     threading.Thread(target=end.run, name="control", daemon=True).start()
     end.caught_up.wait()
     return end

@@ -175,13 +175,20 @@ async def _json_body(request: Request) -> dict[str, object]:
 class LeaseServer:
     """A lease service with its directory and its port. `start()`, `stop()`."""
 
-    def __init__(self, directory: Path, bind: tuple[str, int], *, token: str = "") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        bind: tuple[str, int],
+        *,
+        token: str = "",
+        clock: Callable[[], float] = lease_clock,
+    ) -> None:
         self._lock = DirectoryLock(directory)
         make_directory(directory)
         self._lock.acquire()
         self._path = directory / STATE
         try:
-            self.service = Service(load(self._path), lease_clock, self._save)
+            self.service = Service(load(self._path), clock, self._save)
             self.server = HttpServer(LeaseApp(self.service, token=token), bind)
         except BaseException:
             self._lock.release()

@@ -70,6 +70,13 @@ class _Question:
     why: StrictStr
 
 
+@dataclass(frozen=True)
+class _Lease:
+    holder: StrictStr
+    session: StrictStr
+    ttl_s: StrictInt | StrictFloat
+
+
 _TEXT, _INT = TypeAdapter[object](StrictStr), TypeAdapter[object](StrictInt)
 _SMALL_FACTS = TypeAdapter[object](dict[StrictStr, _Small])
 
@@ -79,6 +86,8 @@ _VALUES: Mapping[tuple[str, str, int], TypeAdapter[object]] = {
     ("mode", "", 1): _TEXT,
     ("lesson", "step", 2): _INT,
     ("question", "", 1): TypeAdapter(_Question),
+    ("lease", "", 1): TypeAdapter(_Lease),
+    ("node", "lease", 3): _TEXT,
     ("node", "role", 3): _TEXT,
     ("node", "mount", 3): _TEXT,
     ("node", "link", 3): TypeAdapter(_Link),

@@ -167,6 +167,8 @@ STATE_KEYS: Mapping[str, str] = {
     "mode": "'paused' (all is held) or 'running'",
     "lesson/step": "the index of the command that was run last",
     "question": "an open question: {'text', 'choices', 'answer': index or null until revealed, 'why'}",
+    "lease": "of a cluster with a lease: {'holder': 'n1' or '', 'session': its first 8 digits, 'ttl_s'}",
+    "node/NODE/lease": "'cut' where the node's way to the lease service is cut, else ''",
     "node/NODE/role": "'primary', 'replica' or 'down'",
     "node/NODE/mount": "the mount's path, to paste into a terminal; '' in a recording",
     "node/NODE/link": "a replica's way to its primary: {'state': 'up'|'cut'|'down', 'delay_ms', 'to': 'n1'}",

@@ -13,6 +13,7 @@ also while this thread sleeps, waits for an answer, or was stopped with the whol
 import logging
 import queue
 import threading
+import time
 from collections.abc import Mapping
 
 from pylitefs.config.model import LeaseConfig
@@ -31,7 +32,7 @@ from pylitefs.roles.candidates import Candidates
 from pylitefs.roles.change import Changes
 from pylitefs.roles.ports import Follower, Handoff, NoStreams, Streams, Wake
 from pylitefs.store import cluster_id
-from pylitefs.store.status import lease_clock
+from pylitefs.store.status import lease_clock, watch_lease_time
 from pylitefs.store.store import Store
 
 log = logging.getLogger("pylitefs")
@@ -49,8 +50,6 @@ HANDOFF_S = 5.0
 """A request for a handoff waits so long to be taken up."""
 WRITERS_S = 2.0
 """A handoff waits so long for write transactions that are under way."""
-DRAIN_S = 2.0
-"""A node that ends waits so long until its replicas were sent all that there is."""
 LOOK_S, LEARN_S = 0.1, 2.0
 HANDED, GIVEN_BACK, GIVEN_UP = "handed over", "given back", "given up"
 
@@ -82,6 +81,7 @@ class RoleLoop:
         self._stopping = threading.Event()
         self._told = ""
         self._quick = 0
+        self._handed_to = ""
         self._proposed = ""
         """The cluster's id that this node has asked the lease service to keep."""
         self._trouble = ""
@@ -95,6 +95,7 @@ class RoleLoop:
         self._streams = streams
         self._others.load()
         self._store.terms.history = self._history
+        watch_lease_time(lambda: self._inbox.put(Wake("look")))
         self._thread.start()
         threading.Thread(target=self._learn, name="candidates", daemon=True).start()
 
@@ -200,6 +201,7 @@ class RoleLoop:
             if why := self._why_not():
                 self._tell(logging.INFO, why)
                 return self._soon(AGAIN_S)
+            self._trace("lease.ask")
             held = self._lease.acquire()
             if held is not None:
                 return self._lead(held, self._lease.index)
@@ -241,6 +243,7 @@ class RoleLoop:
     def _take_over(self, lease_id: str) -> float:
         """The primary has handed its lease to this node."""
         why = self._behind() if self._store.status.candidate else "it is no candidate"
+        self._trace("lease.ask", session=lease_id, handed=True)
         try:
             held = self._lease.acquire_existing(lease_id)
         except LeaseError as error:
@@ -261,12 +264,12 @@ class RoleLoop:
             self._changes.lead(held.until, index)
             self._told, self._quick = "", 0
             log.info("primary: %s has the lease", self._me.hostname)
-            self._trace("lease.acquire")
+            self._trace("lease.acquire", session=held.id, ttl=self._config.consul.ttl)
             self._streams.primary_changed()
             why = self._renew_until_over(held)
             handed = why == HANDED
             if why == GIVEN_BACK:
-                self._drain()
+                self._changes.drain(self._streams.is_drained)
         finally:
             self._changes.follow(handed=handed, why=why)
             self._others.note({one.request.node_id: one.request.url for one in self._streams.streams()})
@@ -274,7 +277,7 @@ class RoleLoop:
                 self._give_back(held)  # Before the replicas are let go: they find it free.
             self._streams.demoted()
             self._streams.primary_changed()
-            self._trace("lease.handoff" if handed else "lease.lose")
+            self._trace("lease.handoff" if handed else "lease.lose", why=why, peer=self._handed_to if handed else "")
         log.info("not the primary any more: the lease was %s", why)
         return self._config.demote_delay if why == GIVEN_UP else 0.0
 
@@ -297,7 +300,7 @@ class RoleLoop:
             self._inbox.get()  # Asked of this node when it was the primary last.
         while not self._stopping.is_set():
             asked = self._next_asked(min(due, held.until) - lease_clock())
-            if isinstance(asked, Wake):
+            if isinstance(asked, Wake) and asked.what != "look":
                 return GIVEN_BACK if asked.what == "stop" else GIVEN_UP
             if isinstance(asked, Handoff):
                 asked.taken.set()
@@ -327,7 +330,7 @@ class RoleLoop:
         held.renew()
         self._store.status.lead(held.until)
         self._told = ""
-        self._trace("lease.renew")
+        self._trace("lease.renew", ttl=self._config.consul.ttl)
 
     def _hand_off(self, held: Held, node_id: str) -> bool:
         """Hand the lease to a replica; False if this node goes on as the primary."""
@@ -338,6 +341,7 @@ class RoleLoop:
             if stream is not None:
                 left = held.until - lease_clock()
                 self._changes.stop_writers(min(WRITERS_S, left / 3))
+                self._handed_to = node_id
                 if stream.hand_over(held.id, min(HANDOFF_S, left / 3)):
                     self._store.status.follow()
                     return True
@@ -347,16 +351,6 @@ class RoleLoop:
         self._changes.writers_go_on()
         log.warning("handoff unsuccessful, continuing as primary: %s", why)
         return False
-
-    def _drain(self) -> None:
-        """The node ends: nobody writes any more, and what was committed goes out first."""
-        try:
-            self._changes.stop_writers(DRAIN_S / 2)
-        except (PylitefsError, OSError) as error:
-            log.warning("a write transaction is cut short by the end of this node: %s", error)
-        deadline = lease_clock() + DRAIN_S
-        while not self._streams.is_drained() and lease_clock() < deadline:
-            threading.Event().wait(0.005)
 
     def _give_back(self, held: Held) -> None:
         try:
@@ -374,9 +368,9 @@ class RoleLoop:
             if not url or self._store.status.is_primary or not self._follower.caught_up:
                 asked = ""
                 continue
-            if url == asked and lease_clock() - since < LEARN_S:
+            if url == asked and time.monotonic() - since < LEARN_S:
                 continue
-            index, asked, since = self._lease.index, url, lease_clock()
+            index, asked, since = self._lease.index, url, time.monotonic()
             if not self._others.learn(url) and self._store.status.primary_url == url:
                 try:
                     self._store.terms.follow(index)  # Of real LiteFS.
@@ -393,7 +387,7 @@ class RoleLoop:
             self._told = what or text
             log.log(level, "%s", text)
 
-    def _trace(self, name: str) -> None:
+    def _trace(self, name: str, **facts: object) -> None:
         tracer = self._store.tracer
         if tracer.active:
-            tracer.emit(name, hostname=self._me.hostname)
+            tracer.emit_bytes(b"", name, "", 0, {"hostname": self._me.hostname, **facts})

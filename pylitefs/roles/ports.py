@@ -68,6 +68,6 @@ class Handoff:
 
 @dataclass(frozen=True)
 class Wake:
-    """To `demote` the node, or to `stop`."""
+    """To `demote` the node, to `stop`, or to `look` at the clock."""
 
     what: str

@@ -12,6 +12,7 @@ with the smallest difference between the two clocks tells how they stand to each
 import math
 import threading
 import time
+from collections.abc import Callable
 
 from pylitefs.store.backup_state import BackupState
 from pylitefs.store.role_log import RoleLog
@@ -36,9 +37,30 @@ def monotonic_ms() -> float:
     return time.monotonic_ns() / 1_000_000
 
 
+_stands_at: float | None = None
+"""What the lease's clock shows in a node of a lecture, where it stands still; None in earnest."""
+_watching: list[Callable[[], None]] = []
+
+
 def lease_clock() -> float:
     """Seconds on a clock that nobody sets, and that goes on while the machine sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if _stands_at is None else _stands_at
+
+
+def pass_lease_time(seconds: float) -> None:
+    """For a lecture: from now on this process's lease clock stands still; so much time passes on it now.
+
+    A class may talk about a lease for longer than it lasts.
+    """
+    global _stands_at
+    _stands_at = lease_clock() + seconds
+    for look in tuple(_watching):
+        look()
+
+
+def watch_lease_time(look: Callable[[], None]) -> None:
+    """Call `look` when time has passed on the lease's clock at once."""
+    _watching.append(look)
 
 
 class Status:

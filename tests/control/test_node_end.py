@@ -28,9 +28,10 @@ class Lecture:
         self.lines = self.socket.makefile("rb")
         self.end: NodeEnd | None = None
         self.threads: list[threading.Thread] = []
+        self.passed: list[float] = []
 
     def serve(self) -> NodeEnd:
-        self.end = NodeEnd(self.tracer, self.theirs)
+        self.end = NodeEnd(self.tracer, self.theirs, pass_lease_time=self.passed.append)
         self.in_thread(self.end.run)
         return self.end
 
@@ -75,6 +76,12 @@ def test_an_answer_has_its_request_s_number(lecture: Lecture) -> None:
     lecture.serve()
     assert lecture.ask(do="ping", id=5) == {"id": 5}
     assert lecture.ask(do="ping") == {}
+
+
+def test_time_passes_on_the_lease_s_clock_as_it_is_said(lecture: Lecture) -> None:
+    lecture.serve()
+    assert lecture.ask(do="lease-time", seconds=0) == {} == lecture.ask(do="lease-time", seconds=9.6)
+    assert lecture.passed == [0.0, 9.6]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from pylitefs.cli.main import cli
 from pylitefs.lecture.language import lesson
-from pylitefs.lecture.language.commands import VERBS
+from pylitefs.lecture.language.verbs import VERBS
 from pylitefs.lecture.live.session import run_headless
 
 ROOT = Path(__file__).resolve().parents[2]

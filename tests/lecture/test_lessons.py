@@ -14,6 +14,7 @@ from pylitefs.cluster.cluster import is_mounted
 from pylitefs.lecture import recording
 from pylitefs.lecture.language import commands as c
 from pylitefs.lecture.language import lesson
+from pylitefs.lecture.language.verbs import VERBS
 from pylitefs.lecture.live.session import run_headless
 from pylitefs.lecture.model import Dump, Entry
 
@@ -95,7 +96,7 @@ def test_a_lesson_is_made_for_a_class(name: str) -> None:
 def test_every_command_is_used_in_a_lesson() -> None:
     """So each one is tried on real mounts with every run of these tests."""
     used = {step.command.verb for name in lesson.names() for step in lesson.load(name).steps}
-    assert used == set(c.VERBS)
+    assert used == set(VERBS)
 
 
 @pytest.mark.parametrize("name", lesson.names())

@@ -18,10 +18,11 @@ from pylitefs.replication.followed import StreamRequest
 from pylitefs.roles.candidates import Candidates
 from pylitefs.roles.change import Changes
 from pylitefs.roles.loop import RoleLoop
-from pylitefs.roles.ports import Stream
+from pylitefs.roles.ports import Stream, Wake
 from pylitefs.store.applying import DirectApplier
 from pylitefs.store.status import lease_clock
 from pylitefs.store.store import Store
+from pylitefs.trace import Event, Gate
 from tests.replication.stores import CLUSTER, opened
 
 TTL = 1.0
@@ -152,6 +153,32 @@ def test_the_first_is_the_primary_and_the_second_follows_it(
         assert a.store.status.is_primary and not b.store.status.has_lease
         time.sleep(0.05)
     assert a.streams.told == ["changed"]
+
+
+def test_each_step_is_told_and_a_node_can_be_held_just_before_it_asks(
+    make: Callable[..., Made], service: LeaseServer, eventually: Eventually
+) -> None:
+    """Held there, it has not asked; time that passes at once on the lease's clock is looked at at once."""
+    gate = Gate(["lease.ask"])
+    told: list[Event] = []
+    b = make("b", candidate=False)
+    b.store.tracer.listen(told.append)
+    b.store.tracer.listen(gate)
+    b.store.status.candidate = True
+    assert gate.wait_held(20) is not None
+    assert "k" not in service.service.state.keys and not b.store.status.has_lease
+    gate.close()
+    eventually(lambda: b.store.status.is_primary, "b is the primary")
+    b.loop._inbox.put(Wake("look"))
+    assert b.loop.stop()
+    told = [one for one in told if one.name != "lease.renew"]
+    assert [one.name for one in told if one.name.startswith("lease.")] == [
+        "lease.ask",
+        "lease.acquire",
+        "lease.lose",
+    ]
+    assert told[1].payload["ttl"] == TTL and told[1].payload["session"]
+    assert told[2].payload["why"] == "given back"
 
 
 def test_who_may_not_be_the_primary_is_none(make: Callable[..., Made], eventually: Eventually) -> None:

@@ -1,10 +1,19 @@
 """What a node is just now, and how far behind: counted on its own clock, whatever the primary's shows."""
 
 import threading
+import time
 
 import pytest
 
-from pylitefs.store.status import LAG_NEVER_SYNCED, Status, lease_clock, monotonic_ms, now_ms
+from pylitefs.store import status as status_module
+from pylitefs.store.status import (
+    LAG_NEVER_SYNCED,
+    Status,
+    lease_clock,
+    monotonic_ms,
+    now_ms,
+    pass_lease_time,
+)
 
 
 def test_lag_counts_from_what_was_heard_last() -> None:
@@ -97,3 +106,23 @@ def test_who_writes_during_a_handoff_waits_for_its_end() -> None:
         status.changing = False
         writer.join(10)
         assert answers == [stays]
+
+
+def test_in_a_lecture_the_lease_s_clock_stands_still_until_time_is_let_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who watches it is told; and a primary whose time is over then is none."""
+    monkeypatch.setattr(status_module, "_stands_at", None)
+    monkeypatch.setattr(status_module, "_watching", [])
+    looked: list[float] = []
+    status_module.watch_lease_time(lambda: looked.append(lease_clock()))
+    pass_lease_time(0)
+    begin = lease_clock()
+    status = Status()
+    status.lead(begin + 10)
+    time.sleep(0.01)
+    assert lease_clock() == begin and status.is_primary
+    pass_lease_time(9.5)
+    assert status.is_primary
+    pass_lease_time(1)
+    assert looked == [begin, begin + 9.5, begin + 10.5] and not status.is_primary

@@ -129,17 +129,20 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         ),
         "VACUUM INTO or the backup API copy a database in the same way, under a reader's lock.",
     ),
+    "lease.ask": Explanation("About to ask for the lease", say.lease_ask),
     "lease.acquire": Explanation(
         "Became the primary",
-        lambda facts: f"{facts.node} is the primary: it alone takes writes.",
+        say.lease_acquire,
         "SQLite knows no primary: whoever can open the file may write it.",
     ),
-    "lease.renew": Explanation("Lease renewed", lambda facts: f"{facts.node} renewed its lease."),
-    "lease.lose": Explanation(
-        "Lease lost", lambda facts: f"{facts.node} lost the lease and takes no more writes."
-    ),
+    "lease.renew": Explanation("Lease renewed", say.lease_renew),
+    "lease.lose": Explanation("Lease lost", say.lease_lose),
     "lease.handoff": Explanation(
-        "Lease handed on", lambda facts: f"{facts.node} handed the lease to {facts.peer or 'another node'}."
+        "Lease handed on",
+        lambda facts: (
+            f"{facts.node} has handed its lease to {facts.peer or 'another node'}, which has all that was "
+            f"committed here. {facts.node} follows now."
+        ),
     ),
     "halt.acquire": Explanation(
         "HALT lock taken",

@@ -221,6 +221,34 @@ def recovery_wal(facts: Facts) -> str:
     return f"Of the WAL {frames} are transactions with an LTX file{more}."
 
 
+def lease_ask(facts: Facts) -> str:
+    if facts.flag("handed"):
+        return f"{facts.node} was handed the lease, and is about to take it over. Nobody is the primary now."
+    return (
+        f"{facts.node} was told by the lease service that nobody has the lease, and is about to ask for it. "
+        "If another one asks first, that one gets it."
+    )
+
+
+def lease_acquire(facts: Facts) -> str:
+    ttl = facts.text("ttl")
+    lasts = f" has the lease, for {float(ttl):g} s unless it renews it. It" if ttl else ""
+    return f"{facts.node}{lasts} is the primary: it alone takes writes."
+
+
+def lease_renew(facts: Facts) -> str:
+    ttl = facts.text("ttl")
+    return f"{facts.node} renewed its lease{f': it has it for {float(ttl):g} s from now' if ttl else ''}."
+
+
+def lease_lose(facts: Facts) -> str:
+    why = facts.text("why")
+    how = f" ({why})" if why else ""
+    return (
+        f"{facts.node} has the lease no longer{how}. So it is not the primary any more, and takes no write."
+    )
+
+
 def refused(facts: Facts) -> str:
     why, remedy = facts.text("why"), facts.text("remedy")
     return f"{facts.node} refused {facts.text('what') or 'an operation'}{': ' + why if why else ''}." + (

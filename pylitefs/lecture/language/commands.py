@@ -1,8 +1,8 @@
 """The lesson language: what a lesson, a button of the page, or a person at the terminal can ask for.
 
 The rule: a command is a value. `grammar.parse` turns a line into one of these frozen dataclasses and
-touches nothing; the director does it. `VERBS` and `EXPECTATIONS` are the whole language with one line of
-help each, and `docs/lessons.md` is it for people; a test keeps the three alike.
+touches nothing; the director does it. `VERBS` (verbs.py) and `EXPECTATIONS` are the whole language with one
+line of help each, and `docs/lessons.md` is it for people; a test keeps the three alike.
 """
 
 from collections.abc import Mapping
@@ -10,14 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar
 
-
-@dataclass(frozen=True, slots=True)
-class Help:
-    """One line of the language for people."""
-
-    usage: str
-    """NODE, NAME and so on stand for what is typed; […] may be left out; a|b is either."""
-    help: str
+from pylitefs.lecture.language.verbs import Help
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +34,8 @@ class MakeCluster(Command):
     """Whether LTX files are LZ4, as they are by default outside a lecture."""
     retention: float = 600.0
     """Seconds that LTX files are kept; looked at every second."""
+    lease: float = 0.0
+    """Seconds of a lease, of which all nodes are candidates; 0: n1 is the primary for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +146,29 @@ class Restart(Command):
     """"primary", "replica", or "" for the one it had."""
     of: str = ""
     """A replica's primary; "" for the one it had, or the only one there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireLease(Command):
+    """The lease's time passes, and nobody renews it: its holder is fenced, and another may take it."""
+
+    verb: ClassVar[str] = "expire-lease"
+
+
+@dataclass(frozen=True, slots=True)
+class Promote(Command):
+    """This node asks the primary for its lease (`POST /promote`)."""
+
+    verb: ClassVar[str] = "promote"
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Handoff(Command):
+    """The primary hands its lease to this node (`POST /handoff`)."""
+
+    verb: ClassVar[str] = "handoff"
+    node: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,49 +329,6 @@ class Note(Command):
 CORRUPTIBLE = ("database", "journal", "wal", "ltx", "link")
 ROLES = ("primary", "replica")
 JOURNAL_MODES = ("delete", "truncate", "persist", "wal")
-
-VERBS: Mapping[str, Help] = MappingProxyType(
-    {
-        "cluster": Help(
-            "cluster [replicas N] [page-size N] [journal MODE] [compress] [retention SECONDS]",
-            "new, empty nodes: the primary n1 and N replicas n2, n3 …; they run",
-        ),
-        "sql": Help(
-            "sql NODE[/SHELL] STATEMENT…",
-            "type SQL into a shell on the node's mount; ends when it is done, or when its commit is held",
-        ),
-        "step": Help("step [NODE] [COUNT]", "let the oldest held tracepoint go, and wait for the next one"),
-        "run-to": Help("run-to NAME [NODE]", "go on until this tracepoint is held"),
-        "run-to-commit": Help(
-            "run-to-commit [NODE]", "go on until a position has moved: to the next transaction"
-        ),
-        "run": Help("run", "let everything go and hold nothing more"),
-        "pause": Help(
-            "pause [NAME…] [without NAME…]",
-            "from now on hold every tracepoint (or those named) that a node passes",
-        ),
-        "partition": Help(
-            "partition NODE", "cut the way between a replica and its primary, until it is healed"
-        ),
-        "delay": Help(
-            "delay NODE TIME", "what the primary sends to this replica arrives later by, say, 200ms"
-        ),
-        "drop": Help("drop NODE", "end a replica's connection once; it connects again by itself"),
-        "heal": Help("heal [NODE]", "take back partition and delay, of one replica or of all"),
-        "kill": Help("kill NODE", "end a node as a crash would"),
-        "restart": Help(
-            "restart NODE [as primary|replica [of NODE]]",
-            "start a node again on the files it has, perhaps in another role",
-        ),
-        "corrupt": Help(
-            "corrupt NODE database|journal|wal|ltx|link [OFFSET]",
-            "flip one bit of a file, or of what arrives next",
-        ),
-        "expect": Help("expect …", "say what is so; where it is not, the lesson is wrong"),
-        "ask": Help("ask QUESTION", "ask the class; choices follow, one a line: - wrong, + right, = why"),
-        "note": Help("note TEXT", "say a sentence"),
-    }
-)
 
 #: The forms of `expect`, by the dataclass each becomes.
 EXPECTATIONS: Mapping[type[Expect], Help] = MappingProxyType(

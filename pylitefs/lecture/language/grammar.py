@@ -1,7 +1,7 @@
 """The lesson language's grammar: one line of text in, one command out.
 
 The rule: nothing is guessed. What cannot be parsed raises a `LessonError` that names the line, the thing
-that is wrong in it, and the remedy: the usage from `commands.VERBS`, or the nearest name there is.
+that is wrong in it, and the remedy: the usage from `verbs.VERBS`, or the nearest name there is.
 
 A line that begins with two spaces continues the command before it: more SQL, an `ask`'s choices, the
 further rows of an `expect`. `join_lines` makes one text of them, with newlines; `parse` reads it.
@@ -15,6 +15,7 @@ from typing import NoReturn
 from pylitefs.errors import LessonError
 from pylitefs.lecture.language import commands as c
 from pylitefs.lecture.language.grammar_expect import expect
+from pylitefs.lecture.language.verbs import VERBS
 from pylitefs.lecture.language.words import (
     Wrong,
     nearest,
@@ -30,6 +31,7 @@ from pylitefs.sqlite.header import is_page_size
 
 TIME = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s)")
 MOST_REPLICAS = 8
+SHORTEST_LEASE_S, LONGEST_LEASE_S = 1.0, 600.0
 CHOICES_AT_LEAST = 2
 
 
@@ -77,7 +79,7 @@ def parse(text: str) -> c.Command:
     try:
         return parser(rest.strip(" "))
     except Wrong as wrong:
-        _fail(text, str(wrong), wrong.remedy or c.VERBS[verb].usage)
+        _fail(text, str(wrong), wrong.remedy or VERBS[verb].usage)
 
 
 def _fail(text: str, what: str, remedy: str) -> NoReturn:
@@ -107,6 +109,10 @@ def _cluster(rest: str) -> c.Command:
             given["journal_mode"] = value
         elif word == "retention":
             given["retention"] = float(number(value, "number of seconds"))
+        elif word == "lease":
+            given["lease"] = seconds = _milliseconds(value) / 1000
+            if not SHORTEST_LEASE_S <= seconds <= LONGEST_LEASE_S:
+                raise Wrong(f"a lease of {value} is none for a lesson", "1s to 600s")
         else:
             raise Wrong(f"{word!r} is no option")
     return c.MakeCluster(
@@ -115,6 +121,7 @@ def _cluster(rest: str) -> c.Command:
         journal_mode=str(given.get("journal_mode", found.journal_mode)),
         compress=bool(given.get("compress", found.compress)),
         retention=float(given.get("retention", found.retention)),
+        lease=float(given.get("lease", found.lease)),
     )
 
 
@@ -146,9 +153,12 @@ def _run_to_commit(rest: str) -> c.Command:
     return c.RunToCommit(node_name(words[0]) if words else "")
 
 
-def _run(rest: str) -> c.Command:
-    split_words(rest, 0, 0)
-    return c.Run()
+def _no_words(make: Callable[[], c.Command]) -> Callable[[str], c.Command]:
+    def parser(rest: str) -> c.Command:
+        split_words(rest, 0, 0)
+        return make()
+
+    return parser
 
 
 def _pause(rest: str) -> c.Command:
@@ -169,10 +179,14 @@ def _one_node(make: Callable[[str], c.Command]) -> Callable[[str], c.Command]:
 
 def _delay(rest: str) -> c.Command:
     node, time = split_words(rest, 2, 2)
+    return c.Delay(node_name(node), _milliseconds(time))
+
+
+def _milliseconds(time: str) -> int:
     found = TIME.fullmatch(time)
     if not found:
         raise Wrong(f"{time!r} is no time", "200ms, 1s, 1.5s …")
-    return c.Delay(node_name(node), round(float(found[1]) * (1000 if found[2] == "s" else 1)))
+    return round(float(found[1]) * (1000 if found[2] == "s" else 1))
 
 
 def _heal(rest: str) -> c.Command:
@@ -249,7 +263,7 @@ _PARSERS: Mapping[str, Callable[[str], c.Command]] = MappingProxyType(
         "step": _step,
         "run-to": _run_to,
         "run-to-commit": _run_to_commit,
-        "run": _run,
+        "run": _no_words(c.Run),
         "pause": _pause,
         "partition": _one_node(c.Partition),
         "delay": _delay,
@@ -257,6 +271,9 @@ _PARSERS: Mapping[str, Callable[[str], c.Command]] = MappingProxyType(
         "heal": _heal,
         "kill": _one_node(c.Kill),
         "restart": _restart,
+        "expire-lease": _no_words(c.ExpireLease),
+        "promote": _one_node(c.Promote),
+        "handoff": _one_node(c.Handoff),
         "corrupt": _corrupt,
         "expect": expect,
         "ask": _ask,

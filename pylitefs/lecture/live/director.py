@@ -23,6 +23,8 @@ from pylitefs.lecture.language.commands import Command
 from pylitefs.lecture.live.expect import Expectations
 from pylitefs.lecture.live.faults import Faults
 from pylitefs.lecture.live.holds import Holds
+from pylitefs.lecture.live.leased_stage import LeasedStage
+from pylitefs.lecture.live.leases import Leases
 from pylitefs.lecture.live.nodes import Stage, remove
 from pylitefs.lecture.live.scene import Scene
 from pylitefs.lecture.live.settling import Settling
@@ -53,6 +55,7 @@ class Director:
             commands.Note: lambda command: self.scene.tell("note", "note", command.text),
             **Stepping(self.scene, self._settling).doing,
             **Faults(self.scene, self.shells, self._settling).doing,
+            **Leases(self.scene, self._settling).doing,
         }
 
     def do(self, command: Command) -> None:
@@ -109,13 +112,15 @@ class Director:
         self._end_cluster()
         scene = self.scene
         gone: Json = dict.fromkeys(scene.chronicle.state)
-        stage = Stage(self.base_dir, command, scene.prepare, self._nursery)
+        kind = LeasedStage if command.lease else Stage
+        stage = kind(self.base_dir, command, scene.prepare, self._nursery)
         remove(self.base_dir, stage.names)
         scene.holds = Holds(stage.names)
         scene.chronicle.historian = Historian(stage.name_of_id, self.shells.name_of_pid)
         scene.stage = stage
         followers = ", ".join(stage.names[1:])
-        text = f"New nodes: {stage.names[0]} is the primary"
+        has = "has the lease, and is the primary" if command.lease else "is the primary"
+        text = f"New nodes: {stage.names[0]} {has}"
         if followers:
             text += f", {followers} {'follow' if command.replicas > 1 else 'follows'} it"
         scene.tell("command", "cluster", text, changes={**gone, **scene.state()})

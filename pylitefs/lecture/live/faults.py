@@ -36,40 +36,38 @@ class Faults:
 
     def _partition(self, command: commands.Partition) -> None:
         scene, nodes = self._scene, self._scene.nodes
-        link = nodes.replica(command.node)
+        nodes.replica(command.node)
         scene.born += 1
-        link.cut()
-        of = nodes.roles[command.node].of
-        scene.tell("fault", "partition", f"The way between {of} and {command.node} is cut", command.node)
+        scene.tell("fault", "partition", nodes.cut(command.node), command.node)
         self._settling.settle()
 
     def _delay(self, command: commands.Delay) -> None:
         scene, nodes = self._scene, self._scene.nodes
         nodes.replica(command.node).delay_ms = command.milliseconds
         of = nodes.roles[command.node].of
-        text = f"What {of} sends to {command.node} arrives {command.milliseconds:,} ms later"
+        between = f"{of} sends to {command.node}" if of else f"{command.node} sends"
+        text = f"What {between} arrives {command.milliseconds:,} ms later"
         scene.tell("fault", "delay", text, command.node)
 
     def _drop(self, command: commands.Drop) -> None:
         scene = self._scene
         link = scene.nodes.replica(command.node)
         scene.born += 1
-        text = f"The connection of {command.node} to {scene.nodes.roles[command.node].of} ends"
+        to = scene.nodes.roles[command.node].of or "its replicas"
+        text = f"The connection of {command.node} to {to} ends"
         scene.tell("fault", "drop", text, command.node)
-        with _Reconnects(scene, self._settling, [command.node]):
+        with Reconnects(scene, self._settling, scene.nodes.over(command.node)):
             link.drop()
         self._settling.settle()
 
     def _heal(self, command: commands.Heal) -> None:
         scene, nodes = self._scene, self._scene.nodes
-        if command.node:
-            nodes.replica(command.node)
-        names = [command.node] if command.node else nodes.replicas_by_role
-        was_cut = [name for name in names if nodes.links[name].is_cut]
+        names = nodes.healable(command.node)
+        were_cut = [other for name in names if nodes.is_cut(name) for other in nodes.over(name)]
         scene.born += 1
-        with _Reconnects(scene, self._settling, was_cut):
+        with Reconnects(scene, self._settling, were_cut):
             for name in names:
-                nodes.links[name].heal()
+                nodes.heal(name)
             text = f"The way to {', '.join(names)} is whole again"
             scene.tell("command", "heal", text, command.node)
         self._settling.settle()
@@ -92,11 +90,13 @@ class Faults:
             node.stop()
             self._settling.node_ended(command.node, "stop", f"{command.node} is stopped")
         followers = [name for name in nodes.names if nodes.roles[name].of == command.node]
-        with _Reconnects(scene, self._settling, [command.node, *followers]) as reconnects:
+        with Reconnects(scene, self._settling, [command.node, *followers]) as reconnects:
             nodes.set_role(command.node, role)
             node.start()
             nodes.seen_started(command.node)
-            scene.tell("command", "restart", f"{command.node} starts as {role}", command.node)
+            scene.tell(
+                "command", "restart", f"{command.node} starts as {nodes.roles[command.node]}", command.node
+            )
             if not self._settling.wait_up(node):
                 reconnects.wanted = []
         self._settling.settle()
@@ -112,7 +112,7 @@ class Faults:
         scene.tell("fault", "corrupt", text, command.node)
 
 
-class _Reconnects:
+class Reconnects:
     """At the end of the block, waits until those replicas have connected that nothing keeps from it."""
 
     def __init__(self, scene: Scene, settling: Settling, names: Iterable[str]) -> None:
@@ -121,7 +121,7 @@ class _Reconnects:
         self.wanted = list(names)
         self._before = dict(scene.connects)
 
-    def __enter__(self) -> "_Reconnects":
+    def __enter__(self) -> "Reconnects":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

@@ -40,13 +40,15 @@ class Role:
     """What a node is started as. `of` is the node that a replica follows, "" on a primary."""
 
     of: str = ""
+    waits: bool = False
+    """It follows nobody yet: who has the lease is not known to it."""
 
     @property
     def is_primary(self) -> bool:
-        return not self.of
+        return not self.of and not self.waits
 
     def __str__(self) -> str:
-        return f"replica of {self.of}" if self.of else "primary"
+        return "primary" if self.is_primary else f"replica of {self.of}" if self.of else "a candidate"
 
 
 class Stage(Cluster):
@@ -96,6 +98,35 @@ class Stage(Cluster):
         if self.roles[name].is_primary:
             raise LessonError(f"{name} is a primary and follows nobody: name a replica")
         return self.links[name]
+
+    @property
+    def all_links(self) -> list[Link]:
+        """All ways that something may be on."""
+        return list(self.links.values())
+
+    def cut(self, name: str) -> str:
+        """Cut the way of a replica to its primary; what to tell of it."""
+        self.links[name].cut()
+        return f"The way between {self.roles[name].of} and {name} is cut"
+
+    def is_cut(self, name: str) -> bool:
+        return self.links[name].is_cut
+
+    def heal(self, name: str) -> None:
+        self.links[name].heal()
+
+    def healable(self, name: str) -> list[str]:
+        """Whose ways `heal` makes whole: this node's, or all. LessonError if it has none."""
+        if name:
+            self.replica(name)
+        return [name] if name else self.replicas_by_role
+
+    def over(self, name: str) -> list[str]:
+        """The replicas whose streams go over the way of this name."""
+        return [name]
+
+    def lease_event(self, node: str, name: str) -> None:
+        """A node has passed a tracepoint of its lease."""
 
     @property
     def alive(self) -> list[ClusterNode]:
@@ -167,19 +198,15 @@ class Stage(Cluster):
             return "down"
         return "primary" if self.roles[name].is_primary else "replica"
 
-    def config_of(self, node: ClusterNode) -> dict[str, object]:
-        config = super().config_of(node)
-        lease = config["lease"]
-        assert isinstance(lease, dict)
+    def lease_of(self, node: ClusterNode) -> dict[str, object]:
         role = self.roles[node.name]
-        url = node.url if role.is_primary else self.links[node.name].url
-        lease |= {
-            "candidate": role.is_primary,
+        return {
+            "type": "static",
             "hostname": role.of or node.name,
-            "advertise-url": url,
+            "advertise-url": node.url if role.is_primary else self.links[node.name].url,
+            "candidate": role.is_primary,
             "reconnect-delay": RECONNECT,
         }
-        return config
 
     # What is known of the nodes
 
@@ -209,9 +236,23 @@ class Stage(Cluster):
         of = self.roles[name].of
         if not of:
             return None
-        link = self.links[name]
-        state = "cut" if link.is_cut else "up" if self.by_name[of].pid and self.by_name[name].pid else "down"
+        link = self._way_to(of, name)
+        state = (
+            "cut"
+            if self._is_parted(name)
+            else "up"
+            if self.by_name[of].pid and self.by_name[name].pid
+            else "down"
+        )
         return {"state": state, "delay_ms": link.delay_ms, "to": of}
+
+    def _way_to(self, of: str, name: str) -> Link:
+        del of
+        return self.links[name]
+
+    def _is_parted(self, name: str) -> bool:
+        """Whether a cut way keeps this replica from its primary."""
+        return self.links[name].is_cut
 
     def shown(self) -> Json:
         """The state's keys of all nodes: roles, mounts, links."""
@@ -225,7 +266,7 @@ class Stage(Cluster):
     def should_be_connected(self, name: str) -> bool:
         """Whether nothing but time keeps this replica from its primary."""
         of = self.roles[name].of
-        return bool(of and self.by_name[name].pid and self.by_name[of].pid and not self.links[name].is_cut)
+        return bool(of and self.by_name[name].pid and self.by_name[of].pid and not self._is_parted(name))
 
     # Ends
 
@@ -234,7 +275,7 @@ class Stage(Cluster):
         try:
             self.stop()
         finally:
-            for link in self.links.values():
+            for link in self.all_links:
                 link.close()
 
     def destroy(self) -> None:
@@ -243,7 +284,7 @@ class Stage(Cluster):
             node.signal(signal.SIGKILL)
         for node in self.nodes:
             node.stop()
-        for link in self.links.values():
+        for link in self.all_links:
             link.close()
         remove(self.base_dir, self.names)
 

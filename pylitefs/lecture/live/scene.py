@@ -150,6 +150,8 @@ class Scene:
         elif event["name"] == "stream.connect":
             peer = self._peer(event)
             self.connects[peer] = self.connects.get(peer, 0) + 1
+        elif event["name"].startswith("lease.") and self.stage is not None:
+            self.stage.lease_event(node, event["name"])
         self.seen.append(entry)
         return self._changed_state()
 

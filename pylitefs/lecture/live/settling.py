@@ -121,7 +121,7 @@ class Settling:
         return (
             not waits
             and scene.chronicle.count == count
-            and all(link.is_idle() for link in scene.nodes.links.values())
+            and all(link.is_idle() for link in scene.nodes.all_links)
         )
 
     def _has_arrived(self, marks: dict[Link, int]) -> bool:
@@ -129,7 +129,7 @@ class Settling:
         if not self._scene.paused:
             return True
         arrived = True
-        for link in self._scene.nodes.links.values():
+        for link in self._scene.nodes.all_links:
             mark = marks.setdefault(link, link.taken)
             arrived = arrived and link.given >= mark
         return arrived

@@ -17,7 +17,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from pylitefs.errors import PylitefsError
-from pylitefs.lecture.language.commands import VERBS
+from pylitefs.lecture.language.verbs import VERBS
 from pylitefs.lecture.model import Dump, Entry, Json, state_at
 from pylitefs.lecture.recording import Head, Recording
 from pylitefs.lecture.show import terminal_view as view

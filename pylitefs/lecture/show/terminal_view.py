@@ -40,7 +40,15 @@ def nodes_table(state: Json, *, live: bool) -> RenderableType:
                 *_database_cells(state, node, name, newest.get(name, 0)),
                 held if first else "",
             )
-    return table
+    lease = state.get("lease")
+    return Group(table, lease_line(lease)) if isinstance(lease, dict) else table
+
+
+def lease_line(lease: Json) -> RenderableType:
+    """Who has the lease, of nodes that have one, as the lease service says."""
+    if not lease["holder"]:
+        return Text(f"lease: nobody has it · {lease['ttl_s']:g} s", "bold red")
+    return Text(f"lease: {lease['holder']} · session {lease['session']}… · {lease['ttl_s']:g} s")
 
 
 def _databases(state: Json) -> tuple[Mapping[str, set[str]], Mapping[str, int]]:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pylitefs.errors import LessonError
 from pylitefs.lecture.language import commands as c
 from pylitefs.lecture.language.grammar import join_lines, parse
+from pylitefs.lecture.language.verbs import VERBS
 from pylitefs.trace import TRACEPOINTS
 from tests.lecture.language.test_commands import FORMS
 
@@ -18,6 +19,11 @@ WRONG = {
     "cluster replicas 20": ("20 replicas", "at most 8"),
     "cluster page-size 1000": ("1000 bytes", "a power of two"),
     "cluster journal off": ("'off'", "delete, truncate, persist, wal"),
+    "cluster lease 10": ("'10'", "200ms, 1s"),
+    "cluster lease 10ms": ("10ms", "1s to 600s"),
+    "expire-lease n1": ("'n1'", "expire-lease"),
+    "promote": ("missing", "n1, n2"),
+    "handoff first": ("'first'", "n1, n2"),
     "cluster size 3": ("'size'", "cluster [replicas N]"),
     "sql": ("missing", "sql NODE[/SHELL] STATEMENT…"),
     "sql n1": ("the statement is missing", "sql NODE[/SHELL] STATEMENT…"),
@@ -114,7 +120,7 @@ def test_a_choice_with_more_than_two_spaces_is_named(more: str) -> None:
         parse(f"ask What?\n{more}- wrong\n{more}+ right\n{more}= why")
 
 
-@given(st.text(), st.sampled_from([*c.VERBS, "expect n1", "expect n1 sql", "ask a\n- b\n+ c\n="]))
+@given(st.text(), st.sampled_from([*VERBS, "expect n1", "expect n1 sql", "ask a\n- b\n+ c\n="]))
 def test_whatever_is_typed_is_a_command_or_a_lesson_error(text: str, before: str) -> None:
     for line in (text, f"{before} {text}"):
         try:

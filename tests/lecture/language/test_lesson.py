@@ -182,6 +182,9 @@ def test_the_packaged_lessons_are_in_their_order() -> None:
         "split-brain",
         "crash",
         "asynchronous",
+        "lease",
+        "handoff",
+        "fenced",
     )
 
 

@@ -558,3 +558,28 @@ _MORE_THAN_PROSE = """([texts, tags, attributes]) => texts.map((text) => {
   }
   return bad;
 })"""
+
+
+def test_the_lease_is_above_the_nodes_as_the_lease_service_says(browser: Browser) -> None:
+    """Who has it, who does not reach the service, and that nobody has it. Where the primary is one for good
+    there is no such box."""
+    awaited = ["Lease: n1 · session ", "✂ n1 does not reach the lease service", "Lease: nobody", "Lease: n2"]
+    fenced, commit = (list(open_recording(name).lines()) for name in ("fenced", "commit"))
+    with recorded(fenced) as server, open_page(browser, server.url) as page:
+        expect(page.locator(".badge.recorded")).to_be_visible()
+        changes = [one["entry"] for one in fenced if "entry" in one]
+        told = [one for one in changes if {"lease", "node/n1/lease"} & one["set"].keys()]
+        seen = []
+        for entry in told[1:]:
+            page.locator("#slider").fill(str(entry["seq"]))
+            wait_for(page, "document.querySelector('.lease')")
+            seen.append(page.locator(".lease").inner_text())
+        assert all(any(text in one for one in seen) for text in awaited), seen
+        box = page.locator(".lease").bounding_box()
+        cards = page.locator(".cards").bounding_box()
+        assert box is not None and cards is not None and box["y"] + box["height"] < cards["y"]
+    with recorded(commit) as server, open_page(browser, server.url) as page:
+        expect(page.locator(".badge.recorded")).to_be_visible()
+        step(page)
+        expect(page.locator(".card")).to_have_count(1)
+        assert page.locator(".lease").count() == 0

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from pylitefs.errors import ConfigError
-from pylitefs.lecture.language.commands import VERBS
+from pylitefs.lecture.language.verbs import VERBS
 from pylitefs.lecture.model import Json
 from pylitefs.lecture.show.server import LectureServer, page_files
 from tests.lecture import recordings

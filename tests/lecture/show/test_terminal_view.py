@@ -43,6 +43,14 @@ def test_the_nodes_show_what_is_held_how_long_a_cut_link_and_the_lag() -> None:
     assert "link 200 ms late" in table(lambda state: state.update({"node/n2/link": {"delay_ms": 200}}))
 
 
+def test_the_lease_is_shown_where_there_is_one() -> None:
+    has = table(lambda state: state.update({"lease": {"holder": "n1", "session": "ab12cd34", "ttl_s": 10.0}}))
+    assert has.splitlines()[-1] == "lease: n1 · session ab12cd34… · 10 s"
+    free = table(lambda state: state.update({"lease": {"holder": "", "session": "", "ttl_s": 2.5}}))
+    assert free.splitlines()[-1] == "lease: nobody has it · 2.5 s"
+    assert "lease" not in table(lambda state: None)
+
+
 def test_only_the_last_events_are_shown() -> None:
     many = [Entry(n, n, "event", "page.write", "n1", text=f"write {n}") for n in range(20)]
     before, *lines = shown(view.events(many))

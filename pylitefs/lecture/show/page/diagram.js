@@ -17,6 +17,7 @@ const SIGNS = {
   snapshot: ["hexagon", "--how-stored", "N"],
   recovery: ["diamond", "--how-stored", "V"],
   retention: ["cross", "--muted", "D"],
+  lease: ["circle", "--accent", "E"],
   fault: ["cross", "--bad", "F"],
   other: ["circle", "--muted", ""],
 };
