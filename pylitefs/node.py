@@ -202,8 +202,7 @@ class Node:
 
     def _wal_index(self, database: str) -> bytes:
         """The head of a `-shm` as the mount shows it; b"" while there is no mount."""
-        mounted = self.mount is not None and self.mount.mounted
-        return self.applier.wal_index(database) if self.applier and mounted else b""
+        return self.applier.wal_index(database) if self.applier and self.mount and self.mount.mounted else b""
 
     def _start_mount(self) -> None:
         self.applier = Applier(tracer=self.tracer, holders=self.locks.describe if self.locks else None)
@@ -311,7 +310,6 @@ class Node:
             token=self.token,
             on_following=lambda: self.backup and self.backup.wait_idle(BACKUP_S),
         )
-        self.status.lease_ttl = config.consul.ttl
         self.status.promoting = config.promote and self.status.candidate and not self.config.skip_sync
         self.replica.start_watch()
 

@@ -29,6 +29,8 @@ JOURNAL_LOOK_S = 0.1
 TRY_S = 0.02
 """A writer's lock is waited for so long at a time."""
 LONGEST_LOOK_S = 2.0
+DRAIN_S = 2.0
+"""A node that ends waits so long until its replicas were sent all that there is."""
 
 
 class Changes:
@@ -127,6 +129,16 @@ class Changes:
         for database in self._store.databases():
             go_on(database)
         self._store.status.changing = False
+
+    def drain(self, is_drained: Callable[[], bool]) -> None:
+        """The node ends: nobody writes any more, and what was committed goes out first."""
+        try:
+            self.stop_writers(DRAIN_S / 2)
+        except (PylitefsError, OSError) as error:
+            log.warning("a write transaction is cut short by the end of this node: %s", error)
+        deadline = time.monotonic() + DRAIN_S
+        while not is_drained() and time.monotonic() < deadline:
+            time.sleep(0.005)
 
     def _roll_back(self, turn: int) -> None:
         """Have SQLite roll back what clients were in the middle of, as soon as they let go of it.

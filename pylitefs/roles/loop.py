@@ -277,7 +277,9 @@ class RoleLoop:
                 self._give_back(held)  # Before the replicas are let go: they find it free.
             self._streams.demoted()
             self._streams.primary_changed()
-            self._trace("lease.handoff" if handed else "lease.lose", why=why, peer=self._handed_to if handed else "")
+            self._trace(
+                "lease.handoff" if handed else "lease.lose", why=why, peer=self._handed_to if handed else ""
+            )
         log.info("not the primary any more: the lease was %s", why)
         return self._config.demote_delay if why == GIVEN_UP else 0.0
 

@@ -26,6 +26,7 @@ def make_roles(
     on_following: Callable[[], object],
 ) -> RoleLoop:
     """What changes a node's role, not started yet."""
+    store.status.lease_ttl = config.consul.ttl
     return RoleLoop(
         store,
         lease,

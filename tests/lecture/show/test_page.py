@@ -560,9 +560,9 @@ _MORE_THAN_PROSE = """([texts, tags, attributes]) => texts.map((text) => {
 })"""
 
 
-def test_the_lease_is_above_the_nodes_as_the_lease_service_says(browser: Browser) -> None:
+def test_the_lease_is_at_the_top_as_the_lease_service_says(browser: Browser) -> None:
     """Who has it, who does not reach the service, and that nobody has it. Where the primary is one for good
-    there is no such box."""
+    nothing is said."""
     awaited = ["Lease: n1 · session ", "✂ n1 does not reach the lease service", "Lease: nobody", "Lease: n2"]
     fenced, commit = (list(open_recording(name).lines()) for name in ("fenced", "commit"))
     with recorded(fenced) as server, open_page(browser, server.url) as page:
@@ -575,9 +575,8 @@ def test_the_lease_is_above_the_nodes_as_the_lease_service_says(browser: Browser
             wait_for(page, "document.querySelector('.lease')")
             seen.append(page.locator(".lease").inner_text())
         assert all(any(text in one for one in seen) for text in awaited), seen
-        box = page.locator(".lease").bounding_box()
-        cards = page.locator(".cards").bounding_box()
-        assert box is not None and cards is not None and box["y"] + box["height"] < cards["y"]
+        box, tools = (page.locator(one).bounding_box() for one in (".lease", "#tools"))
+        assert box is not None and tools is not None and box["x"] + box["width"] <= tools["x"], "one row"
     with recorded(commit) as server, open_page(browser, server.url) as page:
         expect(page.locator(".badge.recorded")).to_be_visible()
         step(page)

@@ -2,15 +2,15 @@
 // The rule: it is what the lease service says after one entry, and not what a node believes.
 import { h } from "./dom.js";
 
-/** The box above the nodes; null where the primary is one for good. */
-export function leaseBox(history, at) {
+/** Among the badges of the page; null where the primary is one for good. */
+export function leaseBadge(history, at) {
   const lease = history.value("lease", at);
   if (!lease) return null;
   const held = Boolean(lease.holder);
   const tip = held
     ? `The lease service says: ${lease.holder} has the lease, by session ${lease.session}…. It ends ${lease.ttl_s} s after it was renewed last.`
     : "The lease service says: nobody has the lease. The first candidate that asks gets it.";
-  return h("p", { class: `lease${held ? "" : " free"}`, "data-tip": tip },
+  return h("span", { class: `badge lease${held ? "" : " free"}`, "data-tip": tip },
     h("span", null, "Lease: "), h("b", null, held ? lease.holder : "nobody"),
     held ? h("span", null, " · session ", h("code", null, `${lease.session}…`)) : null,
     h("span", null, ` · ${lease.ttl_s} s`),
