@@ -169,6 +169,7 @@ app = Starlette(
         Route("/load", watch),
         Route("/load", load, methods=["POST"]),
         Route("/node", facts),
+        Route("/nodes", facts),  # the same; the front asks each node in turn, also for who is pinned to one
         Route("/pin", pin),
         Route("/forget", forget),
         Mount("/static", StaticFiles(directory=HERE / "static")),

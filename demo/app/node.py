@@ -18,12 +18,14 @@ class Node:
     txid: str
     """16 hex digits; empty if the database is not there yet."""
     lag_ms: int
+    """How long ago the primary's last word was sent: a transaction, or the heartbeat of each second."""
 
     @property
     def lag(self) -> str:
+        """How old the newest state is that this node knows of."""
         if self.role in {"alone", "primary"}:
             return "–"
-        return "not synced yet" if self.lag_ms >= 2**31 - 1 else f"{self.lag_ms / 1000:.1f} s"
+        return "not synced yet" if self.lag_ms >= 2**31 - 1 else f"{self.lag_ms / 1000:.1f} s ago"
 
     def as_json(self) -> dict[str, object]:
         return {**asdict(self), "lag": self.lag}

@@ -17,6 +17,7 @@ import pytest
 from playwright.sync_api import Page
 
 from pylitefs.cluster.cluster import is_mounted
+from tests import axe
 from tests.lecture.browsing import chromium, open_page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -142,7 +143,8 @@ def test_one_s_own_write_is_read_with_the_cookie_and_not_without(demo: Demo) -> 
 
 
 def test_the_load_counts_along(demo: Demo, page: Page) -> None:
-    """Each node's TXID moves on the page while the writes go on."""
+    """Each node's TXID moves on the page while the writes go on; also for who is pinned to one of them."""
+    pin(page, "the replica")
     page.goto(f"{demo.url}load")
     page.get_by_role("button", name="Begin").click()
     page.wait_for_function("document.querySelectorAll('#nodes tbody tr').length == 2")
@@ -152,6 +154,22 @@ def test_the_load_counts_along(demo: Demo, page: Page) -> None:
         f"first => {texts}.every((one, at) => parseInt(one.textContent, 16) > parseInt(first[at], 16) + 20)",
         arg=first,
     )
+
+
+def test_the_lag_is_told_as_what_it_is(page: Page) -> None:
+    """It is more than the delay that was asked for, and looked like it."""
+    pin(page, "the replica")
+    assert re.search(r"last word of the primary: \d+\.\d s ago", page.locator("#node").inner_text())
+    pin(page, "the primary")
+    assert "last word" not in page.locator("#node").inner_text()
+
+
+def test_axe_finds_nothing_serious(demo: Demo, page: Page) -> None:
+    """The list, a search, a new invoice, one invoice, the load, and what is not there."""
+    for path in ("", "?q=oslo", "invoices/new", "invoices/1", "load", "invoices/0"):
+        page.goto(f"{demo.url}{path}")
+        assert page.locator("h1").count() == 1
+        assert not axe.serious(page), path
 
 
 def test_without_a_primary_reads_go_on_and_a_write_is_told_why(

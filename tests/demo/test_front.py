@@ -96,6 +96,13 @@ def test_where_nodes_pass_writes_on_they_take_their_turn_too(nginx: Callable[...
     assert who(url, "POST", "replica").startswith("replica")
 
 
+def test_who_watches_all_nodes_is_sent_to_each_whatever_is_pinned(nginx: Callable[..., str]) -> None:
+    """The demo's load counted on one node only, after a pin of six minutes before."""
+    url = nginx(1)
+    assert {who(f"{url}nodes", pin="replica") for _ in range(2)} == {"primary", "replica1"}
+    assert {who(f"{url}node", pin="replica") for _ in range(2)} == {"replica1"}
+
+
 def test_without_a_replica_the_primary_answers(nginx: Callable[..., str]) -> None:
     """What is pinned to a replica gets the page that says so."""
     url = nginx(0)

@@ -1,4 +1,5 @@
-// Asks again and again; NGINX sends each request to the next node, so every node's line counts along.
+// Asks again and again; NGINX sends each request to the next node, also where this browser is pinned to one,
+// so every node's line counts along.
 const seen = new Map();
 const body = document.querySelector("#nodes tbody");
 const cell = (text, number) => {
@@ -27,7 +28,7 @@ function show() {
 
 async function ask() {
   try {
-    const answer = await fetch("/node", { cache: "no-store" });
+    const answer = await fetch("/nodes", { cache: "no-store" });
     if (answer.ok) {
       const node = await answer.json();
       seen.set(node.name, { ...node, at: Date.now() });

@@ -128,6 +128,6 @@ def _page(title: str, body: str) -> bytes:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n"
-        f"<body><h1>{escape(title)}</h1>\n{body}<p><small>Made by pylitefs {__version__}.</small></p>"
-        "</body></html>\n"
+        f"<body><main><h1>{escape(title)}</h1>\n{body}<p><small>Made by pylitefs {__version__}.</small></p>"
+        "</main></body></html>\n"
     ).encode()

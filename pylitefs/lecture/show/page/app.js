@@ -183,7 +183,7 @@ class LecturePage {
     drawLesson(byId("prose"), byId("steps"), history, cursor, view, { again: (step) => this.again(step) });
     drawCaption(byId("told"), byId("alone"), history, cursor);
     drawNodes(byId("nodes"), history, cursor, from, view);
-    drawQuestion(byId("question"), history, cursor, view, { answer: (number) => this.answer(number) });
+    drawQuestion(byId("question"), byId("announce"), history, cursor, view, { answer: (number) => this.answer(number) });
     if (this.tabFollows) this._followTab(from);
     this._drawTabs();
     this._drawPanel(from);

@@ -85,12 +85,12 @@ function othersOf(history, at) {
   return count;
 }
 
-/** The question that is open after entry `at`, its choices, what was chosen, and the answer once known. */
-export function drawQuestion(box, history, at, view, on) {
+/** The question that is open after entry `at`, its choices, what was chosen, and the answer once known; said aloud too. */
+export function drawQuestion(box, announcer, history, at, view, on) {
   const index = history.questionAt(at);
   const asked = index < 0 ? null : history.entries[index].set.question;
   if (!asked) {
-    box.dataset.shown = "";
+    box.dataset.shown = announcer.textContent = "";
     return;
   }
   const answered = asked.answer !== null && asked.answer !== undefined;
@@ -99,6 +99,9 @@ export function drawQuestion(box, history, at, view, on) {
   if (box.dataset.shown === shown) return;
   box.dataset.shown = shown;
   box.classList.toggle("answered", answered);
+  announcer.textContent = answered
+    ? `${verdict(asked, chosen)}The answer is ${asked.answer + 1}: ${asked.choices[asked.answer]}. ${asked.why || ""}`
+    : `A question: ${asked.text} ${asked.choices.map((choice, number) => `${number + 1}: ${choice}`).join("; ")}. Press the number.`;
   fill(box,
     h("h2", null, asked.text),
     h("ol", null, asked.choices.map((choice, number) => {
@@ -111,8 +114,12 @@ export function drawQuestion(box, history, at, view, on) {
       right ? h("span", { class: "offscreen" }, " (right)") : wrong ? h("span", { class: "offscreen" }, " (wrong)") : null));
     })),
     answered
-      ? h("p", { class: "why", role: "status" },
-        chosen === undefined ? "" : chosen === asked.answer ? h("b", null, "Right. ") : h("b", null, "Not so. "),
-        sentence(asked.why || ""))
+      ? h("p", { class: "why" }, h("b", null, verdict(asked, chosen)), sentence(asked.why || ""))
       : h("p", { class: "note" }, "What do you think? Press the number; Next shows the answer."));
+}
+
+/** What is said of a choice once the answer is known. */
+function verdict(asked, chosen) {
+  if (chosen === undefined) return "";
+  return chosen === asked.answer ? "Right. " : "Not so. ";
 }
