@@ -29,9 +29,12 @@ HERE = Path(__file__).parent
 DATABASE = Path(os.environ.get("DATABASE", "/litefs/data.db"))
 NODE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 LOAD_SECONDS, LOAD_WRITES_A_SECOND = 10, 50
+PINS = os.environ.get("PINS", "the primary,the replica").split(",")
+"""Of NGINX's two lists of nodes, what people call them: their names, where the primary changes."""
 
 invoices = Invoices(DATABASE)
 templates = Jinja2Templates(HERE / "templates")
+templates.env.globals["pins"] = PINS
 templates.env.filters["money"] = lambda cents: f"{cents / 100:,.2f}"
 
 _loading = threading.Lock()

@@ -33,8 +33,6 @@ FIRST_PORT = 20202
 DATABASE = "sample.db"
 CONNECT_SECONDS = 10.0
 SHORTEST_TTL_S, LONGEST_TTL_S = 1.0, 60.0
-PAUSE_SECONDS = 2.0
-"""A killed node stays away for two leases and so much more: another is the primary long before."""
 
 
 @click.command(short_help="Start a primary and replicas here and watch every transaction.")
@@ -114,8 +112,8 @@ class Roles:
 
     def __init__(self, cluster: LeasedCluster) -> None:
         self._teller = RoleTeller(cluster, DATABASE)
-        self._back_after = 2 * cluster.ttl + PAUSE_SECONDS
-        self.invitation = role_lines.invitation(cluster, program(), self._back_after)
+        self._back_after = cluster.back_after
+        self.invitation = role_lines.invitation(cluster, program())
 
     def look(self, event: NodeEvent | None) -> None:
         for line in self._teller.tell(event):

@@ -15,7 +15,7 @@ from pylitefs.cluster.leased import LOCK_DELAY_S, LeasedCluster
 from pylitefs.shown import shown, shown_lines
 
 
-def invitation(cluster: LeasedCluster, program: str, back_after: float) -> str:
+def invitation(cluster: LeasedCluster, program: str) -> str:
     """What can be done to the primary, to copy, and what follows from it."""
     other = cluster.replicas[0]
     gap, ttl = f"{cluster.longest_gap:g} s", f"{cluster.ttl:g} s"
@@ -26,7 +26,7 @@ Who has the lease is the primary, and renews it all the time. One that is not re
   {kill_line(cluster.primary)}
 
 Then nobody can write, for up to {gap}. The next primary is told here, with the path to write to.
-The killed node is started again {back_after:g} s after its end, and joins as a replica.
+The killed node is started again {cluster.back_after:g} s after its end, and joins as a replica.
 Or have the primary hand its lease over, which takes less than a second:
 
   {program} run -url {other.url} -promote -- echo {other.name} is the primary
@@ -40,9 +40,11 @@ def kill_line(node: ClusterNode) -> str:
 class RoleTeller:
     """Follows who is the primary of a cluster, and who runs; a line for each change."""
 
-    def __init__(self, cluster: LeasedCluster, database: str) -> None:
+    def __init__(self, cluster: LeasedCluster, database: str, *, kill_lines: bool = True) -> None:
+        """`kill_lines`: whether the line that kills the next primary is told, too."""
         self._cluster = cluster
         self._database = database
+        self._kill_lines = kill_lines
         self._died: dict[str, float] = {}
         """When nodes that are down now ended."""
         self._follows = {node.name: cluster.primary.name for node in cluster.replicas}
@@ -98,7 +100,8 @@ class RoleTeller:
         self._follows.pop(node.name, None)
         path = shown(str(node.database(self._database)))
         yield f"{node.name} is the primary now: {how}; writes go to {path}"
-        yield f"  (its process: {kill_line(node)})"
+        if self._kill_lines:
+            yield f"  (its process: {kill_line(node)})"
 
     def _does_not_lead(self, event: NodeEvent) -> Iterator[str]:
         name, of = event.node, event.data.get("hostname")

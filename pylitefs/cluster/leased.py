@@ -18,6 +18,7 @@ TTL_S = 3.0
 """A killed primary has the lease for so long at most; a shorter one may be lost on a busy machine."""
 LOCK_DELAY_S = 0.5
 LOOK_S = 0.1
+PAUSE_S = 2.0
 KEY = "litefs/demo"
 FOLDER = "leases"
 
@@ -43,6 +44,11 @@ class LeasedCluster(Cluster):
     def longest_gap(self) -> float:
         """Seconds without a primary after one was killed, at most, on a machine that is not too busy."""
         return self.ttl + LOCK_DELAY_S + 1.0
+
+    @property
+    def back_after(self) -> float:
+        """Seconds after which a demo starts a killed node again: another is the primary long before."""
+        return 2 * self.ttl + PAUSE_S
 
     @property
     def primary(self) -> ClusterNode:

@@ -83,6 +83,6 @@ def test_a_handoff_is_told_and_a_replica_s_end_too(cluster: LeasedCluster, clock
 
 
 def test_the_invitation_has_lines_to_copy(cluster: LeasedCluster) -> None:
-    text = invitation(cluster, "pylitefs", 8.0)
+    text = invitation(cluster, "pylitefs")
     assert "\n  kill -9 1\n" in text and "ends after 3 s;\n0.5 s later" in text
     assert f"\n  pylitefs run -url {cluster.nodes[1].url} -promote -- " in text

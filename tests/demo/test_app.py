@@ -34,6 +34,13 @@ class Demo:
     url: str
     mounts: list[Path]
 
+    def told(self, text: str) -> str:
+        """The next line that its terminal shows with this text."""
+        assert self.process.stdout is not None
+        line = next((line for line in self.process.stdout if text in line), "")
+        assert line, f"it has ended, and never said {text!r}"
+        return line
+
     def say(self) -> str:
         """Press Enter in its terminal; the line that it answers with."""
         assert self.process.stdin is not None and self.process.stdout is not None
@@ -42,11 +49,20 @@ class Demo:
         return self.process.stdout.readline()
 
 
-@pytest.fixture(scope="module")
-def demo() -> Iterator[Demo]:
-    command = [sys.executable, str(ROOT / "demo" / "app" / "up.py"), "--port", "0", "--no-browser", "--lag"]
+def command_lines() -> Iterator[str]:
+    """Of every process that there is."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        # One that has just ended has no such file any more, or one that cannot be read.
+        with contextlib.suppress(OSError):
+            yield os.fsdecode(path.read_bytes())
+
+
+@contextlib.contextmanager
+def running(*options: str) -> Iterator[Demo]:
+    """The demo with these options, ready; at the end nothing of it may be left."""
+    command = [sys.executable, str(ROOT / "demo" / "app" / "up.py"), "--port", "0", "--no-browser"]
     process = subprocess.Popen(
-        [*command, f"{LAG_S * 1000:.0f}ms"],
+        [*command, *options],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -67,11 +83,19 @@ def demo() -> Iterator[Demo]:
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
         assert not any(is_mounted(mount) for mount in mounts)
-        assert not mounts[0].parent.parent.exists()
+        base = mounts[0].parent.parent
+        assert not base.exists()
+        assert not any(str(base) in line for line in command_lines())
     finally:
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Demo]:
+    with running("--lag", f"{LAG_S * 1000:.0f}ms") as one:
+        yield one
 
 
 @pytest.fixture
@@ -195,14 +219,6 @@ def test_without_a_primary_reads_go_on_and_a_write_is_told_why(
     assert add_invoice(page)
 
 
-def command_lines() -> Iterator[str]:
-    """Of every process that there is."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        # One that has just ended has no such file any more, or one that cannot be read.
-        with contextlib.suppress(OSError):
-            yield os.fsdecode(path.read_bytes())
-
-
 def test_a_demo_that_is_killed_takes_all_along(tmp_path: Path, eventually: Callable[..., None]) -> None:
     """Nodes, applications and NGINX end with it, by their standard input."""
     command = [sys.executable, str(ROOT / "demo" / "app" / "up.py"), "--port", "0", "--no-browser"]
@@ -228,3 +244,69 @@ def test_a_demo_that_is_killed_takes_all_along(tmp_path: Path, eventually: Calla
     (base,) = tmp_path.iterdir()
     assert not any(is_mounted(base / name / "mnt") for name in ("n1", "n2"))
     shutil.rmtree(base)
+
+
+def numbers(page: Page) -> list[str]:
+    """Of the invoices on the list."""
+    return page.locator("tbody a").all_inner_texts()
+
+
+def has_arrived(demo: Demo) -> bool:
+    """Whether both nodes are at the same position."""
+    first, second = ((mount / "data.db-pos").read_text() for mount in demo.mounts)
+    return first == second
+
+
+def test_the_application_goes_on_through_a_failover(eventually: Callable[..., None]) -> None:
+    """A write during the gap waits for the next primary, and none that was confirmed is lost."""
+    with (
+        running("--failover") as demo,
+        chromium() as browser,
+        open_page(browser, demo.url, silent=False) as page,
+    ):
+        assert page.locator("footer button").all_inner_texts()[:2] == ["n1", "n2"]
+        added = [add_invoice(page)]
+        eventually(lambda: has_arrived(demo), "n2 has it")
+        assert "n1 was killed" in demo.say()
+        page.goto(demo.url)
+        assert answered_by(page) == "n2"
+        added.append(add_invoice(page))
+        assert re.search(r"n2 is the primary now: lease taken \d+\.\d s after n1's death", demo.told("n2 is"))
+        assert answered_by(page) == "n2"
+        page.goto(demo.url)
+        assert numbers(page)[:2] == added[::-1] and "primary" in page.locator("#node").inner_text()
+
+
+@pytest.mark.full
+def test_a_failover_to_and_fro_under_writes_loses_nothing_that_was_confirmed(
+    eventually: Callable[..., None],
+) -> None:
+    """The killed node comes back as a replica, and takes over in its turn; every answer is an invoice or a
+    clear sentence."""
+    with running("--failover") as demo, httpx.Client(base_url=demo.url, trust_env=False, timeout=30) as http:
+        names = re.findall(r"<option>([^<]+)", http.get("/invoices/new").text)
+        form = {"customer": names[0], "item": "stapler", "quantity": "1"}
+        confirmed: list[str] = []
+
+        def write() -> None:
+            answer = http.post("/invoices", data=form)
+            if answer.status_code == 303:
+                confirmed.append(answer.headers["location"].rpartition("/")[2])
+            else:
+                assert re.search("Nothing was written|look whether it is there", answer.text), answer.text
+
+        for old, new in (("n1", "n2"), ("n2", "n1")):
+            for _ in range(10):
+                write()
+            eventually(lambda: has_arrived(demo), "both have all")
+            assert f"{old} was killed" in demo.say()
+            for _ in range(10):
+                write()
+            demo.told(f"{new} is the primary now")
+            demo.told(f"{old} is a replica of {new} now")
+            eventually(lambda: has_arrived(demo), "both have all")
+        assert len(confirmed) >= 38
+        for pin in ("primary", "replica"):
+            http.cookies.set("pin", pin)
+            for number in confirmed:
+                assert http.get(f"/invoices/{number}").status_code == 200, f"{number} is lost on {pin}"
