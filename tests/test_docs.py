@@ -28,6 +28,8 @@ ELSEWHERE = {
     "tests/run": "this very run",
     "tests/run --docker": "that very run",
     "demo/up --app --lag 200ms": "tests/demo/test_app.py",
+    "demo/up --failover": "tests/cli/test_demo.py",
+    "demo/up --app --failover": "tests/demo/test_app.py",
     "export COMPOSE_FILE=demo/docker-compose.yml": "tests/demo/test_docker.py",
 }
 #: How commands begin that need a Docker engine; tests/demo/test_docker.py runs them as written.
