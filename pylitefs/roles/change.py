@@ -151,6 +151,7 @@ class Changes:
             for database in left:
                 try:
                     self._applier.rollback_hot_journal(database.name)
+                    self._remove_cold_journal(database)
                 except BusyError:
                     continue
                 except (PylitefsError, OSError) as error:
@@ -159,3 +160,17 @@ class Changes:
                 return
             time.sleep(pause)
             pause = min(pause * 1.5, LONGEST_LOOK_S)
+
+    def _remove_cold_journal(self, database: Database) -> None:
+        """One that SQLite rolls nothing back by, of a writer that was turned away and may not remove it.
+
+        Whoever writes next would hear of a disk I/O error by it, instead of a database that is read-only.
+        """
+        with self._applier.writer_lock(database.name, TRY_S):
+            try:
+                with database.path(FileKind.JOURNAL).open("rb") as journal:
+                    is_hot = journal.read(1) not in {b"", b"\0"}  # As SQLite's own test.
+            except FileNotFoundError:
+                return
+            if not is_hot:
+                self._applier.unlink(f"{database.name}-journal")

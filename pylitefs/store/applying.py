@@ -88,7 +88,7 @@ class Applier(Protocol):
         """Have SQLite itself open and read the database, which rolls a hot journal back."""
 
     def unlink(self, database: str) -> None:
-        """Remove a database file that is in no transaction, through the mount."""
+        """Remove a database file, or a journal, that is in no transaction, through the mount."""
 
 
 class DirectApplier:

@@ -25,6 +25,9 @@ class Told(DirectApplier):
         super().__init__(directory)
         self.calls: list[str] = []
         self.busy = False
+        self.looks = 0
+        self.leaves = False
+        """SQLite leaves the journal as it is: it rolls nothing back by it."""
         self.rolled_back = threading.Event()
 
     def hold(self, database: str) -> None:
@@ -41,7 +44,15 @@ class Told(DirectApplier):
         yield
         self.calls.append(f"unlock {database}")
 
+    def unlink(self, database: str) -> None:
+        assert self.calls[-1].startswith("lock "), "nobody may begin to write meanwhile"
+        self.calls.append(f"unlink {database}")
+        (self.data_dir / "dbs" / database.removesuffix("-journal") / "journal").unlink()
+
     def rollback_hot_journal(self, database: str) -> None:
+        if self.leaves:
+            self.looks += 1
+            return
         if self.busy:
             self.busy = False
             raise ApplierError("not yet")
@@ -124,6 +135,29 @@ def test_a_journal_that_a_client_left_is_rolled_back_as_soon_as_it_can_be(
     applier.busy = True
     changes.follow()
     assert applier.rolled_back.wait(10)
+
+
+def test_a_journal_that_rolls_nothing_back_goes_too(
+    store: Store, applier: Told, eventually: Callable[..., None]
+) -> None:
+    """Of a writer that was turned away before its journal was synced. Else whoever writes next would hear of
+    a disk I/O error, and not why it may not write."""
+    Writer(store).commit({1: 1})
+    changes = Changes(store, applier)
+    changes.lead(lease_clock() + 60, 0)
+    journal = store.data_dir / "dbs" / "made.db" / "journal"
+    applier.leaves, applier.busy = True, True
+    journal.write_bytes(bytes(28))
+    changes.follow()
+    applier.busy = False
+    eventually(lambda: not journal.exists(), "the journal is gone")
+    assert applier.calls[-3:] == ["lock made.db", "unlink made.db-journal", "unlock made.db"]
+    changes.lead(lease_clock() + 60, 0)
+    journal.write_bytes(b"\xd9\xd5\x05\xf9")
+    changes.follow()
+    looks = applier.looks
+    eventually(lambda: applier.looks > looks + 2, "it was looked at again")
+    assert journal.exists(), "a hot one is SQLite's to roll back"
 
 
 @pytest.mark.parametrize("mode", ["delete", "persist", "wal"])
