@@ -85,6 +85,7 @@ _VALUES: Mapping[tuple[str, str, int], TypeAdapter[object]] = {
     ("nodes", "", 1): TypeAdapter(list[StrictStr]),
     ("mode", "", 1): _TEXT,
     ("lesson", "step", 2): _INT,
+    ("lesson", "yours", 2): TypeAdapter(list[tuple[StrictInt, StrictStr]]),
     ("question", "", 1): TypeAdapter(_Question),
     ("lease", "", 1): TypeAdapter(_Lease),
     ("node", "lease", 3): _TEXT,

@@ -166,6 +166,7 @@ STATE_KEYS: Mapping[str, str] = {
     "nodes": "the nodes' names in order: ['n1', 'n2', 'n3']",
     "mode": "'paused' (all is held) or 'running'",
     "lesson/step": "the index of the command that was run last",
+    "lesson/yours": "what a person did beside the lesson: [[the index of the step that came next, the line]]",
     "question": "an open question: {'text', 'choices', 'answer': index or null until revealed, 'why'}",
     "lease": "of a cluster with a lease: {'holder': 'n1' or '', 'session': its first 8 digits, 'ttl_s'}",
     "node/NODE/lease": "'cut' where the node's way to the lease service is cut, else ''",

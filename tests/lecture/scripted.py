@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pylitefs.errors import LessonError
-from pylitefs.lecture.model import Json
+from pylitefs.lecture.model import Entry, Json
 from pylitefs.lecture.show.server import LectureServer
 from tests.lecture import recordings
 
@@ -17,6 +17,7 @@ class ScriptedSession:
         self._make = make
         self.at = 0
         self.asked: list[object] = []
+        self.yours: list[list[object]] = []
 
     def _tell(self) -> None:
         while self.at < len(self._make.entries):
@@ -38,9 +39,13 @@ class ScriptedSession:
         self.asked.append(line)
         if line.startswith("explode"):
             raise LessonError(f"there is no command {line!r}")
+        self.yours.append([self._make.entries[self.at].step, line])
+        # As a director tells it, at a place of its own in the history.
+        told = Entry(self.at, 0.0, "fault", "kill", "n2", text=line, set={"lesson/yours": list(self.yours)})
+        self._server.emit(told, [])
 
-    def again(self, step: int) -> None:
-        self.asked.append(("again", step))
+    def again(self, step: int, *, yours: bool = True) -> None:
+        self.asked.append(("again" if yours else "afresh", step))
         self.at = 0
         while self._make.entries[self.at].step < step:
             self._tell()

@@ -6,6 +6,7 @@ Each run is recorded, into PYLITEFS_RECORDINGS where that names a folder.
 import os
 import re
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ from pylitefs.lecture import recording
 from pylitefs.lecture.language import commands as c
 from pylitefs.lecture.language import lesson
 from pylitefs.lecture.language.verbs import VERBS
-from pylitefs.lecture.live.session import run_headless
-from pylitefs.lecture.model import Dump, Entry
+from pylitefs.lecture.live.session import Session, run_headless
+from pylitefs.lecture.model import Dump, Entry, Json
 
 PAUSES = range(10, 27)
 """How many times a lesson stops: as many clicks as a class can follow in ten minutes."""
@@ -77,6 +78,44 @@ def expected_failures(found: lesson.Lesson) -> set[int]:
             if isinstance(later.command, c.Sql):
                 break
     return steps
+
+
+def default_sql() -> str:
+    """What stands in the field beside the page's `sql` button."""
+    page = (resources.files("pylitefs.lecture.show") / "page" / "faults.js").read_text()
+    (found,) = re.findall(r'\bsql: "([^"]+)"', page)
+    return str(found)
+
+
+def excuses(state: Json, node: str) -> set[str]:
+    """Why a SELECT on this node may fail: SQLite's locks, no database yet, or no mount yet."""
+    locks = {one["lock"] for one in state.get(f"db/{node}/data.db/locks") or ()}
+    is_recovering = any(one["name"].startswith("recovery.") for one in state.get(f"node/{node}/held") or ())
+    is_there = bool(state.get(f"db/{node}/data.db/txid")) and not is_recovering
+    locked = {"database is locked"} if locks & {"PENDING", "EXCLUSIVE"} else set()
+    return locked | (set() if is_there else {"unable to open database file"})
+
+
+@pytest.mark.fuse
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name == "ltx-file" else pytest.mark.full) for name in lesson.names()],
+)
+def test_the_page_s_sql_works_at_every_stop(name: str, tmp_path: Path) -> None:
+    """On every node that runs, whatever is held, but for what a terminal is told as well."""
+    state: Json = {}
+
+    def emit(entry: Entry, dumps: Sequence[Dump]) -> None:
+        del dumps
+        state.update(entry.set)
+
+    with Session(lesson.load(name), tmp_path, emit) as session:
+        while session.next():
+            for node in [one for one in state["nodes"] if state[f"node/{one}/role"] != "down"]:
+                session.do(f"sql {node} {default_sql()}")
+                told = state[f"sql/{node}/you"]
+                assert told["state"] == "done" or told["result"] in excuses(state, node), session.position
+        assert session.ended
 
 
 @pytest.mark.parametrize("name", lesson.names())

@@ -1,7 +1,7 @@
 """A lesson under way: its steps one after the other, what a person does in between, and again from any step.
 
 The rule: everything goes through one director, one thing at a time; what a person did at a step is done
-again when the lesson is replayed beyond it.
+again when the lesson is replayed beyond it, or is not, as the person says. The state's `lesson/yours` has it.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pylitefs.errors import LessonError, PylitefsError
@@ -17,7 +17,7 @@ from pylitefs.lecture.language.commands import Ask, Command, Expect, MakeCluster
 from pylitefs.lecture.language.grammar import parse
 from pylitefs.lecture.language.lesson import Lesson, Step
 from pylitefs.lecture.live.director import Director
-from pylitefs.lecture.live.shells import FIRST
+from pylitefs.lecture.live.shells import FIRST, YOURS
 from pylitefs.lecture.model import Dump, Entry, Json
 
 Emit = Callable[[Entry, Sequence[Dump]], None]
@@ -29,6 +29,7 @@ class _Free:
 
     before: int
     command: Command
+    line: str
 
 
 class Session:
@@ -92,27 +93,38 @@ class Session:
             command = parse(line)
             if isinstance(command, Ask):
                 raise LessonError("a question stands in a lesson: write it into the file")
-            self._director.do(command)
-            self._free.append(_Free(self.position, command))
+            if isinstance(command, Sql) and not command.connection:
+                command = replace(command, connection=YOURS)
+            self._do_free(_Free(self.position, command, line), self._free)
+            self._free.append(_Free(self.position, command, line))
 
-    def again(self, step: int) -> None:
+    def again(self, step: int, *, yours: bool = True) -> None:
         """A new cluster, and all that was done on it before `step` (an index) again; then at `step`.
 
-        The history begins anew, with the last `cluster` before that step; a question on the way is answered.
-        LessonError if something cannot be done again.
+        Without `yours`, what a person did beside the lesson is not. The history begins anew, with the last
+        `cluster` before that step; a question on the way is answered. LessonError if that cannot be.
         """
         with self._lock:
             if not 0 <= step <= len(self.steps):
                 raise LessonError(f"the lesson has steps 0 to {len(self.steps)}, and no {step}")
-            self._free = [one for one in self._free if one.before < step]
+            self._free = [one for one in self._free if yours and one.before < step]
             self._director.begin_again()
             self.question = None
             self.position = start = max((n for n in range(step) if self._makes_cluster(n)), default=0)
             while self.position < step:
-                for one in self._free:
+                for number, one in enumerate(self._free):
                     if start < one.before == self.position:
-                        self._director.do(one.command)
+                        self._do_free(one, self._free[:number])
                 self._do_again()
+
+    def _do_free(self, one: _Free, before: Sequence[_Free]) -> None:
+        """Do what a person asked for; the entries say of it, and of all that was done so before."""
+        self._director.scene.chronicle.with_next({"lesson/yours": _told([*before, one])})
+        try:
+            self._director.do(one.command)
+        except PylitefsError:
+            self._director.scene.chronicle.with_next({"lesson/yours": _told(before)})
+            raise
 
     def check_statements(self) -> None:
         """LessonError if SQL has failed, and what comes next is no `expect` that says so any more."""
@@ -181,6 +193,11 @@ class Session:
         said = "" if choice is None else "Right: " if choice == asked.answer else "No: "
         text = f"{said}{right}. {asked.why}".strip()
         self._director.say("answer", "ask", text, {"question": _shown(asked, revealed=True)})
+
+
+def _told(done: Sequence[_Free]) -> list[list[object]]:
+    """As the state's `lesson/yours` has it."""
+    return [[one.before, one.line] for one in done]
 
 
 def _types_into(step: Step, shell: str) -> bool:

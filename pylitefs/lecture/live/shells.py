@@ -14,6 +14,9 @@ from pylitefs.lecture.model import Json
 
 FIRST = "a"
 """The name of a node's first shell: `sql n1 …` and `sql n1/a …` are the same."""
+YOURS = "you"
+"""The shell of who types beside the lesson. Its locks are not looked at, as a terminal's are not: it reads
+while the nodes are paused, and is held where it writes."""
 LOOK_S = 2.0
 _SHOWN = 400
 
@@ -38,10 +41,11 @@ class Shells:
             shell = Shell("/".join(key), node.database(DATABASE))
             self._shells[key] = shell
             self._names[shell.pid] = shell.name
-            self._scene.typists[shell.pid] = node.name
             shell.setup = self._setup(node.name)
-            if self._scene.paused:
-                self._scene.hold_by_mode()
+            if connection != YOURS:
+                self._scene.typists[shell.pid] = node.name
+                if self._scene.paused:
+                    self._scene.hold_by_mode()
         return shell
 
     def begin(self, shell: Shell, statement: str) -> None:

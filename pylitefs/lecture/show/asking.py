@@ -32,7 +32,7 @@ class Lecture(Protocol):
     def next(self) -> object: ...
     def answer(self, choice: int) -> None: ...
     def do(self, line: str) -> None: ...
-    def again(self, step: int) -> None: ...
+    def again(self, step: int, *, yours: bool = True) -> None: ...
 
 
 #: What POST /do takes: the type of the value, and what is done with it.
@@ -41,6 +41,7 @@ ACTIONS: Mapping[str, tuple[type, Callable[[Lecture, object], object]]] = {
     "answer": (int, lambda lecture, value: lecture.answer(int(str(value)))),
     "line": (str, lambda lecture, value: lecture.do(str(value))),
     "again": (int, lambda lecture, value: lecture.again(int(str(value)))),
+    "afresh": (int, lambda lecture, value: lecture.again(int(str(value)), yours=False)),
     "pause": (bool, lambda lecture, _: lecture.do("pause")),
     "run": (bool, lambda lecture, _: lecture.do("run")),
 }

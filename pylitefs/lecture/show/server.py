@@ -3,8 +3,8 @@
     GET  /?token=T           the page; its modules and its style need no token
     GET  /events?token=T     the lines of a recording as they come, after Last-Event-ID where there is one
     GET  /recording?token=T  the lines so far, as a file
-    POST /do?token=T         {"next": true}, {"answer": 1}, {"line": "partition n2"}, {"again": 4},
-                             {"pause": true}, {"run": true}
+    POST /do?token=T         {"next": true}, {"answer": 1}, {"line": "partition n2"}, {"pause": true},
+                             {"run": true}, {"again": 4}, {"afresh": 4} (without what a person did)
 
 The rule: whoever asks has the token of the printed URL, names a loopback host, and comes from this page.
 The port and the loopback name may be any, as behind an SSH tunnel or a container's port. One command is
@@ -304,7 +304,7 @@ class LectureServer:
             raise LessonError(f"still busy with {self._lines.busy}")
         try:
             self._lines.set_busy(str(value) if what == "line" else what)
-            if what == "again":
+            if what in ("again", "afresh"):
                 self._lines.begin()
             ACTIONS[what][1](lecture, value)
         finally:

@@ -30,7 +30,7 @@ _KEYS = (
     ("b", "back: view what was before; live nodes do not rewind; so do PageUp and ←"),
     ("1, 2 …", "answer the question"),
     ("d, d 2 …", "show the bytes: the first dump of this step, the second …"),
-    ("again N", "a new cluster, and the lesson again up to step N"),
+    ("again N", "a new cluster, and the lesson again up to step N, with what you did; afresh N: without"),
     ("q", "quit"),
 )
 
@@ -41,7 +41,7 @@ class Lecture(Protocol):
     def next(self) -> object: ...
     def answer(self, choice: int) -> None: ...
     def do(self, line: str) -> None: ...
-    def again(self, step: int) -> None: ...
+    def again(self, step: int, *, yours: bool = True) -> None: ...
 
 
 class Story:
@@ -116,8 +116,8 @@ class TerminalLecture:
             self._answer(int(line))
         elif self._lecture is None:
             self._say("This is a recording: it has no nodes. Enter, b, d and q do something, ? says more.")
-        elif word == "again" and _is_number(rest):
-            self._lecture.again(max(int(rest) - 1, 0))
+        elif word in ("again", "afresh") and _is_number(rest):
+            self._lecture.again(max(int(rest) - 1, 0), yours=word == "again")
             self._at = -1
             self._catch_up()
         else:

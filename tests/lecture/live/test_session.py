@@ -127,6 +127,44 @@ def test_a_person_can_do_more_and_again_does_it_too_but_only_before_that_step(tm
         assert session.position == 3 and state_at(run.entries)["db/n1/data.db/txid"] == 2
 
 
+def test_again_without_what_a_person_did(tmp_path: Path) -> None:
+    """A stray `kill` was done again without a word. The entries say what is done with it, and what was."""
+    with Run(tmp_path) as run:
+        session = run.session
+        session.next()
+        session.next()
+        session.do("sql n1 INSERT INTO t VALUES (7)")
+        with pytest.raises(LessonError):
+            session.do("kill n7")
+        session.do("kill n2")
+        kill = [3, "kill n2"]
+        insert = [3, "sql n1 INSERT INTO t VALUES (7)"]
+        assert state_at(run.entries)["lesson/yours"] == [insert, kill]
+        session.again(4)
+        state = state_at(run.entries)
+        assert state["lesson/yours"] == [insert, kill] and state["node/n2/role"] == "down"
+        session.again(4, yours=False)
+        state = state_at(run.entries)
+        assert not state.get("lesson/yours") and state["node/n2/role"] == "replica"
+        assert state["db/n1/data.db/txid"] == 2
+
+
+def test_a_select_beside_the_lesson_is_no_more_held_than_a_terminal_s(tmp_path: Path) -> None:
+    """The page's `sql` button stopped at its locks while all was held, and the same in a terminal did not."""
+    with Run(tmp_path, TEXT.replace("pause without lock", "pause")) as run:
+        session = run.session
+        for _ in range(4):
+            session.next()
+        assert state_at(run.entries)["node/n1/held"]
+        session.do("sql n1 SELECT a FROM t")
+        shell = state_at(run.entries)["sql/n1/you"]
+        assert (shell["state"], shell["result"]) == ("done", "1")
+        session.do("sql n2 INSERT INTO t VALUES (3)")
+        assert [one["name"] for one in state_at(run.entries)["node/n2/held"]] == ["fault.refused"]
+        session.do("sql n1/b SELECT a FROM t")
+        assert state_at(run.entries)["sql/n1/b"]["state"] == "running"  # a lesson's own stops at its locks
+
+
 def _slack() -> float:
     """The five seconds are for a machine that does nothing else."""
     return max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))

@@ -338,6 +338,35 @@ def test_again_from_a_step(page: Page, session: ScriptedSession) -> None:
     assert session.asked[-1] == ("again", 1)
 
 
+@pytest.mark.parametrize(("button", "asked"), [("without", "afresh"), ("with", "again")])
+def test_again_with_and_without_what_a_person_did(
+    page: Page, session: ScriptedSession, button: str, asked: str
+) -> None:
+    """A stray `kill` was done again without a word. What was done later than the step is no question."""
+    for _ in range(3):
+        step(page)
+    page.keyboard.press("f")
+    page.locator("[data-verb=kill]").click()
+    expect(page.locator("#told")).to_contain_text("kill n3")
+    step(page)
+    page.locator("[data-focus='again-4']").click()
+    expect(page.locator("dialog .yours")).to_have_text("kill n3")
+    page.get_by_role("button", name=f"{button} what I did", exact=True).click()
+    wait_for(page, "!document.querySelector('.card')?.textContent.includes('TXID 3')")
+    assert session.asked[-1] == (asked, 4)
+
+
+def test_again_asks_nothing_where_nothing_was_done_before(page: Page, session: ScriptedSession) -> None:
+    for _ in range(3):
+        step(page)
+    page.keyboard.press("f")
+    page.locator("[data-verb=kill]").click()
+    expect(page.locator("#told")).to_contain_text("kill n3")
+    page.locator("[data-focus='again-2']").click()
+    wait_for(page, "!document.querySelector('#told').innerText.includes('kill n3')")
+    assert session.asked[-1] == ("again", 2)
+
+
 def test_the_events_are_a_table(page: Page) -> None:
     """Real rows, with their place; arrows move, Enter goes there."""
     for _ in range(6):

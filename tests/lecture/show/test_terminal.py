@@ -51,8 +51,8 @@ class FakeSession:
             raise LessonError("there is no command 'dance'")
         self.asked.append(line)
 
-    def again(self, step: int) -> None:
-        self.asked.append(f"again {step}")
+    def again(self, step: int, *, yours: bool = True) -> None:
+        self.asked.append(f"{'again' if yours else 'afresh'} {step}")
         self._story.emit(entries()[0])
 
 
@@ -172,8 +172,8 @@ def test_the_xor_is_written_out() -> None:
 
 
 def test_commands_of_the_lesson_language_go_to_the_session() -> None:
-    text, session = lived("", "partition n2", "again 2", "dance", "?", "q", "never read")
-    assert session.asked == ["partition n2", "again 1"]
+    text, session = lived("", "partition n2", "again 2", "afresh 2", "dance", "?", "q", "never read")
+    assert session.asked == ["partition n2", "again 1", "afresh 1"]
     assert "there is no command 'dance'" in text
     assert "run-to-commit [NODE]" in text
     assert "never read" not in text

@@ -12,7 +12,7 @@ import { drawXor, newestXor } from "./xor.js";
 import { commandText, drawCaption, drawLesson, drawQuestion } from "./prose.js";
 import { EventTable } from "./table.js";
 import { FaultPanel } from "./faults.js";
-import { listenForKeys, showAgain, showKeys } from "./keys.js";
+import { listenForKeys, showAgain, showAgainWith, showKeys } from "./keys.js";
 import { leaseBadge } from "./lease.js";
 import { Appearance, Tooltip, showToast } from "./chrome.js";
 import { Fitting } from "./fit.js";
@@ -159,8 +159,14 @@ class LecturePage {
     this.schedule();
   }
 
+  /** Again from a step; what a person did beside the lesson is done again only if they say so. */
   again(step) {
-    this.ask({ again: step });
+    const yours = (this.history.value("lesson/yours", this.history.length - 1) || []).filter(([before]) => before < step);
+    if (!this.live || this.busy || !yours.length) this.ask({ again: step });
+    else {
+      showAgainWith(byId("dialog"), step, yours.map(([, line]) => line),
+        (withYours) => this.ask(withYours ? { again: step } : { afresh: step }));
+    }
   }
 
   // Drawing.

@@ -11,12 +11,15 @@ export const KEY_HELP = [
   ["b x e f", "bytes, checksum (XOR), events, break things; z follows the step again"],
   ["[ ] c", "in the bytes: field before, field after, next change; arrows move by byte and row"],
   ["p", "pause, or run"],
-  ["a", "again from a step: new nodes, everything before it done again"],
+  ["a", "again from a step: new nodes, everything before it done again, with or without what you did"],
   ["+ −", "zoom the space-time diagram"],
   ["l", "large type"],
   ["d", "dark or light"],
   ["?", "these keys; Esc closes"],
 ];
+
+/** So many of a person's lines are shown in a dialog. */
+const MOST_LINES = 8;
 
 const STEP_KEYS = { PageDown: "next", PageUp: "back" };
 const FREE_KEYS = {
@@ -70,7 +73,7 @@ export function showAgain(dialog, steps, current, textOf, again) {
   fill(dialog, h("h2", null, "Again from a step"),
     h("p", null, "New, empty nodes; everything before the step is done again. What is shown now is forgotten."),
     h("form", { method: "dialog", onsubmit: (event) => {
-      if (event.submitter && event.submitter.value === "go") again(Number(choice.value));
+      if (event.submitter && event.submitter.value === "go") setTimeout(() => again(Number(choice.value)), 0);
     } }, choice, h("div", { class: "dialog-buttons" }, h("button", { value: "go" }, "again"), h("button", { value: "" }, "cancel"))));
   choice.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
@@ -80,4 +83,22 @@ export function showAgain(dialog, steps, current, textOf, again) {
   });
   dialog.showModal();
   choice.focus();
+}
+
+/** Ask whether what a person did beside the lesson is to be done again too; `lines` is that. */
+export function showAgainWith(dialog, step, lines, choose) {
+  const [with_, without] = ["with", "without"];
+  fill(dialog, h("h2", null, `Again from step ${step + 1}`),
+    h("p", null, lines.length === 1 ? "You did this beside the lesson:" : "You did these beside the lesson:"),
+    h("ul", { class: "yours" }, lines.slice(0, MOST_LINES).map((line) => h("li", null, h("code", null, line))),
+      lines.length > MOST_LINES ? h("li", null, `and ${lines.length - MOST_LINES} more`) : null),
+    h("p", null, "Do it again too?"),
+    h("form", { method: "dialog", onsubmit: (event) => {
+      const value = event.submitter ? event.submitter.value : "";
+      if (value) choose(value === with_);
+    } }, h("div", { class: "dialog-buttons" },
+      h("button", { value: without, autofocus: true }, "without what I did"),
+      h("button", { value: with_ }, "with what I did"),
+      h("button", { value: "" }, "cancel"))));
+  dialog.showModal();
 }
