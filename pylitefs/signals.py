@@ -33,7 +33,8 @@ def handled(numbers: Iterable[int], handler: Handler) -> Iterator[None]:
             yield
         finally:
             for number, one in before.items():
-                signal.signal(number, one)
+                # A handler that is not Python's (`faulthandler`) has no name here, and cannot be put back.
+                signal.signal(number, signal.SIG_DFL if one is None else one)
 
 
 @contextlib.contextmanager

@@ -91,3 +91,13 @@ def test_one_block_may_be_in_another() -> None:
             os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
     assert got == ["inner", "outer"]
+
+
+def test_a_handler_that_is_not_python_s_is_no_obstacle() -> None:
+    """`faulthandler` (PYTHONFAULTHANDLER=1) has SIGABRT's, which Python cannot name, nor put back."""
+    code = "import signal; from pylitefs.signals import handled\n"
+    code += "with handled([signal.SIGABRT], lambda *_: None): pass\n"
+    code += "print(signal.getsignal(signal.SIGABRT).name)"
+    command = python("-X", "faulthandler", "-c", code)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "SIG_DFL", "")
