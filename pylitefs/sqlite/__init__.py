@@ -1,4 +1,4 @@
-"""What SQLite writes: database header, rollback journal, WAL, WAL index, lock bytes.
+"""What SQLite writes: database header, b-trees and records, rollback journal, WAL, WAL index, lock bytes.
 
 The rule: bytes and values in, bytes and values out. Nothing here opens a file, takes a lock, or reads
 a clock; where a format is too long for one buffer, the caller hands in a `read_at(offset, size)`.

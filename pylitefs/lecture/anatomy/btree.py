@@ -7,15 +7,9 @@ Format: https://www.sqlite.org/fileformat2.html#b_tree_pages
 """
 
 from pylitefs.lecture.anatomy.fields import Builder, Field
-from pylitefs.lecture.anatomy.records import (
-    INTERIOR_INDEX,
-    INTERIOR_TABLE,
-    LEAF_INDEX,
-    LEAF_TABLE,
-    Cell,
-    read_cell,
-)
+from pylitefs.lecture.anatomy.records import Cell, read_cell
 from pylitefs.lecture.model import Part
+from pylitefs.sqlite.btree import INTERIOR_INDEX, INTERIOR_TABLE, LEAF_INDEX, LEAF_TABLE
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DATABASE_MAGIC
 
 PAGE_TYPES = {

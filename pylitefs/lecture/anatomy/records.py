@@ -7,25 +7,11 @@ Format: https://www.sqlite.org/fileformat2.html#b_tree_pages and #record_format
 import struct
 from dataclasses import dataclass
 
-INTERIOR_INDEX, INTERIOR_TABLE, LEAF_INDEX, LEAF_TABLE = 2, 5, 10, 13
+from pylitefs.sqlite.btree import INTERIOR_INDEX, INTERIOR_TABLE, LEAF_TABLE, local_size
+from pylitefs.sqlite.records import INTEGER_SIZES, signed, value_size, varint
+
 _LONGEST_TEXT = 24
 _MOST_VALUES = 6
-_INTEGER_SIZES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
-
-
-def varint(data: bytes, at: int) -> tuple[int, int] | None:
-    """(value, offset after it) of SQLite's variable-length integer; None if the data ends in it."""
-    value = 0
-    for count in range(9):
-        if at + count >= len(data):
-            return None
-        byte = data[at + count]
-        if count == 8:
-            return (value << 8) | byte, at + 9
-        value = (value << 7) | (byte & 0x7F)
-        if byte < 0x80:
-            return value, at + count + 1
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +44,10 @@ def read_cell(page: bytes, offset: int, kind: int, usable: int) -> Cell | None:
         if found is None:
             return None
         rowid, at = found
-        words.append(f"rowid {rowid - (1 << 64) if rowid >> 63 else rowid}")
+        words.append(f"rowid {signed(rowid)}")
     if kind == INTERIOR_TABLE:
         return Cell(offset, at - offset, ", ".join(words)) if at <= usable else None
-    local = _local(payload, kind, usable)
+    local = local_size(payload, kind, usable)
     end = at + local + (4 if local < payload else 0)
     if end > usable:
         return None
@@ -71,16 +57,6 @@ def read_cell(page: bytes, offset: int, kind: int, usable: int) -> Cell | None:
     # SQLite gives every cell at least four bytes.
     length = min(max(end - offset, 4), usable - offset)
     return Cell(offset, length, ": ".join(part for part in (", ".join(words), values) if part))
-
-
-def _local(payload: int, kind: int, usable: int) -> int:
-    """How much of a payload lies in the page itself."""
-    most = usable - 35 if kind == LEAF_TABLE else (usable - 12) * 64 // 255 - 23
-    if payload <= most:
-        return payload
-    least = (usable - 12) * 32 // 255 - 23
-    wanted = least + (payload - least) % (usable - 4)
-    return wanted if wanted <= most else least
 
 
 def record_text(data: bytes) -> str:
@@ -99,7 +75,7 @@ def record_text(data: bytes) -> str:
         if len(values) == _MOST_VALUES:
             values.append("…")
             break
-        size = _INTEGER_SIZES.get(kind, 8 if kind == 7 else (kind - 12) // 2 if kind >= 12 else 0)
+        size = value_size(kind)
         values.append(_value(kind, data[body : body + size], size))
         body += size
     return ", ".join(values)
@@ -110,7 +86,7 @@ def _value(kind: int, data: bytes, size: int) -> str:
         return {0: "NULL", 8: "0", 9: "1"}[kind]
     if kind < 12 and len(data) < size:
         return "…"
-    if kind in _INTEGER_SIZES:
+    if kind in INTEGER_SIZES:
         return str(int.from_bytes(data, "big", signed=True))
     if kind == 7:
         return repr(struct.unpack(">d", data)[0])

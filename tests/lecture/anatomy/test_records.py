@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pylitefs.lecture.anatomy.records import LEAF_TABLE, read_cell, record_text, varint
+from pylitefs.lecture.anatomy.records import read_cell, record_text
+from pylitefs.sqlite.btree import LEAF_TABLE
+from pylitefs.sqlite.records import varint
 
 
 @given(st.binary(max_size=600), st.integers(0, 600), st.sampled_from([2, 5, 10, 13]))
