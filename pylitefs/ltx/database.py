@@ -50,6 +50,16 @@ class DatabaseFile:
     _fd: int = field(repr=False)
     _wal_fd: int = field(repr=False)
 
+    def page(self, pgno: int) -> bytes:
+        """One page. Raises SqliteFormatError if the file ends before it does."""
+        size, fd, offset = self.page_size, self._fd, (pgno - 1) * self.page_size
+        if pgno in self.wal_frames:
+            fd, offset = self._wal_fd, frame_offset(self.wal_frames[pgno], size) + FRAME_HEADER_SIZE
+        page = os.pread(fd, size, offset)
+        if len(page) < size:
+            raise SqliteFormatError(f"{self.path} ends before page {pgno}: the file was cut short")
+        return page
+
     def pages(self) -> Iterator[tuple[int, bytes]]:
         """Page number and bytes of every page, ascending, without the lock page.
 

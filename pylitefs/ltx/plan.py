@@ -124,6 +124,34 @@ def plan_back(files: Iterable[HistoryFile], *, txid: int | None = None, before_m
     return Plan(tuple(steps), (), later)
 
 
+def state_before(files: Iterable[HistoryFile], txid: int | None) -> HistoryFile | None:
+    """The newest file with a whole database that is not past `txid`; the oldest one if it is None."""
+    whole = [file for file in files if file.min_txid == 1 and (txid is None or file.max_txid <= txid)]
+    if not whole:
+        return None
+    return (min if txid is None else max)(whole, key=lambda file: (file.max_txid, -file.level))
+
+
+def finest_chain(files: Iterable[HistoryFile], at: int) -> list[HistoryFile]:
+    """From the state `at` on as many states as there are, one file after the other: of each place the file
+    that goes least far on, and of those the one that begins last. It ends where a gap is."""
+    waiting = sorted(files, key=lambda file: (file.min_txid, file.max_txid))
+    usable: list[tuple[int, int, int, int]] = []
+    chain: list[HistoryFile] = []
+    following = 0
+    while True:
+        while following < len(waiting) and waiting[following].min_txid <= at + 1:
+            file = waiting[following]
+            heapq.heappush(usable, (file.max_txid, -file.min_txid, file.level, following))
+            following += 1
+        while usable and usable[0][0] <= at:
+            heapq.heappop(usable)
+        if not usable:
+            return chain
+        chain.append(waiting[heapq.heappop(usable)[3]])
+        at = chain[-1].max_txid
+
+
 def _steps(eligible: list[HistoryFile], txid: int | None) -> list[Step]:
     steps: list[Step] = []
     at = 0
@@ -171,6 +199,15 @@ def _check_time(files: list[HistoryFile], before_ms: int) -> None:
             f"{time_text(before_ms)} is outside of what there is: "
             f"{time_text(min(times))} to {time_text(max(times))}"
         )
+
+
+def why_not(files: Iterable[HistoryFile], txid: int) -> str:
+    """Why there is no state after this TXID among the files, none of which ends with it."""
+    known = list(files)
+    oldest = min(file.max_txid for file in known)
+    if txid < oldest:
+        return f"TXID {format_txid(txid)} is not there any more: the oldest state is {format_txid(oldest)}"
+    return _why_not(known, txid, 0)
 
 
 def _why_not(files: list[HistoryFile], txid: int, at: int) -> str:

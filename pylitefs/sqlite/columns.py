@@ -1,7 +1,7 @@
 """What the columns of a table are, from the SQL that made it.
 
 The rule: SQLite's own parser says it. The SQL becomes the schema of an empty database in memory, as it is
-read when a database is opened: no table is made, no function of it is called. So whatever this Python's SQLite
+read when a database is opened: no table is made, no function of it is called. So what this Python's SQLite
 takes is taken, and what it does not is an error with its words.
 """
 

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from pylitefs.errors import RestoreError
-from pylitefs.ltx.plan import HistoryFile, Plan, plan_back, plan_restore
+from pylitefs.ltx.plan import HistoryFile, Plan, finest_chain, plan_back, plan_restore, state_before
 
 
 def file(level: int, first: int, last: int, time_ms: int | None = None) -> HistoryFile:
@@ -124,3 +124,20 @@ def test_back_from_the_database_as_it_is_now() -> None:
         plan_back(files, txid=4)
     with pytest.raises(RestoreError, match="gap"):
         plan_back([files[0], files[2]])
+
+
+def test_the_finest_chain_has_every_state_that_there_is() -> None:
+    """Merged files are taken where those they were made of are gone, and a gap ends it."""
+    files = [
+        HistoryFile(9, 1, 4, 9, 0),
+        HistoryFile(1, 2, 4, 9, 0),
+        HistoryFile(0, 5, 5, 9, 0),
+        HistoryFile(1, 5, 6, 9, 0),
+        HistoryFile(0, 6, 6, 9, 0),
+        HistoryFile(9, 1, 8, 9, 0),
+        HistoryFile(0, 10, 10, 9, 0),
+    ]
+    start = state_before(files, 7)
+    assert start == files[0] == state_before(files, None) and state_before(files, 3) is None
+    assert [(one.min_txid, one.max_txid) for one in finest_chain(files, 4)] == [(5, 5), (6, 6), (1, 8)]
+    assert finest_chain(files, 1)[0] == files[1]
