@@ -32,6 +32,7 @@ FLOORS = (
     },
     {"sqlite"},
     {"ltx"},
+    {"rows"},
     {"store"},
     {"mount"},
     {"lease"},

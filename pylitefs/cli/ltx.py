@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from pylitefs.cli.ltx_diff import diff
 from pylitefs.cli.ltx_output import (
     file_progress,
     one_line,
@@ -35,6 +36,7 @@ def ltx() -> None:
 ltx.add_command(verify)
 ltx.add_command(restore)
 ltx.add_command(compact)
+ltx.add_command(diff)
 
 
 @ltx.command("list")

@@ -47,6 +47,11 @@ COMMANDS = MappingProxyType(
         "doctor": _Place("doctor", "doctor", "Say what is wrong with a node, its machine and its cluster."),
         "export": _Place("transfer", "export_command", "Write a node's database to a file."),
         "import": _Place("transfer", "import_command", "Make a SQLite file a database of the cluster."),
+        "history": _Place(
+            "history",
+            "history",
+            "Show a database's transactions, with the tables and rows that each changed.",
+        ),
         "ltx": _Place("ltx", "ltx", "Verify, list, dump, apply, make and restore from LTX files."),
         "lecture": _Place("lecture", "lecture", "Step through replication, live, lesson by lesson."),
         "replay": _Place("replay", "replay", "Play a recorded lesson, without FUSE."),

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 import httpx
@@ -157,6 +158,15 @@ def databases(url: str = DEFAULT_URL, *, token: str = "") -> dict[str, DatabaseF
         )
         for name, facts in found.items()
     }
+
+
+def data_dir(url: str = DEFAULT_URL) -> Path:
+    """The node's data directory, from `/debug/vars`. Raises RemoteError; real LiteFS does not tell it."""
+    with _client(url) as client:
+        found = _json_object(checked(client.get("/debug/vars"), url).text, url).get("dataDir")
+    if not isinstance(found, str):
+        raise RemoteError(f"{url} does not tell its data directory: give the path of its dbs/DB")
+    return Path(found)
 
 
 def _databases_of_metrics(text: str) -> dict[str, DatabaseFacts]:

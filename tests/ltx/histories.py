@@ -35,14 +35,17 @@ class LivingDatabase:
         """The whole database after each TXID."""
         self.txid = 0
 
-    def commit(self) -> int:
-        """What SQLite has written since becomes a transaction; its TXID, the same one if there is nothing."""
+    def commit(self, *, whole: bool = False) -> int:
+        """What SQLite has written since becomes a transaction; its TXID, the same one if there is nothing.
+
+        `whole` after a VACUUM, which writes every page, also one that happens to be what it was.
+        """
         data = self.path.read_bytes()
         size = int.from_bytes(data[16:18], "big")
         size = 65536 if size == 1 else size
         pages = [data[at : at + size] for at in range(0, len(data), size)]
         same_size = not self.pages or len(self.pages[0]) == size
-        old = self.pages if same_size else []
+        old = self.pages if same_size and not whole else []
         changed = {at + 1: page for at, page in enumerate(pages) if at >= len(old) or old[at] != page}
         if not changed:
             return self.txid
