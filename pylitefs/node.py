@@ -31,6 +31,7 @@ from pylitefs.lease.make import make_lease
 from pylitefs.lease.static import StaticLease
 from pylitefs.limits import keep_buffers, most_databases, raise_open_files
 from pylitefs.mount.applier.applier import Applier
+from pylitefs.mount.moments import make_operations
 from pylitefs.mount.operations import MountOperations
 from pylitefs.mount.session import MountSession
 from pylitefs.store.retention import Limits
@@ -225,10 +226,11 @@ class Node:
 
     def _make_operations(self, applier: Applier) -> MountOperations:
         if self.locks is None:
-            return MountOperations(self.store, applier.is_applier_thread)
-        from pylitefs.mount.observed.operations import make_operations
+            moments = self.config.fuse.moments
+            return make_operations(self.store, applier.is_applier_thread, moments=moments)
+        from pylitefs.mount.observed.operations import make_operations as with_locks
 
-        return make_operations(self.store, applier.is_applier_thread, self.locks)
+        return with_locks(self.store, applier.is_applier_thread, self.locks)
 
     def _make_proxy(self, forward: str) -> "Proxy":
         from pylitefs.http.proxy import Proxy

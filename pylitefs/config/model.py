@@ -124,6 +124,8 @@ class FuseConfig(Section):
     debug: bool = False
     replica_wal: Literal["auto", "read-only", "writable"] = "auto"
     """Ours: whether a replica's clients open a WAL to write it. `auto`: where the node may become primary."""
+    moments: bool = False
+    """Ours: whether `DB@TXID` in the mount is the database as it was."""
 
 
 class HttpConfig(Section):

@@ -44,7 +44,8 @@ class Place(Protocol):
 class Library:
     """LTX files for reading here and there; a few of them are open at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_open: int = _MOST_OPEN) -> None:
+        self._most_open = most_open
         self._lock = threading.Lock()
         self._open: OrderedDict[str, int] = OrderedDict()
         self._files: dict[str, PageFile] = {}
@@ -75,7 +76,7 @@ class Library:
             fd = self._open.get(path, -1)
             if fd < 0:
                 fd = self._open[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                if len(self._open) > _MOST_OPEN:
+                if len(self._open) > self._most_open:
                     os.close(self._open.popitem(last=False)[1])
             else:
                 self._open.move_to_end(path)

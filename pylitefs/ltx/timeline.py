@@ -98,6 +98,10 @@ class Timeline:
             raise RestoreError(f"a hole: page {pgno} of the state after {txid} is in none of the files")
         return self._base(pgno)
 
+    def changed_after(self, pgno: int, upto: int) -> bool:
+        """Whether a file after the first `upto` ones changed a page, or cut it off."""
+        return self._later(pgno, upto) is not None
+
     def _newest(self, pgno: int, upto: int) -> bytes | None:
         listed = self._where.get(pgno, [])
         at = bisect_left(listed, upto)

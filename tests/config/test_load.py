@@ -131,7 +131,7 @@ strict-verify: true
 exec: "app --port 8081"
 data: {dir: /d, compress: false, retention: 1h30m, retention-monitor-interval: 5s,
        retention-behind-files: 7, retention-behind-bytes: 64MB, pace: false}
-fuse: {dir: /m, allow-other: true, debug: true, replica-wal: writable}
+fuse: {dir: /m, allow-other: true, debug: true, replica-wal: writable, moments: true}
 http: {addr: "localhost:1", snapshot-timeout: 3s, token: 0123456789abcdef, open-stream: true}
 proxy: {addr: ":1", target: "localhost:2", db: d, debug: true, max-lag: 1s, passthrough: [a],
         always-forward: [b], primary-redirect-timeout: 1s, read-timeout: 2s, read-header-timeout: 3s,
