@@ -82,6 +82,11 @@ def restore(
     )
 
 
+def restored_to(source: Path, output: Path, txid: int | None, before_ms: int | None) -> Restored:
+    """Write the database at `source` as it was to `output`, checked as far as its files allow."""
+    return _restored(source, output, txid, before_ms)[1]
+
+
 def _restored(source: Path, output: Path, txid: int | None, before_ms: int | None) -> tuple[Plan, Restored]:
     for left in reversed(range(_TRIES)):
         found = open_source(source)

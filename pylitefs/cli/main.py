@@ -52,6 +52,8 @@ COMMANDS = MappingProxyType(
             "history",
             "Show a database's transactions, with the tables and rows that each changed.",
         ),
+        "sql": _Place("sql", "sql_command", "Ask a database as it was a question in SQL."),
+        "fork": _Place("sql", "fork_command", "Make a database as it was a new one of the cluster."),
         "ltx": _Place("ltx", "ltx", "Verify, list, dump, apply, make and restore from LTX files."),
         "lecture": _Place("lecture", "lecture", "Step through replication, live, lesson by lesson."),
         "replay": _Place("replay", "replay", "Play a recorded lesson, without FUSE."),

@@ -25,6 +25,7 @@ import fuse
 from pylitefs import limits
 
 if TYPE_CHECKING:
+    from pylitefs.mount.one_file import OneFileOperations
     from pylitefs.mount.operations import MountOperations
 
     Bytes: TypeAlias = ctypes._Pointer[ctypes.c_byte]
@@ -91,7 +92,7 @@ class Fuse(fuse.FUSE):
 
     def __init__(
         self,
-        operations: "MountOperations",
+        operations: "MountOperations | OneFileOperations",
         mount_dir: str,
         on_init: Callable[[int], None],
         on_destroy: Callable[[], None],

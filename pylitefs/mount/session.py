@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pylitefs.errors import MountError
 from pylitefs.mount import mountinfo, requirements
@@ -31,6 +32,9 @@ from pylitefs.mount.bare_directory import (
 )
 from pylitefs.mount.operations import MountOperations
 from pylitefs.signals import WAKE_SIGNAL
+
+if TYPE_CHECKING:
+    from pylitefs.mount.one_file import OneFileOperations
 
 log = logging.getLogger("pylitefs")
 
@@ -56,7 +60,7 @@ class MountSession:
 
     def __init__(
         self,
-        operations: MountOperations,
+        operations: "MountOperations | OneFileOperations",
         mount_dir: Path,
         *,
         allow_other: bool = False,
