@@ -14,9 +14,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from pylitefs.errors import HistoryGoneError, RestoreError
-from pylitefs.ltx.database import open_database
 from pylitefs.ltx.header import format_txid
 from pylitefs.ltx.lookup import Library, PageFile
+from pylitefs.ltx.node_pages import pages_now
 from pylitefs.ltx.plan import HistoryFile, finest_chain, state_before, why_not
 from pylitefs.ltx.source import Source, open_source
 from pylitefs.sqlite.locks import lock_pgno
@@ -191,7 +191,7 @@ def chain_of(source: Source, first: int | None) -> list[HistoryFile]:
 def open_timeline(path: Path, first: int | None = None) -> Iterator[Timeline]:
     """The states of a source (source.py), those from `first` on at least.
 
-    Raises RestoreError, LtxError; BusyError at its end if the database of a node was read and it changed.
+    Raises RestoreError, LtxError; BusyError at its end if a page was read of the node's database and changed.
     """
     source = open_source(path)
     chain = chain_of(source, first)
@@ -199,5 +199,5 @@ def open_timeline(path: Path, first: int | None = None) -> Iterator[Timeline]:
         library = stack.enter_context(Library())
         base: ReadPage | None = None
         if chain[0].min_txid > 1 and source.database is not None:
-            base = stack.enter_context(open_database(source.database, of_node=True)).page
+            base = stack.enter_context(pages_now(source, chain[-1].max_txid))
         yield Timeline(chain, library, base)
