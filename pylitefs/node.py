@@ -22,8 +22,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pylitefs import parts
 from pylitefs.config import Config
-from pylitefs.config.backup import backup_path
 from pylitefs.config.token import VARIABLE
 from pylitefs.control import CONTROL_FD
 from pylitefs.http.late_server import LateServer
@@ -31,28 +31,21 @@ from pylitefs.lease.make import make_lease
 from pylitefs.lease.static import StaticLease
 from pylitefs.limits import keep_buffers, most_databases, raise_open_files
 from pylitefs.mount.applier.applier import Applier
-from pylitefs.mount.moments import make_operations
-from pylitefs.mount.operations import MountOperations
 from pylitefs.mount.session import MountSession
-from pylitefs.store.retention import Limits
-from pylitefs.store.status import Status, pass_lease_time
-from pylitefs.store.store import Store
+from pylitefs.store.status import pass_lease_time
 from pylitefs.trace import Tracer
 
 if TYPE_CHECKING:
-    from pylitefs.backup.task import Backup
     from pylitefs.control.node_end import NodeEnd
     from pylitefs.http.app import Api
-    from pylitefs.http.proxy import Proxy
-    from pylitefs.mount.observed.lock_table import LockTable
     from pylitefs.replication.replica import Replica
     from pylitefs.roles.loop import RoleLoop
     from pylitefs.store.strict_verify import StrictVerify
 
 log = logging.getLogger("pylitefs")
 
-SHORTEST_SILENCE_S, BACKUP_S = 2.5, 2.0
-"""Heartbeats come every second. The next primary's backup waits so long for what this one writes."""
+BACKUP_S = 2.0
+"""The next primary's backup waits so long for what this one writes."""
 
 
 class Node:
@@ -71,25 +64,14 @@ class Node:
         `proxy_forward`: what the proxy does with a write on a replica, see `Proxy`."""
         self.config = config
         self.token = config.http.shown_token
-        self.locks = _lock_table() if observed_locks else None
-        lease = config.lease
+        self.locks = parts.make_lock_table() if observed_locks else None
         self.lease = make_lease(config)
         self.tracer = tracer or Tracer(self.lease.hostname)
-        writable = {"auto": lease.candidate, "read-only": False, "writable": True}[config.fuse.replica_wal]
-        self.status = Status(candidate=lease.candidate, wal_stays_writable=writable)
-        self.store = Store(
-            config.data.dir,
-            tracer=self.tracer,
-            status=self.status,
-            compress=config.data.compress,
-            retention=_retention(config),
-            monitor_interval_s=config.data.retention_monitor_interval,
-            snapshot_timeout_s=config.http.snapshot_timeout,
-        )
-        self.store.pace.enabled = config.data.pace
+        self.status = parts.make_status(config)
+        self.store = parts.make_store(config, self.tracer, self.status)
         self.skip_unmount = skip_unmount
-        self.proxy = self._make_proxy(proxy_forward) if config.proxy.addr else None
-        self.backup = self._make_backup()
+        self.proxy = parts.make_proxy(config, self.store, proxy_forward)
+        self.backup = parts.make_backup(config, self.store, self._backup_is_level)
         self.strict = self._make_strict_verify() if config.strict_verify else None
         self.applier: Applier | None = None
         self.mount: MountSession | None = None
@@ -165,23 +147,6 @@ class Node:
             self.config.http.addr,
         )
 
-    def _make_backup(self) -> "Backup | None":
-        path = backup_path(self.config)
-        if path is None:
-            return None
-        from pylitefs.backup.task import Backup
-
-        made = Backup(
-            self.store,
-            path,
-            delay=self.config.backup.delay,
-            full_sync_interval=self.config.backup.full_sync_interval,
-            compress=self.config.data.compress,
-            on_level=self._backup_is_level,
-        )
-        self.status.backup = made.state
-        return made
-
     def _make_strict_verify(self) -> "StrictVerify":
         from pylitefs.store.strict_verify import StrictVerify
 
@@ -210,7 +175,7 @@ class Node:
         self.applier.start()
         self.store.applier = self.applier
         self.mount = MountSession(
-            self._make_operations(self.applier),
+            parts.make_mount_operations(self.config, self.store, self.applier.is_applier_thread, self.locks),
             self.mount_dir,
             allow_other=self.config.fuse.allow_other,
             debug=self.config.fuse.debug,
@@ -223,19 +188,6 @@ class Node:
         else:
             for name in self.store.names()[: most_databases()]:
                 self.applier.hold(name)
-
-    def _make_operations(self, applier: Applier) -> MountOperations:
-        if self.locks is None:
-            moments = self.config.fuse.moments
-            return make_operations(self.store, applier.is_applier_thread, moments=moments)
-        from pylitefs.mount.observed.operations import make_operations as with_locks
-
-        return with_locks(self.store, applier.is_applier_thread, self.locks)
-
-    def _make_proxy(self, forward: str) -> "Proxy":
-        from pylitefs.http.proxy import Proxy
-
-        return Proxy(self.store, self.config.proxy, forward=forward)
 
     def _make_server(self) -> LateServer:
         """The API's port is taken; its server is loaded by `start`."""
@@ -278,18 +230,10 @@ class Node:
             self.on_loaded()
 
     def _make_replica(self, server: LateServer, own_url: str = "") -> "Replica":
-        from pylitefs.replication.replica import SILENCE_S, Replica
-
-        lease, silence = self.config.lease, SILENCE_S
-        if own_url:  # A primary that is not heard of for longer than its lease is none.
-            silence = min(silence, max(SHORTEST_SILENCE_S, lease.consul.ttl))
-        return Replica(
+        return parts.make_replica(
+            self.config,
             self.store,
-            self.lease.primary,
-            databases=lease.databases,
-            reconnect_delay=lease.reconnect_delay,
-            silence=silence,
-            token=self.token,
+            self.lease,
             own_url=own_url,
             on_fatal=self._fail,
             on_change=server.primary_changed,
@@ -388,15 +332,3 @@ class Node:
         if self.applier:
             self.applier.stop()
         self.store.close()
-
-
-def _lock_table() -> "LockTable":
-    from pylitefs.mount.observed.lock_table import LockTable
-
-    return LockTable()
-
-
-def _retention(config: Config) -> Limits:
-    data = config.data
-    behind = (data.retention_behind_files, data.retention_behind_bytes)
-    return Limits(data.retention, *behind, until_backed_up=backup_path(config) is not None)

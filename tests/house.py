@@ -38,6 +38,7 @@ FLOORS = (
     {"lease"},
     {"replication", "backup"},
     {"http"},
+    {"parts"},
     {"node", "application", "cluster", "doctor", "roles"},
     {"compare", "lecture"},
     {"cli", "__main__"},
