@@ -604,8 +604,9 @@ def test_the_lease_is_at_the_top_as_the_lease_service_says(browser: Browser) -> 
             wait_for(page, "document.querySelector('.lease')")
             seen.append(page.locator(".lease").inner_text())
         assert all(any(text in one for one in seen) for text in awaited), seen
-        box, tools = (page.locator(one).bounding_box() for one in (".lease", "#tools"))
-        assert box is not None and tools is not None and box["x"] + box["width"] <= tools["x"], "one row"
+        # Both at once: what is drawn anew in between is nowhere.
+        boxes = "['.lease', '#tools'].map((one) => document.querySelector(one).getBoundingClientRect())"
+        assert page.evaluate(f"(() => {{ const [a, b] = {boxes}; return a.right <= b.left; }})()"), "one row"
     with recorded(commit) as server, open_page(browser, server.url) as page:
         expect(page.locator(".badge.recorded")).to_be_visible()
         step(page)
