@@ -206,7 +206,8 @@ export class Diagram {
     if (!entry.node || !["event", "sql", "fault", "error"].includes(entry.kind)) return;
     const [shape, name, letter] = signOf(entry);
     const weight = letter === "L" ? 0.62 : 1; // there are many locks
-    const size = weight * Math.min(this._rem * 0.62, this._lane() * 0.46, Math.max(3, this._gap * 0.46)) * (index === this.hovered ? 1.3 : 1);
+    // A box that is folded away has lanes of no height.
+    const size = weight * Math.max(0, Math.min(this._rem * 0.62, this._lane() * 0.46, Math.max(3, this._gap * 0.46))) * (index === this.hovered ? 1.3 : 1);
     const x = this._x(index);
     const y = this._y(entry.node);
     pen.globalAlpha = index > this._at ? 0.35 : 1;
@@ -217,7 +218,7 @@ export class Diagram {
     pen.fill();
     pen.stroke();
     if (letter && weight === 1 && size > this._rem * 0.36) {
-      pen.fillStyle = ["--k-lock", "--bad", "--how-stored", "--ink", "--muted"].includes(name) ? this._colour("--on-dark") : "#111";
+      pen.fillStyle = ["--k-lock", "--bad", "--how-stored", "--ink", "--muted", "--accent"].includes(name) ? this._colour("--on-dark") : "#111";
       pen.font = `700 ${size * 1.15}px ${this._colour("--sans")}`;
       pen.textAlign = "center";
       pen.fillText(letter, x, y + size * 0.08);

@@ -12,8 +12,8 @@ export function leaseBadge(history, at) {
     : "The lease service says: nobody has the lease. The first candidate that asks gets it.";
   return h("span", { class: `badge lease${held ? "" : " free"}`, "data-tip": tip },
     h("span", null, "Lease: "), h("b", null, held ? lease.holder : "nobody"),
-    held ? h("span", null, " · session ", h("code", null, `${lease.session}…`)) : null,
-    h("span", null, ` · ${lease.ttl_s} s`),
+    held ? h("span", null, " · ", h("span", { class: "more" }, "session "), h("code", null, `${lease.session.slice(0, 4)}…`)) : null,
+    h("span", { class: "ttl" }, ` · ${lease.ttl_s} s`),
     history.nodes(at).filter((node) => history.value(`node/${node}/lease`, at) === "cut").map((node) =>
-      h("span", { class: "cut" }, `✂ ${node} does not reach the lease service`)));
+      h("span", { class: "cut", "data-tip": `${node} does not reach the lease service` }, `✂ ${node}`)));
 }
