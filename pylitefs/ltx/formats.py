@@ -44,6 +44,15 @@ class Format(enum.Enum):
         return 6 if self in (Format.V3A, Format.V3B) else 4
 
 
+WRITTEN_BY = {
+    Format.V1: "LiteFS 0.5 (superfly/ltx 0.3), pylitefs",
+    Format.V2: "superfly/ltx 0.4 (August 2025)",
+    Format.V3A: "superfly/ltx 0.5.0 and 0.5.1 (2025): Litestream 0.5 at first",
+    Format.V3B: "superfly/ltx 0.5.2 and later (2026): Litestream 0.5 now; `ltx compact --format v3b`",
+}
+"""The programs whose files are in each format."""
+
+
 def longest_block(page_size: int) -> int:
     """The longest LZ4 block that a page can become: LZ4's bound, for bytes that it cannot compress."""
     return page_size + page_size // 255 + 16

@@ -61,6 +61,11 @@ class Timeline:
             self._pages.append(opened)
 
     @property
+    def reads(self) -> int:
+        """How often something was read of the files, until now."""
+        return self._library.reads
+
+    @property
     def begins_at(self) -> int:
         """The TXID before the first file: 0, or the files before are gone."""
         return self.files[0].min_txid - 1

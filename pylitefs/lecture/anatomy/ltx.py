@@ -75,6 +75,38 @@ PAGE = (
     Field(4, "page number", "Which page follows; 0 ends the pages.", "page"),
     Field(0, "page", "The page as the transaction leaves it.", "content", lambda _: ""),
 )
+FRAME_V2 = (
+    Field(4, "page number", "Which page follows; 0 ends the pages.", "page"),
+    Field(0, "LZ4 frame", "The page, compressed by itself.", "content", lambda _: ""),
+)
+FRAME_V3A = (
+    FRAME_V2[0],
+    Field(2, "page flags", "0: an LZ4 frame follows. The page number 0 has them too.", "flag", hexed),
+    FRAME_V2[1],
+)
+FRAME_V3B = (
+    FRAME_V2[0],
+    Field(
+        2,
+        "page flags",
+        "Bit 0: a size follows, and an LZ4 block. The page number 0 has them too.",
+        "flag",
+        hexed,
+    ),
+    Field(4, "compressed size", "Bytes of the LZ4 block.", "size"),
+    Field(
+        0, "LZ4 block", "The page, compressed by itself; without a frame's marks.", "content", lambda _: ""
+    ),
+)
+INDEX = (
+    Field(0, "page number", "Of each page in the file, ascending: where its frame is.", "page"),
+    Field(0, "frame offset", "Where in the file its frame begins, with the page number.", "field"),
+    Field(0, "frame size", "Bytes of it, all told.", "size"),
+    Field(1, "end of the index", "A page number 0, after the last page.", "field"),
+    Field(
+        8, "index size", "Bytes of the index, without these eight: it is found from the file's end.", "size"
+    ),
+)
 TRAILER = (
     Field(
         8,
@@ -105,7 +137,7 @@ LZ4 = (
     Field(4, "LZ4 end mark", "No further block.", "field"),
     Field(4, "LZ4 content checksum", "Over the decompressed bytes.", "checksum", hexed),
 )
-_FIELDS = {field.name: field for field in (*HEADER, *PAGE, *TRAILER, *LZ4)}
+_FIELDS = {field.name: field for field in (*INDEX, *FRAME_V3B, *HEADER, *PAGE, *TRAILER, *LZ4)}
 _PAGE_MEANING = PAGE[1].meaning
 _BLOCK_MEANING = "A compressed piece of the pages: numbers and contents in a row."
 

@@ -98,12 +98,42 @@ def _wal() -> Iterable[Section]:
     )
 
 
+_IN_FRAMES = {
+    "LZ4 frame": "to its end mark",
+    "LZ4 block": "compressed size",
+    "frame offset": "varint",
+    "frame size": "varint",
+}
+"""Sizes of fields that have no size of their own."""
+
+
 def _ltx() -> Iterable[Section]:
     yield Section("LTX file: header", "100 bytes, big-endian.", _rows(anatomy_ltx.HEADER), "ltx")
     yield Section(
-        "LTX file: page",
+        "LTX file: page in v1",
         "In ascending order; a page number 0 ends them. With flag bit 0 all of it is one LZ4 frame.",
         _rows(anatomy_ltx.PAGE),
+        "ltx",
+    )
+    ltx = anatomy_ltx
+    about = "The newer formats compress each page by itself; page numbers ascend, and a 0 ends them."
+    yield Section("LTX file: page in v2", about, _rows(ltx.FRAME_V2, sizes=_IN_FRAMES), "ltx")
+    yield Section(
+        "LTX file: page in v3a",
+        "As v2, with flags. A file may hold pages of v3a and v3b: the flags are each page's own.",
+        _rows(ltx.FRAME_V3A, sizes=_IN_FRAMES),
+        "ltx",
+    )
+    yield Section(
+        "LTX file: page in v3b",
+        "As Litestream writes it now, with a size and a bare block.",
+        _rows(ltx.FRAME_V3B, sizes=_IN_FRAMES),
+        "ltx",
+    )
+    yield Section(
+        "LTX file: page index",
+        "After the pages of the newer formats. A varint has 7 bits a byte, the lowest first.",
+        _rows(ltx.INDEX, sizes=_IN_FRAMES | {"page number": "varint"}),
         "ltx",
     )
     yield Section("LTX file: trailer", "The last 16 bytes.", _rows(anatomy_ltx.TRAILER), "ltx")
