@@ -81,6 +81,10 @@ class BusyError(PylitefsError):
     """SQLite's locks could not be had in time; the text says who holds them where that is known."""
 
 
+class HaltError(PylitefsError):
+    """The HALT lock cannot be had, or is not held by who says so."""
+
+
 class MountError(PylitefsError):
     """The mount cannot be made or ended: /dev/fuse, fusermount, libfuse, or the directory."""
 

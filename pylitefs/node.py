@@ -32,6 +32,7 @@ from pylitefs.lease.static import StaticLease
 from pylitefs.limits import keep_buffers, most_databases, raise_open_files
 from pylitefs.mount.applier.applier import Applier
 from pylitefs.mount.session import MountSession
+from pylitefs.store.halting import Halts
 from pylitefs.store.status import pass_lease_time
 from pylitefs.trace import Tracer
 
@@ -64,11 +65,14 @@ class Node:
         `proxy_forward`: what the proxy does with a write on a replica, see `Proxy`."""
         self.config = config
         self.token = config.http.shown_token
-        self.locks = parts.make_lock_table() if observed_locks else None
+        lease = config.lease
+        self.locks = parts.make_lock_table() if observed_locks or lease.halt_on_write else None
         self.lease = make_lease(config)
         self.tracer = tracer or Tracer(self.lease.hostname)
         self.status = parts.make_status(config)
         self.store = parts.make_store(config, self.tracer, self.status)
+        self.halts = Halts(self.store, ttl=lease.halt_lock_ttl, acquire_timeout=lease.halt_acquire_timeout)
+        self.halted = parts.make_halt_holder(config, self.store)
         self.skip_unmount = skip_unmount
         self.proxy = parts.make_proxy(config, self.store, proxy_forward)
         self.backup = parts.make_backup(config, self.store, self._backup_is_level)
@@ -175,7 +179,9 @@ class Node:
         self.applier.start()
         self.store.applier = self.applier
         self.mount = MountSession(
-            parts.make_mount_operations(self.config, self.store, self.applier.is_applier_thread, self.locks),
+            parts.make_mount_operations(
+                self.config, self.store, self.applier.is_applier_thread, self.locks, self.halted
+            ),
             self.mount_dir,
             allow_other=self.config.fuse.allow_other,
             debug=self.config.fuse.debug,
@@ -218,6 +224,7 @@ class Node:
             latencies=lambda: self.replica.latencies if self.replica else {},
             token=self.token,
             open_stream=self.config.http.open_stream,
+            halts=self.halts,
         )
         self._start_roles(api)
         return api
@@ -236,15 +243,19 @@ class Node:
             self.lease,
             own_url=own_url,
             on_fatal=self._fail,
-            on_change=server.primary_changed,
+            on_change=lambda: self._connected(server),
         )
+
+    def _connected(self, server: LateServer) -> None:
+        if self.status.primary_url is None:
+            self.halted.end_all("the primary is not connected any more")
+        server.primary_changed()
 
     def _make_roles(self, server: LateServer) -> None:
         """What changes this node's role, where the lease changes hands."""
         from pylitefs.roles.make import make_roles
 
-        config, applier = self.config.lease, self.applier
-        assert applier is not None
+        config = self.config.lease
         own_url = self.lease.advertise_url if self.status.candidate else ""
         self.replica = replica = self._make_replica(server, own_url)
         self.roles = make_roles(
@@ -252,7 +263,7 @@ class Node:
             self.lease,
             config,
             follower=replica,
-            applier=applier,
+            halts=self.halts,
             token=self.token,
             on_following=lambda: self.backup and self.backup.wait_idle(BACKUP_S),
         )
@@ -318,6 +329,7 @@ class Node:
             self.proxy.stop()
         if self.strict:
             self.strict.stop()
+        self.halted.stop()
         if self.replica:
             self.replica.stop()
         if self.roles:

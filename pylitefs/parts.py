@@ -11,6 +11,7 @@ from pylitefs.config import Config
 from pylitefs.config.backup import backup_path
 from pylitefs.mount.moments import make_operations
 from pylitefs.mount.operations import MountOperations
+from pylitefs.store.halt_holder import HaltHolder
 from pylitefs.store.retention import Limits
 from pylitefs.store.status import Status
 from pylitefs.store.store import Store
@@ -18,6 +19,7 @@ from pylitefs.trace import Tracer
 
 if TYPE_CHECKING:
     from pylitefs.backup.task import Backup
+    from pylitefs.http.halt_client import HaltClient
     from pylitefs.http.proxy import Proxy
     from pylitefs.lease.base import Lease
     from pylitefs.mount.observed.lock_table import LockTable
@@ -30,7 +32,8 @@ SHORTEST_SILENCE_S = 2.5
 def make_status(config: Config) -> Status:
     """What the node knows of itself."""
     candidate = config.lease.candidate
-    writable = {"auto": candidate, "read-only": False, "writable": True}[config.fuse.replica_wal]
+    may_write = candidate or config.lease.halt_on_write
+    writable = {"auto": may_write, "read-only": False, "writable": True}[config.fuse.replica_wal]
     return Status(candidate=candidate, wal_stays_writable=writable)
 
 
@@ -77,15 +80,39 @@ def make_lock_table() -> "LockTable":
     return LockTable()
 
 
-def make_mount_operations(
-    config: Config, store: Store, is_applier: Callable[[int], bool], locks: "LockTable | None"
-) -> MountOperations:
-    """What the kernel's calls do. `is_applier(thread id)`: whether the node's own applier calls."""
-    if locks is None:
-        return make_operations(store, is_applier, moments=config.fuse.moments)
-    from pylitefs.mount.observed.operations import make_operations as with_locks
+def make_halt_holder(config: Config, store: Store) -> HaltHolder:
+    """Takes HALT locks on a replica; what asks the primary is loaded when one is wanted."""
 
-    return with_locks(store, is_applier, locks)
+    def client() -> "HaltClient":
+        from pylitefs.http.halt_client import HaltClient
+
+        return HaltClient(store.node_id_text, config.http.shown_token)
+
+    return HaltHolder(store, client, acquire_timeout=config.lease.halt_acquire_timeout)
+
+
+def make_mount_operations(
+    config: Config,
+    store: Store,
+    is_applier: Callable[[int], bool],
+    locks: "LockTable | None",
+    halts: HaltHolder | None = None,
+) -> MountOperations:
+    """What the kernel's calls do. `is_applier(thread id)`: whether the node's own applier calls. `halts`
+    takes HALT locks for clients."""
+    if locks is None:
+        made = make_operations(store, is_applier, moments=config.fuse.moments)
+        made.halts = halts
+        return made
+    from pylitefs.mount.observed.operations import ObservedOperations
+
+    observed = ObservedOperations(store, is_applier, locks)
+    observed.halts = halts
+    if halts is not None and config.lease.halt_on_write:
+        from pylitefs.mount.observed.on_write import HaltOnWrite
+
+        observed.on_write = HaltOnWrite(store, halts)
+    return observed
 
 
 def make_proxy(config: Config, store: Store, forward: str) -> "Proxy | None":

@@ -84,3 +84,15 @@ def test_a_candidate_waits_for_its_primary_no_longer_than_a_lease_lasts(
         on_change=lambda: None,
     )
     assert replica._silence == silence
+
+
+def test_halt_on_write_is_told_of_locks_and_keeps_a_wal_writable(tmp_path: Path, store: Store) -> None:
+    """What asks the primary is made once, when it is wanted."""
+    made = config(tmp_path, lease={"halt_on_write": True, "candidate": False, "halt_acquire_timeout": "3s"})
+    assert parts.make_status(made).wal_stays_writable
+    halts = parts.make_halt_holder(made, store)
+    assert halts.calls is halts.calls
+    mounted = parts.make_mount_operations(made, store, lambda thread: False, parts.make_lock_table(), halts)
+    assert mounted.halts is halts and getattr(mounted, "on_write", None) is not None
+    plain = parts.make_mount_operations(config(tmp_path), store, lambda thread: False, None, halts)
+    assert plain.halts is halts

@@ -52,6 +52,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.option("--tracing", "-tracing", is_flag=True, help="Log every tracepoint.")
 @click.option("--skip-unmount", "-skip-unmount", is_flag=True, help="Leave the mount in place at the end.")
 @click.option("--observed-locks", is_flag=True, help="Be told of every lock: lock.* tracepoints, and slower.")
+@click.option("--halt-on-write", is_flag=True, help="A write on a replica takes the HALT lock by itself.")
 @click.option("--until-eof", is_flag=True, help="End when standard input does: for what starts nodes.")
 @click.option(
     "--proxy-forward",
@@ -70,6 +71,7 @@ def mount(
     tracing: bool,
     skip_unmount: bool,
     observed_locks: bool,
+    halt_on_write: bool,
     until_eof: bool,
     proxy_forward: str,
     command: tuple[str, ...],
@@ -83,7 +85,7 @@ def mount(
     path = config_path or find_config()
     # An error in the rest of the file is told as the file wants its log.
     loaded = load_config(path, expand_env=not no_expand_env, on_log=logs.set_up)
-    config = _with_flags(loaded.config, debug=debug, fuse_debug=fuse_debug)
+    config = _with_flags(loaded.config, debug=debug, fuse_debug=fuse_debug, halt_on_write=halt_on_write)
     logs.set_up(config.log)
     if command:
         config = config.model_copy(update={"exec": (ExecCommand(cmd=shlex.join(command)),)})
@@ -114,10 +116,13 @@ def mount(
     return _serve(config, make_node, until_eof=until_eof)
 
 
-def _with_flags(config: Config, *, debug: bool, fuse_debug: bool) -> Config:
+def _with_flags(config: Config, *, debug: bool, fuse_debug: bool, halt_on_write: bool) -> Config:
     return config.model_copy(
         update={
             "log": config.log.model_copy(update={"debug": config.log.debug or debug}),
+            "lease": config.lease.model_copy(
+                update={"halt_on_write": config.lease.halt_on_write or halt_on_write}
+            ),
             "fuse": config.fuse.model_copy(update={"debug": config.fuse.debug or fuse_debug}),
         }
     )

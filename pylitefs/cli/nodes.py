@@ -70,6 +70,8 @@ class NodeReport:
     """For how many seconds it has the lease; None where another has it."""
     role_changes: tuple[str, ...] = ()
     """Since its start, oldest first, for people."""
+    halted: Mapping[str, str] = field(default_factory=dict)
+    """On a primary: databases whose HALT lock a replica has, and that replica's node id."""
     backup: Mapping[str, str] = field(default_factory=dict)
     """What is wrong with its backup, by database; "" is the backup as a whole."""
     backup_told: str = ""
@@ -141,6 +143,7 @@ def ask(name: str, url: str, token: str = "") -> NodeReport:
         lease_ttl=float(ttl) if isinstance(ttl, int | float) else 0.0,
         lease_left=float(left) if ttl and isinstance(left, int | float) else None,
         role_changes=tuple(_role_changes(facts.get("roleChanges"))),
+        halted=_halted(facts.get("databases")),
         backup=_backup_troubles(facts.get("backup")),
         backup_told=_backup_told(facts.get("backup"), databases),
     )
@@ -174,6 +177,16 @@ def _backup_troubles(backup: object) -> dict[str, str]:
     """Of `/debug/vars`; nothing of a program that does not tell."""
     troubles = backup.get("troubles") if isinstance(backup, dict) else None
     return {str(key): str(text) for key, text in troubles.items()} if isinstance(troubles, dict) else {}
+
+
+def _halted(databases: object) -> dict[str, str]:
+    """Of `/debug/vars`; nothing of a program that does not tell."""
+    found: dict[str, str] = {}
+    for name, facts in databases.items() if isinstance(databases, dict) else ():
+        by = facts.get("haltedBy") if isinstance(facts, dict) else None
+        if isinstance(by, str):
+            found[str(name)] = by
+    return found
 
 
 def _behind(streams: object) -> Iterator[ReplicaBehind]:

@@ -1,7 +1,7 @@
 """`pylitefs run`: a command that starts only where, and once, a node is what the command needs.
 
 The rule: the command takes this process's place, so that its exit code, its signals and its terminal are its
-own. (LiteFS answers 1 for whatever the command said.)
+own. (LiteFS answers 1 for whatever the command said.) With a HALT lock it runs beside (halted_command.py).
 """
 
 import os
@@ -9,6 +9,7 @@ import time
 
 import click
 
+from pylitefs.cli.halted_command import run_halted
 from pylitefs.errors import PylitefsError
 from pylitefs.http import client
 
@@ -23,7 +24,13 @@ _EVERY_S = 0.05
 @click.option(
     "--if-candidate", "-if-candidate", is_flag=True, help="Run nothing, and exit with 0, if it cannot be one."
 )
-@click.option("--with-halt-lock-on", "-with-halt-lock-on", metavar="PATH", default="", help="Not there yet.")
+@click.option(
+    "--with-halt-lock-on",
+    "-with-halt-lock-on",
+    metavar="PATH",
+    default="",
+    help="Hold the HALT lock of the database at PATH meanwhile: CMD may write it on a replica.",
+)
 @click.option("-v", "verbose", is_flag=True, help="Say what is done before the command.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
 def run(
@@ -34,10 +41,11 @@ def run(
     with_halt_lock_on: str,
     verbose: bool,
     command: tuple[str, ...],
-) -> None:
+) -> int | None:
     """Run COMMAND, given after `--`, in this process's place.
 
     With -if-candidate only if the node at -url may become the primary; with -promote once it is the primary.
+    With -with-halt-lock-on beside this process, which gives the lock back at its end.
     """
 
     def say(text: str) -> None:
@@ -46,14 +54,12 @@ def run(
 
     if promote and with_halt_lock_on:
         raise PylitefsError("cannot specify both -promote & -with-halt-lock-on")
-    if with_halt_lock_on:
-        raise PylitefsError("-with-halt-lock-on is not supported yet: run the command on the primary")
     if if_candidate or promote:
         say("fetching node metadata")
         info = client.info(url)
         if if_candidate and not info.candidate:
             click.echo("node is not a candidate, skipping execution", err=True)
-            return
+            return None
         if info.is_primary:
             say("node is already primary, skipping promotion" if promote else "node is the primary")
         elif promote:
@@ -61,6 +67,8 @@ def run(
             client.promote(url, wait=PROMOTED_S)
             _wait_for_primary(url)
             say("promotion successful")
+    if with_halt_lock_on:
+        return run_halted(with_halt_lock_on, command, say)
     try:
         os.execvp(command[0], command)
     except OSError as error:

@@ -125,16 +125,21 @@ def table(reports: Sequence[NodeReport]) -> Table:
 
 
 def page(reports: Sequence[NodeReport]) -> Group:
-    """The table; below it a line for each replica and database that waits for its primary to send, one for
-    each backup, who has the lease, and which roles each node has had."""
+    """The table; below it a line for each replica and database that waits for its primary to send, for each
+    HALT lock, for each backup, who has the lease, and which roles each node has had."""
     names = {report.node_id: report.name for report in reports if report.node_id}
     lines = [shown(one.told(names)) for report in reports for one in report.behind]
+    halts = [
+        shown(f"{names.get(by, by) or 'somebody'} has the HALT lock of {name}: {report.name} waits")
+        for report in reports
+        for name, by in sorted(report.halted.items())
+    ]
     backups = [shown(f"{report.name} {report.backup_told}") for report in reports if report.backup_told]
     roles = [shown(text) for one in reports if (text := one.roles_told)]
     leases = [shown(text) for one in reports if (text := one.lease_told)]
     if not leases and any(one.lease_ttl for one in reports):
         leases = ["nobody here has the lease"]
-    rest = map(Text, (*backups, *leases, *roles))
+    rest = map(Text, (*halts, *backups, *leases, *roles))
     return Group(table(reports), *(Text(line, style="bold red") for line in lines), *rest)
 
 

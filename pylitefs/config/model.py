@@ -180,6 +180,12 @@ class LeaseConfig(Section):
     newest_first: bool = True
     """Ours: a candidate leaves a free lease to one that is reachable and has newer data."""
     databases: tuple[Name, ...] = ()
+    halt_lock_ttl: Annotated[Duration, Field(gt=0)] = 30.0
+    """Ours, as the next two: a replica's HALT lock that is not renewed ends on the primary after this."""
+    halt_acquire_timeout: Duration = 10.0
+    """Who wants the HALT lock waits so long for it."""
+    halt_on_write: bool = False
+    """A write on a replica takes the HALT lock by itself, and gives it back."""
     consul: ConsulConfig = ConsulConfig()
 
     @property

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeVar
+from typing import BinaryIO, Protocol
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -36,8 +36,9 @@ from pylitefs.http import debug, push
 from pylitefs.http.back_pressure import GIVEN_BACK
 from pylitefs.http.door import WHY, Door
 from pylitefs.http.events import EventHub
+from pylitefs.http.halt import HaltApi
 from pylitefs.http.metrics import CONTENT_TYPE, Metrics
-from pylitefs.http.push import PushResponse, RequestFile, Write, file_response, until_disconnect
+from pylitefs.http.push import PushResponse, RequestFile, Write, file_response, while_connected
 from pylitefs.http.turnover import Turnover, TurnoverApi
 from pylitefs.replication.behind import BehindWatch, of_streams
 from pylitefs.replication.fan_out import FanOut
@@ -47,13 +48,12 @@ from pylitefs.replication.primary import PrimaryStream
 from pylitefs.replication.replica import CANDIDATE
 from pylitefs.replication.stream_log import StreamLog
 from pylitefs.replication.threads import in_thread
+from pylitefs.store.halting import Halts
 from pylitefs.store.names import check_name
 from pylitefs.store.store import Store
 from pylitefs.store.turns import Patience
 
 log = logging.getLogger("pylitefs")
-
-T = TypeVar("T")
 
 LEASE_EXPIRED = "lease expired"
 _STATUS: Mapping[type[PylitefsError], int] = {
@@ -89,12 +89,14 @@ class Api:
         latencies: Callable[[], Mapping[str, float]] = dict,
         token: str = "",
         open_stream: bool = False,
+        halts: Halts | None = None,
     ) -> None:
         self._store = store
         self._lease = lease
         self._latencies = latencies
         self._streams: set[PrimaryStream] = set()
         self._turnover = TurnoverApi(store, lease.type, turnover, lambda: tuple(self._streams))
+        self._halt = HaltApi(store, halts or Halts(store))
         self._stream_log = StreamLog()
         self._fan_out = FanOut(store)
         self._watch = BehindWatch(store, self._stream_log)
@@ -149,8 +151,8 @@ class Api:
                 Route("/promote", self._turnover.promote, methods=["POST"]),
                 Route("/handoff", self._turnover.handoff, methods=["POST"]),
                 Route("/candidates", self._turnover.candidates, methods=["GET"]),
-                Route("/halt", self._halt, methods=["POST", "DELETE"]),
-                Route("/tx", self._tx, methods=["POST"]),
+                Route("/halt", self._halt.halt, methods=["POST", "DELETE"]),
+                Route("/tx", self._halt.tx, methods=["POST"]),
                 Route("/metrics", self._get_metrics, methods=["GET"]),
                 Route("/debug/vars", self._debug_vars, methods=["GET"]),
                 Route("/debug/pprof/", self._debug_index, methods=["GET"]),
@@ -224,7 +226,7 @@ class Api:
             self._store.export(database.name, path, patience)
 
         try:
-            file = await _while_connected(request, patience, lambda: _made_file(path, export))
+            file = await while_connected(request, patience, lambda: _made_file(path, export))
         except DatabaseNotFoundError:
             raise HTTPException(404, "database not found") from None
         return file_response(file, os.fstat(file.fileno()).st_size)
@@ -252,14 +254,6 @@ class Api:
         known = {key: value for key, value in facts.items() if value is not None}
         # JSON, but as LiteFS sends it: without saying so.
         return Response(json.dumps(known, indent=2, ensure_ascii=False) + "\n", media_type="text/plain")
-
-    async def _halt(self, request: Request) -> Response:
-        _database_name(request)
-        raise HTTPException(501, "the HALT lock is not supported yet: write on the primary")
-
-    async def _tx(self, request: Request) -> Response:
-        _database_name(request)
-        raise HTTPException(501, "transactions of a replica are not supported yet: write on the primary")
 
     async def _get_metrics(self, _request: Request) -> Response:
         return Response(await asyncio.to_thread(self._metrics.text), media_type=CONTENT_TYPE)
@@ -341,22 +335,6 @@ async def _read_limited(request: Request, limit: int) -> bytes:
     if len(body) > limit:
         raise HTTPException(413, f"a position map is no longer than {limit} bytes")
     return bytes(body)
-
-
-async def _while_connected(request: Request, patience: Patience, work: Callable[[], T]) -> T:
-    """What `work()` returns, in a thread. It is to wait no longer once its client is gone."""
-    working = asyncio.ensure_future(in_thread(work))
-    leaving = asyncio.ensure_future(until_disconnect(request.receive))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            patience.give_up()
-            raise ClientDisconnect
-        return working.result()
-    finally:
-        leaving.cancel()
-        working.cancel()
-        await asyncio.gather(leaving, return_exceptions=True)
 
 
 def _made_file(path: Path, make: Callable[[Path], object]) -> BinaryIO:

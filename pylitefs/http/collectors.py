@@ -72,6 +72,14 @@ class StoreCollector(Collector):
             "Number of LTX files on disk.",
             {db: len(spans) for db, spans in files.items()},
         )
+        yield gauge(
+            "pylitefs_db_halted",
+            "Whether the HALT lock is held, by this replica, or by a replica of this primary.",
+            {
+                db: int(database.state.is_halted or database.state.halted_by is not None)
+                for db, database in databases.items()
+            },
+        )
         txids = {db: pos.txid for db, pos in positions.items()}
         yield gauge("litefs_db_txid", "Current transaction ID.", txids)
 

@@ -65,6 +65,8 @@ def variables(store: Store, streams: Iterable[PrimaryStream], latencies: Mapping
             "ltxFiles": len(database.ltx_files()),
             "lagSeconds": latencies.get(name, 0.0),
             "counts": dict(database.state.counts),
+            "haltedBy": database.state.halted_by if status.is_primary else None,
+            "hasHalt": database.state.is_halted,
         }
     values = {
         "cmdline": sys.argv,

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -17,10 +17,13 @@ from starlette.types import Message, Receive, Scope, Send
 
 from pylitefs.errors import SqliteFormatError
 from pylitefs.http import back_pressure
+from pylitefs.replication.threads import in_thread
+from pylitefs.store.turns import Patience
 
 log = logging.getLogger("pylitefs")
 
 Write = Callable[[bytes], Awaitable[None]]
+T = TypeVar("T")
 
 BLOCK = 256 * 1024
 """Bytes of a file held in memory at a time."""
@@ -145,3 +148,19 @@ def file_response(file: BinaryIO, size: int) -> PushResponse:
                 await write(block)
 
     return PushResponse(produce, {"content-length": str(size)})
+
+
+async def while_connected(request: Request, patience: Patience, work: Callable[[], T]) -> T:
+    """What `work()` returns, in a thread. It is to wait no longer once its client is gone."""
+    working = asyncio.ensure_future(in_thread(work))
+    leaving = asyncio.ensure_future(until_disconnect(request.receive))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            patience.give_up()
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        leaving.cancel()
+        working.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)

@@ -26,9 +26,12 @@ class MountAttributes:
         self._uid = os.getuid()
         self._gid = os.getgid()
 
-    def of_file(self, found: os.stat_result, kind: FileKind | None = None) -> Attributes:
-        """A data file's, with the mount's mode and owner in place of its own (None: a super-journal's)."""
-        read_only = kind is FileKind.DATABASE and not self._store.status.is_primary
+    def of_file(
+        self, found: os.stat_result, kind: FileKind | None = None, *, halted: bool = False
+    ) -> Attributes:
+        """A data file's, with the mount's mode and owner in place of its own (None: a super-journal's).
+        `halted`: this node has the database's HALT lock."""
+        read_only = kind is FileKind.DATABASE and not self._store.status.is_primary and not halted
         mode = stat.S_IFREG | (0o444 if read_only else _ANYTHING)
         return Attributes(mode, found.st_nlink, self._uid, self._gid, found.st_size, found.st_mtime_ns)
 
@@ -36,8 +39,10 @@ class MountAttributes:
         """An open file's, also one whose name is gone."""
         if isinstance(handle, SpecialHandle):
             return self.of_special(handle.file)
-        kind = handle.kind if isinstance(handle, DatabaseHandle) else None
-        return self.of_file(os.fstat(handle.fd), kind)
+        if not isinstance(handle, DatabaseHandle):
+            return self.of_file(os.fstat(handle.fd))
+        halted = handle.database.state.is_halted
+        return self.of_file(os.fstat(handle.fd), handle.kind, halted=halted)
 
     def of_special(self, file: SpecialFile) -> Attributes:
         """A file's that the mount makes up."""

@@ -28,6 +28,7 @@ from pylitefs.mount.handles import (
     refused,
 )
 from pylitefs.mount.kernel_locks import process_of
+from pylitefs.mount.lock_file import open_special
 from pylitefs.mount.name_guard import NameGuard
 from pylitefs.mount.special_files import (
     SpecialFile,
@@ -43,6 +44,7 @@ from pylitefs.store.privacy import FILE_MODE
 
 if TYPE_CHECKING:
     from pylitefs.store.database import Database
+    from pylitefs.store.halt_holder import HaltHolder
     from pylitefs.store.store import Store
 
 _KEPT_FLAGS = os.O_ACCMODE | os.O_SYNC | os.O_DSYNC
@@ -79,6 +81,8 @@ class MountOperations:
     """
 
     use_ns = True
+    opening_halts = True
+    """Who opens `DB-lock` to write takes the HALT lock."""
     flag_nullpath_ok = 1
     flag_nopath = 1
     flag_utime_omit_ok = 1
@@ -103,6 +107,8 @@ class MountOperations:
         self.interrupted: Callable[[], bool] = lambda: False
         """Whether nobody waits for the call any more, or the mount is ending; the session sets it."""
         self.guard = NameGuard(store)
+        self.halts: HaltHolder | None = None
+        """Takes HALT locks for clients; parts.py sets it."""
         self._tracer = store.tracer
         self._handles: dict[int, Handle] = {}
         self._next_handle = itertools.count(1)
@@ -129,7 +135,7 @@ class MountOperations:
         if is_super_journal(name) is not None:
             return self._attributes.of_file(os.stat(self._super_journal(name)))
         database, kind = self._find(name)
-        return self._attributes.of_file(database.stat(kind), kind)
+        return self._attributes.of_file(database.stat(kind), kind, halted=database.state.is_halted)
 
     def getattr_handle(self, fh: int) -> Attributes:
         """What `fstat` says of an open file, also one whose name is gone."""
@@ -256,16 +262,8 @@ class MountOperations:
         writing = fi.flags & os.O_ACCMODE != os.O_RDONLY
         if writing and special.kind is not SpecialKind.LOCK:
             raise refused(errno.EACCES)
-        if writing and not self.store.status.is_primary:
-            self._refuse(
-                special.database,
-                "the HALT lock",
-                "this replica cannot take it yet",
-                "write on the primary",
-                errno.EIO,
-            )
         fi.direct_io = 1
-        fi.fh = self._register(SpecialHandle(file))
+        fi.fh = self._register(open_special(file, self, writing=writing))
 
     def _add(self, fi: FileInfo, handle: Handle) -> None:
         fi.keep_cache = 1

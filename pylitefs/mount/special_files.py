@@ -84,6 +84,10 @@ class SpecialFile:
     database: HasPosition | None
 
     @property
+    def is_lock(self) -> bool:
+        return self.name.kind is SpecialKind.LOCK
+
+    @property
     def mode(self) -> int:
         """Permission bits, as LiteFS shows them; what may be written is decided when it is opened."""
         return 0o666 if self.name.kind is SpecialKind.POS else 0o444

@@ -19,6 +19,7 @@ from pylitefs.limits import most_databases
 from pylitefs.store.applying import Applier
 from pylitefs.store.database import Database
 from pylitefs.store.files import file_size
+from pylitefs.store.halting import Halts
 from pylitefs.store.names import FileKind
 from pylitefs.store.role_change import finish_stored, go_on, stop_between, stop_writes
 from pylitefs.store.store import Store
@@ -37,11 +38,16 @@ class Changes:
     """Of one node. For the thread that has the lease."""
 
     def __init__(
-        self, store: Store, applier: Applier, on_following: Callable[[], object] = lambda: None
+        self,
+        store: Store,
+        applier: Applier,
+        on_following: Callable[[], object] = lambda: None,
+        halts: Halts | None = None,
     ) -> None:
         """`on_following` is called once this node is the primary no longer, and before another can be."""
         self._on_following = on_following
         self._store = store
+        self._halts = halts or Halts(store)
         self._applier = applier
         self._publishing = False
         self._turn = 0
@@ -83,6 +89,7 @@ class Changes:
         if why:
             store.status.note_role(f"not the primary any more: the lease was {why}")
         store.status.follow()
+        self._halts.end_all("this node is the primary no longer")
         for database in store.databases():
             stop_writes(database)
         store.status.changing = False
@@ -102,6 +109,7 @@ class Changes:
         """
         deadline = time.monotonic() + seconds
         self._store.status.changing = True
+        self._halts.end_all("the lease is handed over")
         for database in self._store.databases():
             if database.exists and database.has_clients:
                 self._stop_writer(database, deadline)

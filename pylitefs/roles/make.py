@@ -11,7 +11,7 @@ from pylitefs.roles.candidates import Candidates
 from pylitefs.roles.change import Changes
 from pylitefs.roles.loop import RoleLoop
 from pylitefs.roles.ports import Follower
-from pylitefs.store.applying import Applier
+from pylitefs.store.halting import Halts
 from pylitefs.store.store import Store
 
 
@@ -21,7 +21,7 @@ def make_roles(
     config: LeaseConfig,
     *,
     follower: Follower,
-    applier: Applier,
+    halts: Halts,
     token: str,
     on_following: Callable[[], object],
 ) -> RoleLoop:
@@ -32,7 +32,7 @@ def make_roles(
         lease,
         config,
         follower=follower,
-        changes=Changes(store, applier, on_following),
+        changes=Changes(store, store.applier, on_following, halts),
         candidates=Candidates(store, lease.advertise_url, token=token),
         token=token,
     )

@@ -67,7 +67,8 @@ class ApplierSide:
             # Its SQLite rolled a killed writer's transaction back: free pages may hold other bytes now. (An
             # import that is being written replaces every page, and its LTX file is there already.)
             state = self._state
-            if (state.node.status.is_primary or state.follows) and not state.applying:
+            written = state.node.status.is_primary or state.follows or self._rollback.dirty
+            if written and not state.applying:
                 with settling(state):
                     self._rollback.end_journal(how)
             self._rollback.forget()

@@ -39,6 +39,14 @@ class WriteLock(Protocol):
         forget the file before it, and do what `apply` does but for the pages."""
 
 
+class HaltLock(Protocol):
+    """SQLite's writer's lock on a database of the primary, held for a replica."""
+
+    def apply(self, ltx_path: Path, *, timeout: float, verified: bool = False) -> None:
+        """Write the replica's transaction; the writer's lock stays. BusyError, with nothing changed, if
+        readers are in the way for longer than `timeout`."""
+
+
 class Applier(Protocol):
     """Takes SQLite's locks on the mount, from outside, and writes as SQLite does. All calls block."""
 
@@ -80,6 +88,12 @@ class Applier(Protocol):
 
     def writer_lock(self, database: str, timeout: float = LOCK_S) -> AbstractContextManager[None]:
         """A writer's lock: nobody is in the middle of a write transaction, and readers notice nothing."""
+
+    def halt_lock(self, database: str, timeout: float) -> AbstractContextManager[HaltLock]:
+        """A writer's lock that is kept while transactions are applied with it."""
+
+    def wal_index(self, database: str) -> bytes:
+        """The head of the WAL index as clients see it; b"" if there is none."""
 
     def hold(self, database: str) -> None:
         """This node follows the database now: be a client of its WAL, if it has one."""
@@ -154,6 +168,13 @@ class DirectApplier:
     def writer_lock(self, database: str, timeout: float = LOCK_S) -> Iterator[None]:
         yield
 
+    @contextmanager
+    def halt_lock(self, database: str, timeout: float) -> Iterator[HaltLock]:
+        yield _DirectHaltLock(self, database)
+
+    def wal_index(self, database: str) -> bytes:
+        return b""
+
     def hold(self, database: str) -> None:
         """Without a mount there are no other clients."""
 
@@ -165,6 +186,15 @@ class DirectApplier:
 
     def unlink(self, database: str) -> None:
         (database_dir(self.data_dir, database) / FileKind.DATABASE.value).unlink(missing_ok=True)
+
+
+class _DirectHaltLock:
+    def __init__(self, applier: DirectApplier, database: str) -> None:
+        self._applier = applier
+        self._database = database
+
+    def apply(self, ltx_path: Path, *, timeout: float, verified: bool = False) -> None:
+        self._applier.apply(self._database, ltx_path)
 
 
 class _DirectWriteLock:

@@ -112,7 +112,9 @@ class _LtxFile:
     """The file being written: in memory while small, under its final name from `_SPILL` on."""
 
     def __init__(self, state: DatabaseState, txid: int) -> None:
-        self.path = state.ltx.path_text(txid, txid)
+        self.final_path = state.ltx.path_text(txid, txid)
+        # What the primary has not taken yet is nothing that recovery is to find.
+        self.path = self.final_path if state.halt is None else f"{self.final_path}.tmp"
         self._parts: list[bytes] = []
         self._size = 0
         self._fd = -1
@@ -148,6 +150,12 @@ class _LtxFile:
         fd, self._fd = self._fd, -1
         let_go(fd)
         return content, -1
+
+    def settle(self) -> None:
+        """It counts: give it its final name."""
+        if self.path != self.final_path:
+            os.rename(self.path, self.final_path)
+            self.path = self.final_path
 
     def discard(self) -> None:
         if self._fd >= 0:
@@ -257,6 +265,7 @@ def capture(
             sync_all(state)
         content, fd = file.commit(late)
         state.check_commit()
+        _forward(state, header, file)
     except BaseException:
         file.discard()
         raise
@@ -272,6 +281,19 @@ def capture(
         )
     state.node.pace.committed(state, txid)
     return Captured(header, pos, sums, changes, content, fd)
+
+
+def _forward(state: DatabaseState, header: Header, file: _LtxFile) -> None:
+    """On a replica, with the primary's HALT lock: the primary has the transaction first."""
+    halt = state.halt
+    if halt is None:
+        return
+    halt.forward(header, Path(file.path))
+    try:
+        file.settle()
+    except OSError as error:
+        halt.fail(f"the primary has a transaction that cannot be kept here: {error}")
+        raise
 
 
 def capture_arrived(state: DatabaseState, page_size: int, commit: int, finish: Finish) -> Captured:

@@ -229,7 +229,7 @@ class Database:
             if self.state.outruns and not self.state.node.tracer.active:
                 self.state.node.pace.wait(self.state)
             with self.state.lock:
-                if self.state.follows:
+                if self.state.is_shut:
                     self._refuse_write(kind)
                 elif kind is FileKind.DATABASE:
                     self._write_database(fd, data, offset)
@@ -242,6 +242,8 @@ class Database:
 
     def _refuse_write(self, kind: FileKind) -> NoReturn:
         code = errno.EIO if kind is FileKind.DATABASE else errno.EACCES
+        if kind is FileKind.DATABASE and self.wal_watch.live:
+            raise refusal(code, _READ_ONLY)  # A checkpoint of who wrote here with the HALT lock.
         self._refuse(code, f"writing {self.name}{kind.suffix}", _READ_ONLY, _USE_PRIMARY)
 
     def _write_unlinked(self, kind: FileKind, fd: int, data: "bytes | memoryview", offset: int) -> None:
@@ -363,7 +365,9 @@ class Database:
                 if kind is FileKind.DATABASE:
                     self.copies.clear()
                     if self.state.pos.txid == 0:
-                        self._remove_directory()
+                        with suppress(OSError):
+                            self.state.ltx.directory.rmdir()
+                            self.dir.rmdir()
 
     def _unlink(self, kind: FileKind) -> None:
         os.unlink(self.path(kind))
@@ -382,11 +386,6 @@ class Database:
                 if self.path(kind).exists():
                     self._unlink(kind)
                     self.stale.add(kind)
-
-    def _remove_directory(self) -> None:
-        with suppress(OSError):
-            self.state.ltx.directory.rmdir()
-            self.dir.rmdir()
 
     def capture_unjournaled(self) -> Pos | None:
         """Capture what was written without a journal; the caller holds SQLite's SHARED lock."""

@@ -147,7 +147,7 @@ def receive(
     """
     database.visitors.expect_apply()
     try:
-        arrived = _store(database, chunks)
+        arrived = store_file(database, chunks)
         if isinstance(arrived, Received):
             return arrived
         return _apply_or_wait(database, applier, arrived, patience)
@@ -156,7 +156,7 @@ def receive(
 
 
 def _apply_or_wait(
-    database: Database, applier: Applier, stored: "_Stored", patience: float | None
+    database: Database, applier: Applier, stored: "Stored", patience: float | None
 ) -> Received:
     try:
         return _apply(database, applier, stored, patience)
@@ -169,7 +169,7 @@ def _apply_or_wait(
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
+class Stored:
     """A transaction that was doubted to its end and is durable; `sums` is what its pages go into."""
 
     header: Header
@@ -180,7 +180,7 @@ class _Stored:
     sums: PageChecksums
     fresh: FreshFile | None = None
     """Its pages, where they are a new database that only has to be shown."""
-    before: "Sequence[_Stored]" = ()
+    before: "Sequence[Stored]" = ()
     """Those that it continues, where several are applied together. `changes` are of all, then."""
 
 
@@ -208,16 +208,18 @@ def receive_together(
         database.visitors.end_apply()
 
 
-def _doubt_together(state: DatabaseState, contents: Sequence[bytes]) -> list[_Stored] | None:
+def _doubt_together(state: DatabaseState, contents: Sequence[bytes]) -> list[Stored] | None:
     """Verify them, and that each continues the one before it; None if one does not, or is no ordinary one."""
     pos, ahead = state.pos, Ahead(state.sums)
-    doubted: list[_Stored] = []
+    doubted: list[Stored] = []
     size = 0
     try:
         for content in contents:
             decoder = Decoder(BytesIO(content).read)
             header, changes = decoder.header, Changes()
             if header.is_snapshot or header.page_size != state.page_size or header.commit == 0:
+                return None
+            if state.halt is not None:
                 return None
             for batch in decoder.batches():
                 changes.extend(batch.pgnos, batch.checksums())
@@ -231,13 +233,13 @@ def _doubt_together(state: DatabaseState, contents: Sequence[bytes]) -> list[_St
             path = state.ltx.path(header.min_txid, header.max_txid)
             if path.exists():
                 return None
-            doubted.append(_Stored(header, decoder.trailer, len(content), path, ahead.pages, state.sums))
+            doubted.append(Stored(header, decoder.trailer, len(content), path, ahead.pages, state.sums))
     except (LtxError, ValueError):
         return None
     return doubted
 
 
-def _store_together(state: DatabaseState, doubted: Sequence[_Stored], contents: Sequence[bytes]) -> None:
+def _store_together(state: DatabaseState, doubted: Sequence[Stored], contents: Sequence[bytes]) -> None:
     """Make them durable. A power failure may leave any of them torn or missing: none is applied before all
     are durable, so the database is where it was, and recovery goes back to that (recovery_gap.py)."""
     last = doubted[-1].header
@@ -261,14 +263,18 @@ def _store_together(state: DatabaseState, doubted: Sequence[_Stored], contents: 
         state.ltx.add(stored.header.min_txid, stored.header.max_txid, content)
 
 
-def _store(database: Database, chunks: Iterable[bytes]) -> _Stored | Received:
+def store_file(database: Database, chunks: Iterable[bytes], *, fresh: bool = True) -> Stored | Received:
+    """Verify an LTX file while it arrives, and make it durable. `fresh`: a new database may be written on the
+    way."""
     state = database.state
     spool = _Spool(state, chunks)
     with closing(spool), ExitStack() as undo:
         decoder = Decoder(spool.read)
         header = decoder.header
+        if (halt := state.halt) is not None:
+            halt.arrives(header)
         changes = Changes()
-        file = begin_fresh(database, header)
+        file = begin_fresh(database, header) if fresh else None
         if file is not None:
             undo.callback(file.close)
         for batch in decoder.batches():
@@ -297,10 +303,10 @@ def _store(database: Database, chunks: Iterable[bytes]) -> _Stored | Received:
         undo.pop_all()
     if header.is_snapshot:
         _remove_all_but(state, header)
-    return _Stored(header, trailer, spool.size, path, changes, sums, file)
+    return Stored(header, trailer, spool.size, path, changes, sums, file)
 
 
-def _apply(database: Database, applier: Applier, stored: _Stored, patience: float | None) -> Received:
+def _apply(database: Database, applier: Applier, stored: Stored, patience: float | None) -> Received:
     state, header = database.state, stored.header
     paths = [one.path for one in (*stored.before, stored)]
     with state.apply_lock.held_for(Patience("an apply", TURN_S if patience is None else patience)):
@@ -312,15 +318,21 @@ def _apply(database: Database, applier: Applier, stored: _Stored, patience: floa
                 applier.apply(state.name, paths[0], more=paths[1:], verified=True, timeout=patience)
         finally:
             state.applying = 0
-        with state.lock:
-            stored.sums.update(stored.changes, header.commit)
-            state.sums = stored.sums
-            database.wal_watch.tracker.reset(header.commit)
-            database.rollback_watch.forget()
-            for one in (*stored.before, stored):
-                state.advance(one.header, Pos(one.header.max_txid, one.trailer.post_apply_checksum))
+        tell_applied(database, stored)
     outcome: Outcome = "snapshot" if header.is_snapshot else "applied"
     return Received(header, stored.trailer, stored.size, outcome, state.pos)
+
+
+def tell_applied(database: Database, stored: Stored) -> None:
+    """Its pages are in the database: the position moves."""
+    state, commit = database.state, stored.header.commit
+    with state.lock:
+        stored.sums.update(stored.changes, commit)
+        state.sums = stored.sums
+        database.wal_watch.tracker.reset(commit)
+        database.rollback_watch.forget()
+        for one in (*stored.before, stored):
+            state.advance(one.header, Pos(one.header.max_txid, one.trailer.post_apply_checksum))
 
 
 def _check(state: DatabaseState, header: Header, trailer: Trailer, changes: Changes) -> PageChecksums:

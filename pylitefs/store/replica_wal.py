@@ -22,7 +22,7 @@ WAL_VERSION = 2
 
 def check_opening(state: DatabaseState, flags: int) -> None:
     """Raise OSError (EACCES) where a client opens a replica's WAL to write it."""
-    if flags & os.O_ACCMODE != os.O_RDONLY and state.node.status.wal_is_shut:
+    if flags & os.O_ACCMODE != os.O_RDONLY and state.node.status.wal_is_shut and not state.is_halted:
         raise OSError(errno.EACCES, "this node is a replica: write on the primary")
 
 

@@ -63,6 +63,10 @@ class RollbackWatch:
     def page_written(self, offset: int, length: int) -> bool:
         """SQLite is about to write into the database; True at the first write without a journal."""
         size = self.state.page_size
+        if self.state.halt is not None and not self.journal_live:
+            why = "this is a replica, and without a journal nobody knows when its transaction ends"
+            self._refuse(why, "use journal_mode DELETE, TRUNCATE, PERSIST or WAL here")
+            raise refusal(errno.EIO, why)
         if size == 0:
             self._whole = True
         else:
@@ -113,6 +117,7 @@ class RollbackWatch:
             self._refuse(str(error), NOT_A_DATABASE)
             raise refusal(errno.EIO, str(error)) from None
         self._head = bytes(JOURNAL_HEADER_SIZE)
+        self.state.unwinding = False
         return pos
 
     def capture(self) -> Pos | None:
@@ -166,6 +171,7 @@ class RollbackWatch:
         self.clear()
         self.generation += 1
         self._head = bytes(JOURNAL_HEADER_SIZE)
+        self.state.unwinding = False
 
 
 def capture_between_writers(watch: RollbackWatch, applier: Applier, seconds: float) -> bool:

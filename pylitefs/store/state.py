@@ -71,6 +71,23 @@ class Late(NamedTuple):
     fd: int
 
 
+class Halt(Protocol):
+    """The primary's HALT lock, held by this node (halted.py)."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a transaction may be made with it."""
+
+    def forward(self, header: Header, ltx: Path) -> None:
+        """Send a transaction to the primary. OSError, and the lock is over, if it does not have it then."""
+
+    def fail(self, why: str) -> None:
+        """The primary has a transaction that this node cannot keep: the lock ends, the stream brings it."""
+
+    def arrives(self, header: Header) -> None:
+        """An LTX file comes over the stream; without the state's lock."""
+
+
 class Publisher(Protocol):
     """Tells a transaction of WAL mode once SQLite's readers see it (publisher.py)."""
 
@@ -154,6 +171,12 @@ class DatabaseState:
     """This node was the primary and is none any more: what a client writes here is no transaction."""
     settling: bool = False
     """Except what it had written by then (role_change.py)."""
+    halt: "Halt | None" = None
+    """The HALT lock that this node, a replica, has of its primary: clients may write (halted.py)."""
+    halted_by: str | None = None
+    """On the primary: the id of the node that has the HALT lock, "" if it does not say (halting.py)."""
+    unwinding: bool = False
+    """It ended in the middle of a client's transaction, which may be taken back: until its journal ends."""
     counts: dict[str, int] = field(default_factory=dict)
     """Writes by kind of file and commits, for the metrics."""
 
@@ -237,16 +260,31 @@ class DatabaseState:
         A transaction that began before it is let through to its own end.
         """
         status = self.node.status
-        if not self.follows and status.has_lease:
+        if (not self.follows and status.has_lease) or self.unwinding or self.is_halted:
             return True
         status.wait_for_change()
         return not self.follows and status.has_lease
 
+    @property
+    def is_halted(self) -> bool:
+        """Whether this node, a replica, may write this database now."""
+        return self.halt is not None and self.halt.is_live
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether what a client writes is no transaction, since this node was the primary."""
+        return self.follows and not self.unwinding and not self.is_halted
+
     def check_commit(self) -> None:
         """Raise OSError where this node may make no transaction any more. The lock is held."""
+        if self.is_halted:
+            return
         if (self.follows or not self.node.status.has_lease) and not self.settling:
             why = "this node is the primary no longer"
-            self.node.refuse(self.name, "a commit", why, "write on the new primary; .primary names it")
+            remedy = "write on the new primary; .primary names it"
+            if self.halt is not None or self.unwinding:
+                why, remedy = "this node's HALT lock is over", "take it again and repeat the transaction"
+            self.node.refuse(self.name, "a commit", why, remedy)
             raise refusal(errno.EROFS, why)
 
     def advance(self, header: Header, pos: Pos) -> None:

@@ -185,7 +185,8 @@ class WalWatch:
         assert captured is not None
         tracker.capture(commit)
         publisher = state.node.publisher
-        if publisher is None:
+        if publisher is None or state.halt is not None:
+            self.told_unseen = True
             publish(state, captured)
         else:
             state.pending = captured
@@ -198,7 +199,7 @@ class WalWatch:
         """Whether the LTX file may be synced behind the commit. Where a lecture looks, all is in order."""
         state, node = self.state, self.state.node
         publisher = node.publisher
-        if publisher is None or node.tracer.active:
+        if publisher is None or node.tracer.active or state.halt is not None:
             return False
         return publisher.in_burst(state) and publisher.has_room(state)
 

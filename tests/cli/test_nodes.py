@@ -50,6 +50,8 @@ def test_what_a_node_says_is_its_row(facts: dict[str, Any]) -> None:
     facts.update(lease={"ttlSeconds": 3.0, "leftSeconds": None}, roleChanges=None)
     assert (ask("n2", "http://2").lease_left, ask("n2", "http://2").role_changes) == (None, ())
     facts.update(lease=None, backup={"troubles": {"a.db": "torn"}})
+    facts.update(databases={"a.db": {"haltedBy": "CD"}, "b.db": {"haltedBy": None}, "odd.db": None})
+    assert ask("n2", "http://2").halted == {"a.db": "CD"}
     assert ask("n2", "http://2").backup == {"a.db": "torn"}
     facts.update(backup={"isRunning": True, "url": "file:///b", "databases": {"a.db": "0005"}, "now": "x"})
     assert (

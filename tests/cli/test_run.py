@@ -90,6 +90,7 @@ def test_what_cannot_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert runs("-promote", "-with-halt-lock-on", "/m/a.db", "--", "x") == EXIT_ERROR
     assert "cannot specify both -promote & -with-halt-lock-on" in capsys.readouterr().err
     assert runs("-with-halt-lock-on", "/m/a.db", "--", "x") == EXIT_ERROR
+    assert "database does not exist: /m/a.db" in capsys.readouterr().err
     assert runs("-if-candidate") == EXIT_CONFIG
     assert runs("--", "no-such-program-here") == EXIT_ERROR
     assert "no-such-program-here cannot be run" in capsys.readouterr().err

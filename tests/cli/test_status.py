@@ -178,3 +178,14 @@ def test_a_name_is_neither_markup_nor_steers_the_terminal() -> None:
     told = ["[bold]n1", "[red]a.db", "[/]", r"\u001b[31mb.db", r"gp.\u202eexe", r"c\u000ad.db", r"e\udcff.db"]
     assert [name for name in told if name not in text] == []
     assert "\u202e" not in text and "\x1b[31mb" not in text and len(text.splitlines()) == 1 + len(names)
+
+
+def test_who_holds_halt_is_a_line() -> None:
+    """By the node's name, where that is known."""
+    console = Console(width=120)
+    reports = [NodeReport("n1", "http://n1", is_primary=True, halted={"a.db": "CD", "b.db": ""}),
+               NodeReport("n2", "http://n2", node_id="CD")]  # fmt: skip
+    with console.capture() as capture:
+        console.print(page(reports))
+    assert "n2 has the HALT lock of a.db: n1 waits" in capture.get()
+    assert "somebody has the HALT lock of b.db" in capture.get()

@@ -95,7 +95,7 @@ def late_mode() -> None:
     def planted(self: MountAttributes, found: os.stat_result, kind: FileKind | None = None) -> Attributes:
         return of_file(self, found, None if time.monotonic() - started < 60 else kind)
 
-    MountAttributes.of_file = planted  # type: ignore[method-assign]
+    MountAttributes.of_file = planted  # type: ignore[method-assign, assignment]
 
 
 FAULTS: dict[str, Callable[[], None]] = {

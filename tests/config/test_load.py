@@ -56,6 +56,8 @@ DEFAULTS = {
     "proxy.primary-redirect-timeout": 5.0,
     "lease.candidate": True,
     "lease.newest-first": True,
+    "lease.halt-lock-ttl": 30.0,
+    "lease.halt-acquire-timeout": 10.0,
     "lease.reconnect-delay": 1.0,
     "lease.demote-delay": 10.0,
     "lease.consul.ttl": 10.0,
@@ -138,6 +140,7 @@ proxy: {addr: ":1", target: "localhost:2", db: d, debug: true, max-lag: 1s, pass
         write-timeout: 4s, idle-timeout: 5s}
 lease: {type: static, hostname: h, advertise-url: "http://h:1", candidate: yes, promote: true,
         reconnect-delay: 2s, demote-delay: 3s, newest-first: false, databases: [a.db, b.db],
+        halt-lock-ttl: 4s, halt-acquire-timeout: 5s, halt-on-write: true,
         consul: {url: u, key: k, ttl: 5s, lock-delay: 2s}}
 backup: {type: file, path: p, url: u, cluster: c, auth-token: t, delay: 1s, full-sync-interval: 2s}
 log: {format: json, timestamp: true, debug: true}

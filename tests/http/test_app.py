@@ -132,8 +132,6 @@ def test_a_cluster_id_that_is_not_known_is_not_shown(tmp_path: Path) -> None:
         ("POST", "/promote", 200, ""),
         ("POST", "/handoff", 400, "invalid node id"),
         ("POST", "/handoff?nodeID=AA", 500, "a static lease cannot be handed off"),
-        ("POST", "/halt?name=a.db&id=1", 501, "the HALT lock is not supported yet: write on the primary"),
-        ("DELETE", "/halt?name=a.db&id=1", 501, "the HALT lock is not supported yet: write on the primary"),
         ("POST", "/tx", 400, "name required"),
     ],
 )

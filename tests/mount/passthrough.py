@@ -3,6 +3,7 @@
 import logging
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 from pylitefs.ltx.position import Pos
 from pylitefs.store.names import FileKind
@@ -21,6 +22,7 @@ class PassthroughDatabase:
         self.pos = Pos()
         self.timestamp_ms = 0
         self.stale: set[FileKind] = set()
+        self.state = SimpleNamespace(is_halted=False)
         self._paths = {kind: directory / kind.value for kind in FileKind}
 
     def current_pos(self) -> Pos:

@@ -5,7 +5,7 @@ from pathlib import Path
 from pylitefs.config.model import ConsulConfig, LeaseConfig
 from pylitefs.lease.consul import ConsulLease
 from pylitefs.roles.make import make_roles
-from pylitefs.store.applying import DirectApplier
+from pylitefs.store.halting import Halts
 from tests.replication.stores import opened
 from tests.roles.test_loop import Follows
 
@@ -16,11 +16,10 @@ def test_they_are_there_and_idle(tmp_path: Path) -> None:
     lease = ConsulLease(consul, hostname="a", advertise_url="http://a:1")
     with opened(tmp_path / "a") as store:
         store.status.candidate = True
-        applier = DirectApplier(store.data_dir)
         config = LeaseConfig(type="consul", consul=consul)
         follows = Follows()
         roles = make_roles(
-            store, lease, config, follower=follows, applier=applier, token="", on_following=lambda: None
+            store, lease, config, follower=follows, halts=Halts(store), token="", on_following=lambda: None
         )
         assert roles.eligible and not store.status.has_lease and roles.candidates() == {}
         assert roles.stop() and not roles.eligible

@@ -144,21 +144,35 @@ EXPLANATIONS: Mapping[str, Explanation] = {
             f"committed here. {facts.node} follows now."
         ),
     ),
+    "halt.request": Explanation(
+        "HALT lock wanted",
+        lambda facts: f"{facts.node} is about to ask the primary for the HALT lock of {facts.database}.",
+        "A writer takes RESERVED: here it has to be the only writer of all nodes.",
+    ),
     "halt.acquire": Explanation(
         "HALT lock taken",
         lambda facts: (
-            f"{facts.peer or 'A replica'} took the HALT lock of {facts.database}: the primary "
+            f"{facts.peer or 'A replica'} has the HALT lock of {facts.database}: the primary "
             "waits while it writes."
         ),
-    ),
-    "halt.release": Explanation(
-        "HALT lock released", lambda facts: f"The HALT lock of {facts.database} is free again."
     ),
     "tx.forward": Explanation(
         "Transaction forwarded",
         lambda facts: (
-            f"Transaction {facts.txid} of {facts.database}, made on a replica, went to the primary."
+            f"Transaction {facts.txid} of {facts.database}, made on a replica, is about to go to the "
+            "primary: only if that takes it, it is one."
         ),
+        "The commit waits for this as it waits for the disk.",
+    ),
+    "halt.tx": Explanation(
+        "Transaction of the HALT lock's holder taken in",
+        lambda facts: (
+            f"{facts.node} has transaction {facts.txid} of {facts.database}, made on a replica: stored, "
+            "applied, and told to everybody."
+        ),
+    ),
+    "halt.release": Explanation(
+        "HALT lock released", lambda facts: f"The HALT lock of {facts.database} is over."
     ),
     "retention.reap": Explanation(
         "LTX file removed",

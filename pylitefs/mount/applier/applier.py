@@ -14,11 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from pylitefs.errors import ApplierError, PylitefsError
 from pylitefs.limits import most_databases
 from pylitefs.mount.applier.child import CallChannel, Child, Died
+from pylitefs.mount.applier.halted import HaltedDatabase
 from pylitefs.mount.applier.messages import Message
 from pylitefs.store.applying import LOCK_S
 from pylitefs.trace import Tracer
@@ -377,6 +379,12 @@ class Applier:
         """A writer's lock: nobody is in the middle of a write transaction, and readers notice nothing."""
         with self._holding({"op": "writer_lock", "db": database, "timeout": timeout}):
             yield
+
+    @contextmanager
+    def halt_lock(self, database: str, timeout: float) -> Iterator[HaltedDatabase]:
+        """A writer's lock that is kept while a replica's transactions are applied: see halting.py."""
+        with self._holding({"op": "halt_lock", "db": database, "timeout": timeout}) as (_, channel, _):
+            yield HaltedDatabase(database, self.trace_apply, partial(_held_call, channel))
 
     def rollback_hot_journal(self, database: str, timeout: float = ROLLBACK_S) -> None:
         """Have SQLite itself open and read the database, which rolls a hot journal back."""

@@ -15,16 +15,19 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 from pylitefs.errors import ApplierError, BusyError, DatabaseNotFoundError, UntouchedError
 from pylitefs.limits import most_databases
 from pylitefs.mount.applier.exclusive import POLL_S, Exclusive
 from pylitefs.mount.applier.files import DatabaseFiles, look_anew
+from pylitefs.mount.applier.halting import apply_halted, halt_lock
 from pylitefs.mount.applier.index_eyes import IndexEyes
-from pylitefs.mount.applier.locks import CKPT, CLOSING, READ4, SHARED, WRITE, describe_holders
-from pylitefs.mount.applier.messages import Message, seconds_of, text_of
+from pylitefs.mount.applier.locks import CKPT, READ4, SHARED, WRITE, describe_holders
+from pylitefs.mount.applier.messages import Channel, Message, seconds_of, text_of
+from pylitefs.mount.applier.sqlite_read import have_sqlite_read
 from pylitefs.mount.applier.write import Transaction, adopt, drop, write_transaction
 from pylitefs.mount.applier.writers import try_writer_lock
 
@@ -36,19 +39,6 @@ _PASSING = frozenset(
 """What a disk says that may be otherwise in a moment; not that the mount is gone."""
 DROP_WAIT_S = 1.0
 """A drop waits so long for the readers; then they go on reading the files that have no name any more."""
-
-
-class Channel(Protocol):
-    """What a call needs of the node's side while it waits for locks."""
-
-    def begin_wait(self, timeout: float | None, holders: Callable[[], str]) -> None:
-        """From now on it waits; `holders()` tells for whom."""
-
-    def rest(self, seconds: float, why: str) -> None:
-        """Sleep in the middle of a transaction that cannot be written on; the call ends with the node."""
-
-    def pause(self, seconds: float) -> None:
-        """Sleep (0: let others run). BusyError after the timeout; the call ends when the node is gone."""
 
 
 class ReplicaDatabase:
@@ -92,6 +82,8 @@ class Calls:
             "is_written": self._is_written,
             "read_lock": self._read_lock,
             "writer_lock": lambda by, asked: self._hold_as_reader(by, asked, "a handoff", try_writer_lock),
+            "halt_lock": partial(halt_lock, self),
+            "apply_halted": partial(apply_halted, self),
             "unlock": self._unlock,
             "rollback_journal": self._rollback_journal,
             "unlink": self._unlink,
@@ -161,7 +153,7 @@ class Calls:
             self._close_idle()
 
     def _apply_now(self, channel: Channel, message: Message) -> Message:
-        tx = _load(message)
+        tx = load(message)
         replica = self._replica(text_of(message, "db"))
         with replica.mutex:
             files = replica.files
@@ -172,18 +164,18 @@ class Calls:
             while True:
                 files.open(create=True)
                 with Exclusive(files, replica=True) as locks:
-                    self._wait_exclusive(channel, locks, seconds_of(message, "timeout"))
+                    self.wait_exclusive(channel, locks, seconds_of(message, "timeout"))
                     if tx.is_whole or not files.has_hot_journal():
-                        return self._write(channel, locks, tx, message, time.monotonic() - started)
+                        return self.write(channel, locks, tx, message, time.monotonic() - started)
                 # A writer was killed when this node was the primary: what it had changed is undone first.
                 with suppress(BusyError):
-                    self._have_sqlite_read(files.name, 1.0)
+                    self.have_sqlite_read(files.name, 1.0)
 
     def _drop(self, channel: Channel, files: DatabaseFiles) -> None:
         with Exclusive(files, replica=False) as locks:
             if files.open():
                 with suppress(BusyError):
-                    self._wait_exclusive(channel, locks, DROP_WAIT_S)
+                    self.wait_exclusive(channel, locks, DROP_WAIT_S)
             drop(files)
             locks.forget()
 
@@ -210,12 +202,12 @@ class Calls:
     # Locks that outlast a call.
 
     def _write_lock(self, channel: Channel, message: Message) -> Message:
-        files = self._files(message)
+        files = self.files_of(message)
         locks = Exclusive(files, replica=False)
         try:
             while True:
                 files.open(create=True)
-                self._wait_exclusive(channel, locks, seconds_of(message, "timeout"))
+                self.wait_exclusive(channel, locks, seconds_of(message, "timeout"))
                 if files.is_named():
                     break
                 locks.release()
@@ -225,26 +217,26 @@ class Calls:
             locks.release()
             files.close()
             raise
-        self._keep(channel, Holding(files, "an import's write lock", locks))
+        self.keep(channel, files, "an import's write lock", locks)
         return {"wal": locks.in_wal, "index": locks.index.hex() if locks.in_wal else ""}
 
     def _apply_locked(self, channel: Channel, message: Message) -> Message:
         holding = self._held.get(channel)
         if holding is None or holding.exclusive is None:
             raise ApplierError("no write lock is held on this channel")
-        tx = adopt(holding.files, Path(text_of(message, "path"))) if "adopted" in message else _load(message)
+        tx = adopt(holding.files, Path(text_of(message, "path"))) if "adopted" in message else load(message)
         if tx.header.commit == 0:
             drop(holding.files)
             holding.exclusive.forget()
             return tx.facts(0.0)
-        return self._write(channel, holding.exclusive, tx, message, 0.0)
+        return self.write(channel, holding.exclusive, tx, message, 0.0)
 
     def _watch_writers(self, channel: Channel, message: Message) -> Message:
         """Open the database, so that `is_written` needs nothing of the mount."""
-        files = self._files(message)
+        files = self.files_of(message)
         if not files.open():
             raise DatabaseNotFoundError(f"no database {files.name} on the mount")
-        self._keep(channel, Holding(files, "a look at its locks"))
+        self.keep(channel, files, "a look at its locks")
         return {}
 
     def _is_written(self, channel: Channel, _: Message) -> Message:
@@ -266,7 +258,7 @@ class Calls:
                 files.shm.unlock(WRITE)
                 if really:
                     with suppress(BusyError):
-                        self._have_sqlite_read(files.name, 0.0)
+                        self.have_sqlite_read(files.name, 0.0)
             return False
         if not files.shm.try_lock(CKPT, exclusive=True):
             return False
@@ -282,9 +274,9 @@ class Calls:
         purpose: str,
         attempt: Callable[[DatabaseFiles], bool],
     ) -> Message:
-        files = self._files(message)
+        files = self.files_of(message)
         try:
-            channel.begin_wait(seconds_of(message, "timeout"), lambda: self._holders(files))
+            channel.begin_wait(seconds_of(message, "timeout"), lambda: self.holders(files))
             while True:
                 if not files.open():
                     raise DatabaseNotFoundError(f"no database {files.name} on the mount")
@@ -297,12 +289,21 @@ class Calls:
         except BaseException:
             files.close()
             raise
-        self._keep(channel, Holding(files, purpose))
+        self.keep(channel, files, purpose)
         return {"wal": files.joined}
 
-    def _keep(self, channel: Channel, holding: Holding) -> None:
+    def keep(
+        self, channel: Channel, files: DatabaseFiles, purpose: str, exclusive: Exclusive | None = None
+    ) -> None:
+        """The channel has these files, and what is locked in them, until it lets go."""
         with self._lock:
-            self._held[channel] = holding
+            self._held[channel] = Holding(files, purpose, exclusive)
+
+    def kept(self, channel: Channel) -> DatabaseFiles:
+        """What the channel keeps. ApplierError if that is nothing."""
+        if channel not in self._held:
+            raise ApplierError("nothing is locked on this channel")
+        return self._held[channel].files
 
     def _unlock(self, channel: Channel, _: Message) -> Message:
         self.let_go(channel)
@@ -315,27 +316,8 @@ class Calls:
         replica = self._replica(name)
         with replica.mutex:
             replica.files.close()
-            self._have_sqlite_read(name, seconds_of(message, "timeout") or 0.0)
+            self.have_sqlite_read(name, seconds_of(message, "timeout") or 0.0)
         return {}
-
-    def _have_sqlite_read(self, name: str, timeout: float) -> None:
-        """Open the database with SQLite and read its schema: it rolls back a hot journal, or makes the
-        WAL index anew. Its locks belong to this process, so no file of it may be closed meanwhile."""
-        import sqlite3
-
-        path = os.path.join(self._mount_dir, name)
-        if os.stat(path).st_dev != os.fstat(self._root_fd).st_dev:
-            raise ApplierError(f"{path} is not on the mount any more: was it unmounted?")
-        with CLOSING:
-            connection = sqlite3.connect(f"{Path(path).as_uri()}?mode=rw", timeout=timeout, uri=True)
-            try:
-                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            except sqlite3.OperationalError as error:
-                if "locked" in str(error):
-                    raise BusyError(f"{name} is locked: {error}") from None
-                raise ApplierError(f"SQLite cannot read {name}: {error}") from None
-            finally:
-                connection.close()
 
     def _unlink(self, channel: Channel, message: Message) -> Message:
         """Remove a database file that is in no transaction: what a broken copy left."""
@@ -345,7 +327,7 @@ class Calls:
         return {}
 
     def _index(self, _: Channel, message: Message) -> Message:
-        files = self._files(message)
+        files = self.files_of(message)
         try:
             return {"index": files.peek_index().hex()}
         finally:
@@ -353,19 +335,22 @@ class Calls:
 
     # Helpers.
 
-    def _files(self, message: Message) -> DatabaseFiles:
+    def have_sqlite_read(self, name: str, timeout: float) -> None:
+        have_sqlite_read(self._root_fd, self._mount_dir, name, timeout)
+
+    def files_of(self, message: Message) -> DatabaseFiles:
         return DatabaseFiles(self._root_fd, text_of(message, "db"))
 
-    def _wait_exclusive(self, channel: Channel, locks: Exclusive, timeout: float | None) -> None:
-        channel.begin_wait(timeout, lambda: self._holders(locks.files))
+    def wait_exclusive(self, channel: Channel, locks: Exclusive, timeout: float | None) -> None:
+        channel.begin_wait(timeout, lambda: self.holders(locks.files))
         locks.acquire(channel.pause)
 
-    def _holders(self, files: DatabaseFiles) -> str:
+    def holders(self, files: DatabaseFiles) -> str:
         with self._lock:
             own = [h.purpose for h in self._held.values() if h.files.name == files.name]
         return describe_holders(files.lock_places(), " and ".join(own))
 
-    def _write(
+    def write(
         self, channel: Channel, locks: Exclusive, tx: Transaction, message: Message, waited: float
     ) -> Message:
         """Write a transaction. UntouchedError if it fails before its first page.
@@ -395,6 +380,6 @@ class Calls:
         return tx.facts(waited)
 
 
-def _load(message: Message) -> Transaction:
+def load(message: Message) -> Transaction:
     paths = [Path(text_of(message, "path")), *map(Path, cast("list[str]", message.get("more", [])))]
     return Transaction.load(*paths, verified=bool(message.get("verified")))

@@ -40,8 +40,10 @@ from pylitefs.mount.applier.locks import (
     RESERVED,
     SHARED,
     WAL_LOCKS,
+    WAL_LOCKS_BUT_WRITE,
     WAL_READERS,
     WAL_WRITERS,
+    WRITE,
     Range,
 )
 
@@ -109,9 +111,11 @@ class Exclusive:
     in WAL mode keeps SHARED and DMS, so that no client removes the WAL and its index, or makes them anew.
     """
 
-    def __init__(self, files: DatabaseFiles, *, replica: bool) -> None:
+    def __init__(self, files: DatabaseFiles, *, replica: bool, keeps_writer: bool = False) -> None:
+        """`keeps_writer`: the writer's lock, which `files` holds before and afterwards, is never given up."""
         self.files = files
         self.replica = replica
+        self.keeps_writer = keeps_writer
         self.in_wal = False
         self.left_wal = False
         """Nobody has the WAL open any more, and page 1 says rollback mode."""
@@ -187,7 +191,7 @@ class Exclusive:
         if files.uses_wal():
             if not files.join_wal() or not files.shm.try_lock(WAL_LOCKS, exclusive=True):
                 return False
-            self._held.callback(files.shm.unlock, WAL_LOCKS)
+            self._held.callback(self._unlock_wal)
             self.in_wal, self.index = True, files.index_prefix()
             return True
         if files.joined:
@@ -197,7 +201,7 @@ class Exclusive:
     def _is_rollback(self) -> bool:
         """With all locks of a rollback mode in hand: is it still one?"""
         if self.files.uses_wal():
-            self.files.db.unlock(DATABASE_LOCKS)
+            self._unlock_rollback()
             return False
         self.in_wal = False
         self._held.callback(self._unlock_database)
@@ -209,7 +213,22 @@ class Exclusive:
             self.files.db.try_lock(SHARED, exclusive=False)
             self.files.db.unlock(Range(PENDING.start, 2))
         else:
+            self._unlock_rollback()
+
+    def _unlock_wal(self) -> None:
+        self.files.shm.unlock(WAL_LOCKS_BUT_WRITE if self.keeps_writer else WAL_LOCKS)
+
+    def _unlock_rollback(self) -> None:
+        if self.keeps_writer:
+            self.files.db.unlock(SHARED)
+            self.files.db.unlock(PENDING)
+        else:
             self.files.db.unlock(DATABASE_LOCKS)
+
+    def _keep_writer(self) -> None:
+        """What was exclusive is given back; a database that has left WAL mode goes by RESERVED now."""
+        if self.left_wal:
+            self.files.leave_wal(keep_reserved=True)
 
     # The gate.
 
@@ -234,7 +253,7 @@ class Exclusive:
             done = self._poll(seconds, POLL_S, pause, attempt) and self._is_rollback()
         finally:
             if not done:
-                db.unlock(DATABASE_LOCKS)
+                self._unlock_rollback()
         return done
 
     def _try_gated_wal(self, seconds: float, pause: Callable[[float], None]) -> bool:
@@ -247,7 +266,7 @@ class Exclusive:
                 if not self._gate_shut:
                     if not files.shm.try_lock(WAL_WRITERS, exclusive=True):
                         return False
-                    undo.callback(files.shm.unlock, WAL_LOCKS)
+                    undo.callback(self._unlock_wal)
                     self.index = files.index_prefix()
                     self.shut_gate()
                     self._turned_away = True
@@ -296,10 +315,16 @@ class Exclusive:
         """Give the locks back. The order matters: the header first, so that no reader meets a zeroed one."""
         held, self._held = self._held, ExitStack()
         try:
+            if self.keeps_writer and self.files.joined and not self.in_wal:
+                self.files.shm.try_lock(
+                    WRITE, exclusive=True
+                )  # It went over to WAL mode: nobody is in it yet.
             if self.in_wal:
                 self.open_gate()
             held.close()
-            if self.files.joined and (self.left_wal or not self.replica):
+            if self.keeps_writer:
+                self._keep_writer()
+            elif self.files.joined and (self.left_wal or not self.replica):
                 self.files.leave_wal()
         except BaseException:
             # The mount is gone, or something unforeseen: the descriptors' end releases everything.

@@ -12,7 +12,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from pylitefs.errors import ApplierError
-from pylitefs.mount.applier.locks import DATABASE_LOCKS, DMS, WAL_LOCKS, LockFile, Place
+from pylitefs.mount.applier.locks import (
+    DATABASE_LOCKS,
+    DMS,
+    PENDING,
+    SHARED,
+    WAL_LOCKS,
+    LockFile,
+    Place,
+)
 
 DATABASE_HEADER_SIZE = 100
 INDEX_HEADERS_SIZE = 96
@@ -241,11 +249,14 @@ class DatabaseFiles:
         """Make an empty WAL, as SQLite's first client does: a replica's cannot (store/replica_wal.py)."""
         os.close(self.open_file("-wal", os.O_RDWR | os.O_CREAT))
 
-    def leave_wal(self) -> None:
-        """Give up DMS and every lock on the database."""
+    def leave_wal(self, *, keep_reserved: bool = False) -> None:
+        """Give up DMS and every lock on the database; RESERVED, where it is held, may be kept."""
         self.joined = False
         self._close_shm()
-        if self._db is not None:
+        if self._db is not None and keep_reserved:
+            self._db.unlock(SHARED)
+            self._db.unlock(PENDING)
+        elif self._db is not None:
             self._db.unlock(DATABASE_LOCKS)
 
     def open_shm(self) -> None:

@@ -28,8 +28,8 @@ from collections.abc import Callable
 
 from pylitefs import limits
 from pylitefs.errors import ApplierError, BusyError, PylitefsError
-from pylitefs.mount.applier.calls import Calls, Channel
-from pylitefs.mount.applier.messages import MAX_MESSAGE, Message
+from pylitefs.mount.applier.calls import Calls
+from pylitefs.mount.applier.messages import MAX_MESSAGE, Channel, Message
 
 FINISH_S = 2.0
 """How long a transaction that is being written keeps the process from ending with its node."""

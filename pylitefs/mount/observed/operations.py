@@ -21,7 +21,10 @@ from typing import TYPE_CHECKING
 
 from pylitefs.mount.handles import DatabaseHandle, Handle, SpecialHandle, refused
 from pylitefs.mount.kernel_locks import process_of, program_of
+from pylitefs.mount.lock_file import LockHandle
+from pylitefs.mount.observed.halt_byte import HaltByte
 from pylitefs.mount.observed.lock_table import EVERYTHING, Caller, Held, LockTable, Owner, Span, names_of
+from pylitefs.mount.observed.on_write import HaltOnWrite
 from pylitefs.mount.operations import FileInfo, FileLock, MountOperations
 from pylitefs.mount.special_files import SpecialName
 from pylitefs.sqlite.locks import WAL_WRITE_LOCK
@@ -40,6 +43,8 @@ _WAL_WRITE = Span(WAL_WRITE_LOCK, WAL_WRITE_LOCK)
 class ObservedOperations(MountOperations):
     """`MountOperations` that is told of every lock."""
 
+    opening_halts = False
+
     def __init__(
         self,
         store: "Store",
@@ -49,6 +54,9 @@ class ObservedOperations(MountOperations):
         super().__init__(store, is_applier_thread)
         self.locks = locks or LockTable()
         self.guard.is_write_locked = self.locks.is_write_locked
+        self.on_write: HaltOnWrite | None = None
+        """With `lease.halt-on-write`; parts.py sets it."""
+        self._halt_byte = HaltByte(store, self._is_interrupted)
         self._special: dict[SpecialName, int] = {}
         self._special_lock = threading.Lock()
         self._closing = threading.local()
@@ -61,6 +69,10 @@ class ObservedOperations(MountOperations):
     def lock(self, fi: FileInfo, command: int, request: FileLock) -> None:
         """F_GETLK, F_SETLK and F_SETLKW. Raises EAGAIN where another is in the way, EINTR from a wait."""
         handle = self._handles[fi.fh]
+        if isinstance(handle, LockHandle):
+            self._closing.now = False
+            self._halt_byte.lock(handle, fi.lock_owner, command, request)
+            return
         closing, self._closing.now = getattr(self._closing, "now", False), False
         if closing and request.l_type == fcntl.F_UNLCK:
             return  # libfuse, after each flush, for everything the process has: flush has seen to it.
@@ -86,6 +98,9 @@ class ObservedOperations(MountOperations):
         """
         del path
         handle = self._handles[fi.fh]
+        if isinstance(handle, LockHandle):
+            self._halt_byte.flush(handle, fi.lock_owner)
+            return
         self._closing.now = True
         if isinstance(handle, DatabaseHandle) and handle.applier:
             # The applier shares no descriptor, so this is the end of an open file description, and of its
@@ -93,11 +108,13 @@ class ObservedOperations(MountOperations):
             self._forget(fi.fh)
             return
         for owner, held in self.locks.unlock_through(fi.lock_owner, fi.fh):
-            self._trace_release(owner.caller, EVERYTHING, held)
+            self._released(owner.caller, EVERYTHING, held)
 
     def release(self, path: str | None, fi: FileInfo) -> None:
         """The last descriptor of an open file is closed; with it go the locks that belonged to it."""
         self._forget(fi.fh)
+        if isinstance(handle := self._handles[fi.fh], LockHandle):
+            self._halt_byte.forget(handle)
         super().release(path, fi)
 
     def close_handles(self) -> None:
@@ -109,6 +126,9 @@ class ObservedOperations(MountOperations):
                 os.close(self._special.popitem()[1])
 
     # --- locks ---------------------------------------------------------------------------------------
+
+    def _is_interrupted(self) -> bool:
+        return self.interrupted()
 
     def _take(self, caller: Caller, lock: Held, blocking: bool) -> None:
         span, write = lock
@@ -122,6 +142,10 @@ class ObservedOperations(MountOperations):
                 raise refused(errno.EINTR)
             time.sleep(pause)
             pause = min(pause * 1.5, LAST_PAUSE_S)
+        if self.on_write is not None and not self.on_write.may_keep(caller, lock, self.interrupted):
+            self.locks.unlock(caller, span)
+            self._trace_busy(caller, lock, (), began)
+            raise refused(errno.EAGAIN)
         self._trace_acquire(caller, lock)
 
     def _waits_for_apply(self, caller: Caller, lock: Held, others: tuple[Owner, ...], began: float) -> bool:
@@ -137,11 +161,16 @@ class ObservedOperations(MountOperations):
         )
 
     def _unlock(self, caller: Caller, span: Span) -> None:
-        self._trace_release(caller, span, self.locks.unlock(caller, span))
+        self._released(caller, span, self.locks.unlock(caller, span))
+
+    def _released(self, caller: Caller, span: Span, held: list[Held]) -> None:
+        self._trace_release(caller, span, held)
+        if self.on_write is not None:
+            self.on_write.leave(caller, held)
 
     def _forget(self, fh: int) -> None:
         for owner, held in self.locks.forget_handle(fh):
-            self._trace_release(owner.caller, EVERYTHING, held)
+            self._released(owner.caller, EVERYTHING, held)
         self._refused = {one for one in self._refused if one[0] != fh}
 
     def _find_conflict(self, caller: Caller, span: Span, request: FileLock) -> None:

@@ -393,7 +393,7 @@ def test_sqlite_is_kept_from_what_lies_beneath_a_mount_that_is_gone(
     apply(calls, make_rows(Source(tmp_path / "source")))
     monkeypatch.setattr("pylitefs.mount.applier.calls.os.fstat", lambda fd: os.stat("/proc"))
     with pytest.raises(ApplierError, match="not on the mount any more"):
-        calls._have_sqlite_read("a.db", 0.0)
+        calls.have_sqlite_read("a.db", 0.0)
 
 
 def test_a_file_of_no_transaction_is_unlinked(calls: Calls, mount: Path) -> None:
