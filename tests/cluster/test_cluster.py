@@ -164,3 +164,12 @@ def test_cluster_json_says_who_is_there(tmp_path: Path) -> None:
     assert described["pid"] == os.getpid()
     assert [node["name"] for node in described["nodes"]] == ["n1", "n2"]
     assert described["nodes"][1]["mount"] == str(tmp_path / "n2/mnt")
+
+
+@pytest.mark.fuse
+def test_a_node_that_was_stopped_in_the_middle_ends_in_order(cluster_factory: ClusterFactory) -> None:
+    """As after `kill -STOP`, by a class that tries what a sleeping primary does: it hears nothing as it is."""
+    (node,) = cluster_factory(replicas=0)
+    node.signal(signal.SIGSTOP)
+    assert node.stop() == 0
+    assert not is_mounted(node.mount)
