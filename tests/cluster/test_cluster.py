@@ -168,7 +168,7 @@ def test_cluster_json_says_who_is_there(tmp_path: Path) -> None:
 
 @pytest.mark.fuse
 def test_a_node_that_was_stopped_in_the_middle_ends_in_order(cluster_factory: ClusterFactory) -> None:
-    """As after `kill -STOP`, by a class that tries what a sleeping primary does: it hears nothing as it is."""
+    """As after `kill -STOP`, by a class that tries what a sleeping primary does: it hears nothing then."""
     (node,) = cluster_factory(replicas=0)
     node.signal(signal.SIGSTOP)
     assert node.stop() == 0
