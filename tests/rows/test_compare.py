@@ -5,8 +5,10 @@ Random programs change databases of all kinds; SQLite reads both states as a who
 
 import random
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
-from sqlite3 import Connection
+from sqlite3 import Connection, connect
+from typing import cast
 
 import pytest
 
@@ -15,6 +17,7 @@ from pylitefs.rows.compare import Pair
 from pylitefs.rows.difference import Difference, difference
 from pylitefs.rows.script import rowid_name, script
 from pylitefs.sqlite.records import Value
+from tests.conftest import ClusterFactory
 from tests.ltx.histories import LivingDatabase
 from tests.rows.judge import Rows, apply, in_order, rows_of, schema_of
 from tests.rows.random_program import RandomProgram
@@ -119,3 +122,42 @@ def test_a_random_program_s_rows_are_those_that_sqlite_sees(tmp_path: Path, kind
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_random_programs(tmp_path: Path, kind: str, seed: int) -> None:
     run(tmp_path, kind, seed, 50)
+
+
+class OnAMount:
+    """A database in a node's mount, in place of one whose files the test writes."""
+
+    def __init__(self, path: Path, mode: str) -> None:
+        self.db = connect(path, isolation_level=None)
+        self.db.execute(f"PRAGMA journal_mode={mode}")
+        self.states: dict[int, bytes] = {}
+
+    def commit(self, *, whole: bool = False) -> int:
+        """The node has seen it already."""
+        return 0
+
+
+@pytest.mark.parametrize("mode", ["wal", "delete"])
+@pytest.mark.parametrize("steps", [4, pytest.param(60, marks=pytest.mark.full)])
+def test_what_a_node_captured_is_told_as_well(
+    cluster_factory: ClusterFactory, tmp_path: Path, mode: str, steps: int
+) -> None:
+    """The files are the node's, with the pages that SQLite wrote, in the directory of a node that runs."""
+    node = cluster_factory(replicas=0).primary
+    living = OnAMount(node.database("a.db"), mode)
+    with closing(living.db):
+        program = RandomProgram(cast(LivingDatabase, living), mode)
+        program.begin()
+        for _ in range(steps):
+            program.step()
+        folder = node.data / "dbs" / "a.db"
+        with open_timeline(folder) as timeline:
+            for txid in timeline.txids:
+                moment = timeline.moment(txid)
+                living.states[txid] = moment.read(0, moment.size)
+                data = bytearray(living.states[txid])
+                data[18:20] = b"\1\1"  # SQLite would want a WAL beside.
+                living.states[txid] = bytes(data)
+            for first, last in pairwise(timeline.txids):
+                if len(living.states[first]) > 4096:
+                    check(timeline, cast(LivingDatabase, living), tmp_path, first, last)
