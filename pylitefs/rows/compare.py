@@ -171,6 +171,14 @@ def _by_key(before: _Half | None, after: _Half | None) -> Iterator[RowChange]:
             yield RowChange(_rowid(cell), cell.row(), None)
 
 
+def old_names(before: Table, after: Table) -> dict[str, str]:
+    """Columns that have another name now: in the same place, and neither name is in the other table. SQLite
+    writes no row for that. (Where it drops a column it writes them all, so what is told then is right.)
+    """
+    pairs = zip(before.names, after.names, strict=False)
+    return {new: old for old, new in pairs if old not in after.names and new not in before.names}
+
+
 def _rowid(cell: _Cell) -> int | None:
     return cell.rowid if cell.table.has_rowid else None
 
@@ -179,6 +187,8 @@ def _change(one: _Cell, other: _Cell) -> RowChange | None:
     if one.table == other.table and one.record() == other.record():
         return None
     before, after = one.row(), other.row()
+    for new, old in old_names(one.table, other.table).items():
+        before[new] = before.pop(old)
     for column in other.table.stored:  # Added since: until it was written anew, the row had its default.
         before.setdefault(column.name, column.default)
     common = [name for name in after if name in before]

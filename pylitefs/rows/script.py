@@ -10,7 +10,7 @@ https://www.sqlite.org/lang_altertable.html#otheralter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from pylitefs.rows.compare import Pair, Row, RowChange
+from pylitefs.rows.compare import Pair, Row, RowChange, old_names
 from pylitefs.rows.difference import Difference
 from pylitefs.rows.literals import identifier, sql_literal
 from pylitefs.sqlite.columns import Table
@@ -68,7 +68,7 @@ class _Script:
             self._written.add(pair.name)
             if change.before is not None and pair.old is not None:
                 if change.after is not None and not is_unique:
-                    self.additions.append(self._update(table, change))
+                    self.additions += self._update(table, change)
                     continue
                 self.removals.append(
                     f"DELETE FROM {identifier(table.name)} WHERE {self._where(table, change, change.before)};"
@@ -92,7 +92,7 @@ class _Script:
             return f"INSERT INTO {identifier(table.name)} DEFAULT VALUES;"
         return f"INSERT INTO {identifier(table.name)}({', '.join(names)}) VALUES({', '.join(values)});"
 
-    def _update(self, table: Table, change: RowChange) -> str:
+    def _update(self, table: Table, change: RowChange) -> Iterator[str]:
         assert change.after is not None
         after, writable = change.after, _writable(table)
         parts = [
@@ -101,7 +101,8 @@ class _Script:
             if name in writable
         ]
         where = self._where(table, change, after)
-        return f"UPDATE {identifier(table.name)} SET {', '.join(parts)} WHERE {where};"
+        if parts:  # A generated column alone follows by itself.
+            yield f"UPDATE {identifier(table.name)} SET {', '.join(parts)} WHERE {where};"
 
     def _where(self, table: Table, change: RowChange, row: Row) -> str:
         if table.has_rowid:
@@ -161,10 +162,11 @@ class _Script:
             return
         before, after = self.difference.old.table(old.name), self.difference.new.table(new.name)
         aside = identifier(f"{new.name} as it was")
-        common = [name for name in _writable(after) if name in before.names]
+        old_name = dict(zip(before.names, before.names, strict=True)) | old_names(before, after)
+        common = [name for name in _writable(after) if name in old_name]
         names = [identifier(name) for name in common]
         old_alias, new_alias = rowid_name(before, alias=True), rowid_name(after, alias=True)
-        target, source = list(names), list(names)
+        target, source = list(names), [identifier(old_name[name]) for name in common]
         if before.has_rowid and after.has_rowid and old_alias and new_alias and new_alias not in names:
             target, source = [new_alias, *target], [old_alias, *source]
         yield f"ALTER TABLE {identifier(new.name)} RENAME TO {aside};"

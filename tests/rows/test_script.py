@@ -53,3 +53,24 @@ def test_it_leads_there_and_back(tmp_path: Path, change: tuple[str, ...]) -> Non
         assert in_order(rows_of(copy)) == in_order(rows_of(state))
         assert schema_of(copy) == schema_of(state)
     assert bool(there) == (change[0] != "PRAGMA user_version=5")
+
+
+@pytest.mark.parametrize("new", ["RENAME COLUMN x TO y", "ADD COLUMN z DEFAULT 5", "DROP COLUMN x"])
+def test_a_column_s_new_name_keeps_what_no_page_was_written_for(tmp_path: Path, new: str) -> None:
+    """SQLite writes the schema alone, for a thousand rows."""
+    with closing(LivingDatabase(tmp_path)) as living:
+        living.run("CREATE TABLE t(id INTEGER PRIMARY KEY, x, w)")
+        living.run(*(f"INSERT INTO t VALUES({number}, {number}, 'w')" for number in range(1000)))
+        living.run(f"ALTER TABLE t {new}", "UPDATE t SET w = 'v' WHERE id = 3")
+        copy, paths = tmp_path / "copy", [tmp_path / "2", tmp_path / "3"]
+        for path in paths:
+            path.write_bytes(living.states[int(path.name)])
+        with open_timeline(tmp_path) as timeline:
+            found = difference(timeline, 2, 3)
+            ways = list(script(found)), list(script(found.turned))
+            told = sum(found.count(pair).total for pair in found.pairs)
+    assert told == 1
+    copy.write_bytes(paths[0].read_bytes())
+    for statements, state in zip(ways, (paths[1], paths[0]), strict=True):
+        apply(copy, statements)
+        assert in_order(rows_of(copy)) == in_order(rows_of(state))
