@@ -48,6 +48,7 @@ class RandomProgram:
             "add column",
             "drop column",
             "rename",
+            "rename column",
             "vacuum",
             "index",
             "analyze",
@@ -150,6 +151,11 @@ class RandomProgram:
         self.living.db.execute(f"ALTER TABLE child RENAME TO child{self.count}")
         self.living.db.execute(f"CREATE TABLE child(id INTEGER PRIMARY KEY, parent, n{self.count})")
         self.living.db.execute("INSERT INTO child(parent) VALUES(1), (2), ('three')")
+
+    def rename_column(self) -> None:
+        self.count += 1
+        names = [row[1] for row in self.living.db.execute("PRAGMA table_info(said)")]
+        self.living.db.execute(f"ALTER TABLE said RENAME COLUMN {names[1]} TO what{self.count}")
 
     def index(self) -> None:
         self.count += 1
