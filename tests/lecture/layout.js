@@ -23,7 +23,7 @@
     const style = getComputedStyle(one);
     if (style.overflowX !== 'visible' && one.scrollWidth > one.clientWidth + 1) bad.push(`cut: ${name(one)}`);
   }
-  for (const what of ['#told', '#caption', '#nodes', '#question']) {
+  for (const what of ['#told', '#caption', '#nodes', '#question', '#end']) {
     for (const one of all(what)) if (one.scrollHeight > one.clientHeight + 2) bad.push(`cut below by ${one.scrollHeight - one.clientHeight}: ${name(one)}`);
   }
   // Each part ends before the next begins, and the bar is in the window.

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
+from html import escape
 
 from pylitefs.errors import PylitefsError
 
@@ -33,8 +34,11 @@ class BundleError(PylitefsError):
     """The page's files cannot be made into one; a bug of the page, named with its file."""
 
 
-def bundle(files: Mapping[str, bytes], data: str, title: str) -> str:
-    """One HTML text of `files` (index.html, app.js, …) with `data` (base64) as its recording."""
+def bundle(files: Mapping[str, bytes], data: str, title: str, after: str = "") -> str:
+    """One HTML text of `files` (index.html, app.js, …) with `data` (base64) as its recording.
+
+    `after` is what the page says of the next lesson, in JSON, if there is one.
+    """
     html = files["index.html"].decode()
     script = modules(files)
     html = _STYLE.sub(lambda found: f"<style>\n{_styles(files, found[1])}</style>", html)
@@ -46,7 +50,8 @@ def bundle(files: Mapping[str, bytes], data: str, title: str) -> str:
     if outside:
         raise BundleError(f"index.html needs another file, which cannot go along: {outside[0]}")
     html = re.sub(r"<title>[^<]*</title>", lambda _: f"<title>{_text(title)}</title>", html)
-    recording = f'<script type="application/json" id="recording">{data}</script>\n'
+    following = f' data-next="{escape(after)}"' if after else ""
+    recording = f'<script type="application/json" id="recording"{following}>{data}</script>\n'
     html = _HEAD.sub(lambda found: f"{found[0]}\n{_policy(script)}", _DATA.sub("", html), count=1)
     return html.replace(_MARK, f'{recording}<script type="module">{script}</script>')
 

@@ -13,6 +13,7 @@ from html import escape
 from pathlib import Path
 
 from pylitefs import __version__
+from pylitefs.lecture.model import Json
 from pylitefs.lecture.recording import Head, Recording, RecordingError
 from pylitefs.lecture.show import layouts
 from pylitefs.lecture.show.replay_html import page
@@ -63,11 +64,11 @@ def write(out: Path, recordings: Sequence[Recording]) -> list[str]:
         "index.html": index_page([one.head for one in recordings]),
         "byte-layouts.html": layouts_page(),
     }
-    for recording in recordings:
+    for recording, after in zip(recordings, [*recordings[1:], None], strict=False):
         name = f"{_file_name(recording.head.lesson)}.html"
         if name in files:
             raise RecordingError(f"two recordings are of the lesson {recording.head.lesson}: leave one out")
-        files[name] = page(recording)
+        files[name] = page(recording, _link(after.head) if after else None)
     try:
         with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, data in files.items():
@@ -78,6 +79,11 @@ def write(out: Path, recordings: Sequence[Recording]) -> list[str]:
     except OSError as error:
         raise RecordingError(f"{out}: {error.strerror}; name another file") from None
     return list(files)
+
+
+def _link(head: Head) -> Json:
+    """The next lesson of the zip, as the end of the one before names it."""
+    return {"lesson": head.lesson, "title": head.title, "href": f"{_file_name(head.lesson)}.html"}
 
 
 def _file_name(lesson: str) -> str:

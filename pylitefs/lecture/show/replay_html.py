@@ -6,10 +6,11 @@ do not fit, the bytes of the largest dumps are left out, and each says so.
 
 import base64
 import gzip
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pylitefs.lecture.model import Dump, to_line
+from pylitefs.lecture.model import Dump, Json, to_line
 from pylitefs.lecture.recording import Recording, RecordingError
 from pylitefs.lecture.show.bundle import bundle
 from pylitefs.lecture.show.server import page_files
@@ -19,12 +20,12 @@ MAX_BYTES = 1_000_000
 _KEPT = (65536, 16384, 4096, 2048, 1024, 512, 128, 0)
 
 
-def page(recording: Recording) -> bytes:
-    """The whole file. Raises RecordingError if 1 MB does not hold even its entries."""
+def page(recording: Recording, after: Json | None = None) -> bytes:
+    """The whole file; `after` is the next lesson. RecordingError if 1 MB does not hold even its entries."""
     files = page_files()
     title = f"{recording.head.title} – pylitefs"
     for attempt in _smaller_and_smaller(recording):
-        html = bundle(files, _packed(attempt), title).encode()
+        html = bundle(files, _packed(attempt), title, json.dumps(after) if after else "").encode()
         if len(html) <= MAX_BYTES:
             return html
     raise RecordingError(

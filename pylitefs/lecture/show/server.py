@@ -35,6 +35,7 @@ from pylitefs.http.server import HttpServer
 from pylitefs.lecture.language.verbs import VERBS
 from pylitefs.lecture.model import Dump, Entry, Json, to_line
 from pylitefs.lecture.show.asking import ACTIONS, Lecture, Refused, last_event, parse_request, read_body
+from pylitefs.lecture.show.following import following
 from pylitefs.trace import TRACEPOINTS
 
 KEEP_ALIVE_S = 15.0
@@ -164,6 +165,7 @@ class LectureServer:
 
     def __init__(self, header: Json, bind: tuple[str, int] = ("127.0.0.1", 0), *, token: str = "") -> None:
         self.token = token or secrets.token_urlsafe(24)
+        self._lesson = str(header.get("lesson", ""))
         self._lines = _Lines(header)
         self._lecture: Lecture | None = None
         self._live = True
@@ -270,7 +272,8 @@ class LectureServer:
 
     def _hello(self) -> Json:
         verbs = [{"verb": verb, "usage": line.usage, "help": line.help} for verb, line in VERBS.items()]
-        return {"live": self._live, "verbs": verbs, "tracepoints": dict(TRACEPOINTS)}
+        after = following(self._lesson, live=self._live)
+        return {"live": self._live, "next": after, "verbs": verbs, "tracepoints": dict(TRACEPOINTS)}
 
     async def _recording(self, request: Request) -> Response:
         try:

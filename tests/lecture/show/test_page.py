@@ -458,6 +458,20 @@ def test_a_recording_steps_without_nodes(recording: Page) -> None:
     expect(recording.locator("#steps .is-current")).to_contain_text("expect n2")
 
 
+def test_a_link_leads_to_a_step(browser: Browser, tmp_path: Path) -> None:
+    """`#step=6` in a recording's page, also while it is open; what is expected after a step belongs to it."""
+    path = tmp_path / "lesson.html"
+    path.write_bytes(replay_page(open_recording("ltx-file")))
+    with open_page(browser, f"{path.as_uri()}#step=6") as page:
+        expect(page.locator(".badge").first).to_have_text("step 7 of 31")
+        page.evaluate("location.hash = 'step=16'")
+        expect(page.locator(".badge").first).to_have_text("step 16 of 31")
+        page.evaluate("location.hash = 'step=900'")
+        expect(page.locator(".badge").first).to_have_text("step 31 of 31")
+        page.evaluate("location.hash = 'step=x'")
+        expect(page.locator(".badge").first).to_have_text("step 31 of 31")
+
+
 def test_one_page_from_the_disk(browser: Browser, tmp_path: Path) -> None:
     """Bundled, with the recording in it, opened as a file: it steps and shows bytes."""
     text = "".join(f"{to_line(line)}\n" for line in recordings.lines(recordings.made()))

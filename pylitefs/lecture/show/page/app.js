@@ -16,12 +16,13 @@ import { listenForKeys, showAgain, showAgainWith, showKeys } from "./keys.js";
 import { leaseBadge } from "./lease.js";
 import { Appearance, Tooltip, showToast } from "./chrome.js";
 import { Fitting } from "./fit.js";
+import { drawEnd, isTheEnd } from "./end.js";
 
 const DOUBLE_PRESS_MS = 1000;
 const TABS = [["bytes", "Bytes"], ["checksum", "Checksum"], ["events", "Events"], ["faults", "Break things"]];
 
 function panelId(tab) {
-  return tab === "question" ? "question" : `panel-${tab}`;
+  return tab === "question" || tab === "end" ? tab : `panel-${tab}`;
 }
 
 class LecturePage {
@@ -38,6 +39,8 @@ class LecturePage {
     this._questionSince = -DOUBLE_PRESS_MS;
     this._question = "";
     this._questionAside = false;
+    this._ended = false;
+    this._next = null;
     this._scheduled = false;
     this.tip = new Tooltip(byId("tip"));
     this.appearance = new Appearance(() => this.draw());
@@ -70,6 +73,7 @@ class LecturePage {
 
   _hello(found) {
     this.live = found.live;
+    this._next = found.next;
     this.faults.setHelp(found);
     document.body.classList.toggle("live", this.live);
     this.schedule();
@@ -83,10 +87,20 @@ class LecturePage {
       this.cursor = this.history.length - 1;
       this._noteQuestion();
     } else if (!this.live && this.cursor < 0) this._atEnd = this.history.length === 0;
+    if (before === 0 && !this.live) this._goToLinked();
     this.schedule();
   }
 
+  /** A link to a step, `#step=12`: the first place where Next stops with it done. */
+  _goToLinked() {
+    const [, number] = /^#step=(\d{1,6})$/.exec(location.hash) || [];
+    if (!number || !this.history.length) return;
+    const stop = this.history.stops.find((index) => this.history.step(index) >= Number(number) - 1);
+    this.go(stop ?? this.history.length - 1);
+  }
+
   _reset() {
+    this._ended = false;
     this.history.clear();
     this.chosen.clear();
     this.cursor = -1;
@@ -108,6 +122,7 @@ class LecturePage {
     this._forward = wanted > this.cursor;
     this.cursor = wanted;
     this._atEnd = wanted === last;
+    this._ended = false;
     this._noteQuestion();
     this.schedule();
   }
@@ -116,12 +131,20 @@ class LecturePage {
   next() {
     if (this._justAsked()) return;
     if (this.cursor < this.history.length - 1) this.go(this.history.nextStop(this.cursor));
+    else if (this.history.length && (!this.live || isTheEnd(this.history, this.cursor))) this._showEnd();
     else if (this.live && !this.busy) this.ask({ next: true });
-    else if (!this.live && this.history.length) showToast("This is the end of the recording.", 2500);
+  }
+
+  /** The lesson is over: what was shown, and what may come. */
+  _showEnd() {
+    this._ended = true;
+    this._questionAside = false;
+    this.schedule();
   }
 
   back() {
-    this.go(this.history.previousStop(this.cursor));
+    if (this._ended && this._seenTab() === "end") this.go(this.cursor);
+    else this.go(this.history.previousStop(this.cursor));
   }
 
   _justAsked() {
@@ -151,6 +174,7 @@ class LecturePage {
     }
     this.busy = Object.keys(what)[0];
     this._atEnd = true;
+    this._ended = false;
     this.cursor = this.history.length - 1;
     this.schedule();
     const problem = await this.source.ask(what);
@@ -167,6 +191,11 @@ class LecturePage {
       showAgainWith(byId("dialog"), step, yours.map(([, line]) => line),
         (withYours) => this.ask(withYours ? { again: step } : { afresh: step }));
     }
+  }
+
+  _againFromTheBeginning() {
+    if (this.live) this.again(0);
+    else this.go(0);
   }
 
   // Drawing.
@@ -190,6 +219,7 @@ class LecturePage {
     drawCaption(byId("told"), byId("alone"), history, cursor);
     drawNodes(byId("nodes"), history, cursor, from, view);
     drawQuestion(byId("question"), byId("announce"), history, cursor, view, { answer: (number) => this.answer(number) });
+    if (this._ended) drawEnd(byId("end"), history, view, this._next, { go: (index) => this.go(index), again: () => this._againFromTheBeginning() });
     if (this.tabFollows) this._followTab(from);
     this._drawTabs();
     this._drawPanel(from);
@@ -203,8 +233,9 @@ class LecturePage {
   /** Give what is seen its room; see fit.js. */
   _fit() {
     const seen = this._seenTab();
-    document.body.classList.toggle("asking", seen === "question");
-    this.fitting.fit(byId(panelId(seen)), seen === "question");
+    const covers = seen === "question" || seen === "end";
+    document.body.classList.toggle("asking", covers);
+    this.fitting.fit(byId(panelId(seen)), covers);
     if (seen === "bytes") this.bytes.resized();
   }
 
@@ -259,12 +290,13 @@ class LecturePage {
 
   /** The tab that is seen: a question covers what would give it away, until another one is chosen. */
   _seenTab() {
-    return this._question && !this._questionAside ? "question" : this.tab;
+    if (this._questionAside) return this.tab;
+    return this._ended ? "end" : this._question ? "question" : this.tab;
   }
 
   /** The tabs that there are now. */
   _tabNames() {
-    return this._question ? [...TABS, ["question", "Question"]] : TABS;
+    return [...TABS, ...(this._question ? [["question", "Question"]] : []), ...(this._ended ? [["end", "The end"]] : [])];
   }
 
   _drawTabs() {
@@ -275,7 +307,7 @@ class LecturePage {
     }, label)));
     fill(byId("follow"), this.tabFollows ? null : h("button", { type: "button", class: "follow", "data-focus": "tab-follow",
       "data-tip": "Show again what the step is about (z)", onclick: () => this.followAgain() }, "follow the step"));
-    for (const [name] of [...TABS, ["question"]]) byId(panelId(name)).hidden = seen !== name;
+    for (const [name] of [...TABS, ["question"], ["end"]]) byId(panelId(name)).hidden = seen !== name;
   }
 
   _drawPanel(from) {
@@ -309,8 +341,9 @@ class LecturePage {
   // What the person does.
 
   chooseTab(name) {
-    this._questionAside = name !== "question";
-    if (name !== "question") {
+    this._questionAside = name !== "question" && name !== "end";
+    if (name === "question") this._ended = false;
+    if (this._questionAside) {
       this.tab = name;
       this.tabFollows = false;
     }
@@ -348,6 +381,7 @@ class LecturePage {
       byId(`tab-${chosen}`).focus();
     });
     window.addEventListener("resize", () => this.schedule());
+    window.addEventListener("hashchange", () => this._goToLinked());
     setInterval(() => {
       for (const one of document.querySelectorAll("[data-since]")) {
         one.textContent = minutes(Date.now() - Number(one.dataset.since));

@@ -6,7 +6,7 @@ export async function openSource(on) {
   const inline = document.getElementById("recording");
   const url = new URLSearchParams(location.search).get("recording");
   if (inline && inline.textContent.trim()) {
-    on.hello({ live: false });
+    on.hello({ live: false, next: JSON.parse(inline.dataset.next || "null") });
     on.lines(parseLines(await unpack(inline.textContent.trim())));
     return new RecordedSource();
   }
