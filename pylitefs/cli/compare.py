@@ -12,8 +12,7 @@ from pylitefs.compare import comparison, programs, report
 from pylitefs.compare import mixed as mixed_clusters
 from pylitefs.compare.bench import rounds as speed
 from pylitefs.compare.bench.contestant import FULL, QUICK
-from pylitefs.compare.findings import known_differences
-from pylitefs.compare.mixed import MixedOutcome
+from pylitefs.compare.findings import MixedOutcome, known_differences
 from pylitefs.compare.programs import Program
 from pylitefs.compare.runner import Outcome
 from pylitefs.compare.workload import Workload, all_workloads, chosen
@@ -80,7 +79,7 @@ def compare(
             return _bench(console, theirs, base, json_path, quick=quick, only=only)
         if mixed:
             return _mixed(console, selected, theirs, base, json_path)
-        result = comparison.run(selected, programs.ours(), theirs, known, base, on_outcome=tell)
+        result = comparison.run(selected, programs.ours(), theirs, known, base, on_outcome=tell, keep=keep)
     report.show(console, result, known)
     if json_path:
         json_path.write_text(json.dumps(report.as_json(result, known), indent=1) + "\n")

@@ -50,10 +50,15 @@ class Session(Measures):
 
     def sql(self, request: Request) -> Answer:
         """Run one statement; its rows, shortened where they are long."""
+        answer = self.all(request)
+        return {"rows": shortened(answer["rows"])} if "rows" in answer else answer
+
+    def all(self, request: Request) -> Answer:
+        """Run one statement; all its rows."""
         if self.connection is None:
             return {"error": "the database could not be opened"}
         rows = self.connection.execute(request["text"], request.get("values", ())).fetchall()
-        return {"rows": shortened([[as_json(value) for value in row] for row in rows])}
+        return {"rows": [[as_json(value) for value in row] for row in rows]}
 
     def close(self, request: Request) -> Answer:
         del request

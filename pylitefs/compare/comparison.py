@@ -15,9 +15,12 @@ from pathlib import Path
 
 from pylitefs.cluster import own_folder
 from pylitefs.cluster.cluster import ClusterError, is_mounted
+from pylitefs.compare.backup_side import BackupSide
 from pylitefs.compare.driver import Driver
 from pylitefs.compare.findings import Known
-from pylitefs.compare.nodes import System
+from pylitefs.compare.leased import LeasedSystem
+from pylitefs.compare.leased_side import LeasedSide
+from pylitefs.compare.nodes import BACKUP, System
 from pylitefs.compare.programs import Program
 from pylitefs.compare.runner import Outcome, Runner
 from pylitefs.compare.side import Side
@@ -51,8 +54,12 @@ def run(
     base: Path,
     *,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
+    keep: bool = False,
 ) -> Comparison:
-    """Run the workloads and compare. Raises ClusterError where a node does not start."""
+    """Run the workloads and compare. Raises ClusterError where a node does not start.
+
+    Files of a workload with a cluster of its own go once it is done, unless they are to be kept.
+    """
     driver = Driver("facts")
     salts, sqlite = driver.seeded, driver.sqlite
     driver.close()
@@ -74,7 +81,8 @@ def run(
         if workload.own_cluster:
             with sides_of(ours, theirs, base / workload.name, workload) as sides:
                 one(workload, sides)
-            shutil.rmtree(base / workload.name, ignore_errors=True)
+            if not keep:
+                shutil.rmtree(base / workload.name, ignore_errors=True)
     return comparison
 
 
@@ -83,19 +91,34 @@ def sides_of(
     ours: Program, theirs: Program, base: Path, workload: Workload | None
 ) -> Iterator[tuple[Side, Side]]:
     """A running system of each program; stopped, by force if need be, and unmounted at the end."""
-    settings = workload.settings if workload else {}
-    systems = [System(base / name, program, settings=settings) for name, program in _named(ours, theirs)]
+    systems = [_system(base / name, program, workload) for name, program in _named(ours, theirs)]
     sides: list[Side] = []
     try:
         for system in systems:
             system.start()
-            sides.append(Side(system))
+            sides.append(_side(system, workload))
         yield sides[0], sides[1]
     finally:
         for side in sides:
             side.close()
         for system in systems:
             system.stop(STOP_SECONDS)
+
+
+def _system(base: Path, program: Program, workload: Workload | None) -> System:
+    """The nodes that a workload needs."""
+    settings: dict[str, object] = dict(workload.settings) if workload else {}
+    if workload is not None and workload.kind == "lease":
+        return LeasedSystem(base, program, settings=settings, node_settings=workload.node_settings)
+    if workload is not None and workload.kind == "backup":
+        settings["backup"] = {"type": "file", "path": str(base / BACKUP)}
+    return System(base, program, settings=settings)
+
+
+def _side(system: System, workload: Workload | None) -> Side:
+    if isinstance(system, LeasedSystem):
+        return LeasedSide(system)
+    return BackupSide(system) if workload is not None and workload.kind == "backup" else Side(system)
 
 
 def _named(ours: Program, theirs: Program) -> Iterator[tuple[str, Program]]:

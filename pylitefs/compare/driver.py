@@ -18,6 +18,7 @@ from pylitefs.errors import PylitefsError
 
 ANSWER_SECONDS = 60.0
 SILENT = "no answer"
+ENDED = "the client process ended"
 _START_SECONDS = 20.0
 
 
@@ -49,7 +50,7 @@ class Driver:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self._answers.put(line)
-        self._answers.put(json.dumps({"error": "the client process ended"}))
+        self._answers.put(json.dumps({"error": ENDED}))
 
     def ask(self, op: str, seconds: float = ANSWER_SECONDS, **arguments: object) -> dict[str, Any]:
         """Its answer; `{"error": "no answer in N s"}` from one that hangs, then and ever after."""
@@ -64,7 +65,7 @@ class Driver:
             self._silent = True
             return {"error": f"{SILENT} in {seconds:.0f} s"}
         except (BrokenPipeError, ValueError):
-            return {"error": "the client process ended"}
+            return {"error": ENDED}
         assert isinstance(answer, dict)
         return answer
 

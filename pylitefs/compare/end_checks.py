@@ -169,7 +169,7 @@ def _check_events(findings: Findings, sides: Sides, state: State, role: str) -> 
         ear = side.ears[ROLES.index(role)]
         spans = map(parse_filename, side.node(role).ltx_files(name))
         last = max((span[1] for span in spans if span), default=0)
-        deadline = time.monotonic() + _EVENT_SECONDS
+        deadline = time.monotonic() + _EVENT_SECONDS if last > ear.passed(name) else 0.0
         while time.monotonic() < deadline and not any(one.txid >= last for one in ear.heard(name)):
             time.sleep(0.01)
         heard.append(ear.heard(name))

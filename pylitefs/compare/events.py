@@ -40,6 +40,7 @@ class Ear:
     def __init__(self, url: str) -> None:
         self._url = url
         self._heard: list[Heard] = []
+        self._passed: dict[str, int] = {}
         self._closed = threading.Event()
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -48,7 +49,20 @@ class Ear:
 
     def heard(self, database: str) -> list[Heard]:
         """The transactions of a database, in the order in which they came."""
-        return [one for one in list(self._heard) if one.type == "tx" and one.database == database]
+        passed = self.passed(database)
+        return [
+            one
+            for one in list(self._heard)
+            if one.type == "tx" and one.database == database and one.txid > passed
+        ]
+
+    def pass_over(self, positions: Mapping[str, int]) -> None:
+        """Forget each database's transactions up to a TXID: the node was started anew, and which of them it
+        tells depends on who came first, they or the listener."""
+        self._passed.update(positions)
+
+    def passed(self, database: str) -> int:
+        return self._passed.get(database, 0)
 
     def first(self) -> Mapping[str, object] | None:
         """The data of the first `init`."""

@@ -108,6 +108,16 @@ class Findings:
         return sum(difference.state == state for difference in self.differences)
 
 
+@dataclass
+class MixedOutcome:
+    """One mixed cluster's run: in `findings`, ours is the primary and theirs the replica."""
+
+    title: str
+    findings: Findings
+    transactions: int = 0
+    seconds: float = 0.0
+
+
 def known_differences(text: str | None = None) -> list[Known]:
     """The entries of `known.yaml` (or of `text`). Raises KnownDifferencesError."""
     if text is None:

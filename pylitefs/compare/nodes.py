@@ -15,6 +15,12 @@ from pylitefs.errors import RemoteError
 from pylitefs.http import client
 
 NEVER_SYNCED = b"+2147483647"
+BACKUP = "backup"
+
+
+def lag_is_known(mount: Path) -> bool:
+    """Whether a replica has caught up once."""
+    return (mount / ".lag").read_bytes() != NEVER_SYNCED
 
 
 @dataclass
@@ -48,9 +54,13 @@ class ProgramNode(ClusterNode):
             facts = client.info(self.url)
         except RemoteError:
             return False
+        return self.has_its_role(facts)
+
+    def has_its_role(self, facts: client.NodeInfo) -> bool:
+        """Whether it serves as what it is to be."""
         if self.is_primary:
             return facts.is_primary
-        return facts.primary_hostname is not None and (self.mount / ".lag").read_bytes() != NEVER_SYNCED
+        return facts.primary_hostname is not None and lag_is_known(self.mount)
 
     def node_id(self) -> str:
         """The node's id, new at each start: 16 upper-case hex digits."""
@@ -82,6 +92,11 @@ class System(Cluster):
             for n, (program, port) in enumerate(zip(programs, free_ports(2), strict=True), start=1)
         ]
         self.nodes = list(self.pair)
+
+    @property
+    def backup(self) -> Path:
+        """The folder of a backup of type `file`."""
+        return self.base_dir / BACKUP
 
     @property
     def name(self) -> str:

@@ -15,8 +15,7 @@ from rich.table import Table
 from pylitefs.compare.bench.contestant import Line
 from pylitefs.compare.bench.plots import figure
 from pylitefs.compare.comparison import Comparison
-from pylitefs.compare.findings import Difference, Known
-from pylitefs.compare.mixed import MixedOutcome
+from pylitefs.compare.findings import Difference, Known, MixedOutcome
 from pylitefs.compare.runner import Outcome
 
 _STYLES = {"unknown": "bold red", "known": "yellow", "consequence": "dim"}

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
-from pylitefs.compare import ltx_facts
+from pylitefs.compare import backup_files, ltx_facts
 from pylitefs.compare.driver import SILENT
 from pylitefs.compare.end_checks import check_end
 from pylitefs.compare.findings import Findings
 from pylitefs.compare.ltx_facts import LtxFacts
-from pylitefs.compare.side import Answer, Side
+from pylitefs.compare.side import Answer, Side, txid_of
 from pylitefs.compare.workload import Step, Workload
 
 FOLLOW_SECONDS = 6.0
@@ -26,6 +26,8 @@ FOLLOW_SECONDS = 6.0
 _GRACE_SECONDS = 1.0
 """A transaction in journal mode MEMORY or OFF is captured shortly after the lock is released."""
 _POLL = 0.002
+_ASPECTS = {"probe": "refusal", "look": "role", "requests": "lease requests"}
+"""Steps whose answer has parts, each compared alone: what they are called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +118,12 @@ class Runner:
         # Not before: a name that is looked for too early is remembered as missing for a moment.
         if step.database in self.workload.databases:
             self._databases.setdefault(step.database, _Database(step.database))
-        if step.verb == "probe":
-            for name, result in ours["probes"].items():
-                self.findings.same("refusal", name, (result, theirs["probes"][name]), step.line)
+        if aspect := _ASPECTS.get(step.verb):
+            for name, result in ours["parts"].items():
+                self.findings.same(aspect, name, (result, theirs["parts"][name]), step.line)
+        elif step.verb == "backup":
+            ours_, theirs_ = (side.system.backup for side in self.sides)
+            backup_files.compare(self.findings, (ours_, theirs_), step.line, salts=self._salts)
         else:
             self.findings.same("result", step.text, (result_of(ours), result_of(theirs)), step.line)
         positions = self._compare_databases(step.line, (ours, theirs))
@@ -193,7 +198,7 @@ class Runner:
 
     def _follow(self, database: _Database, side: Side, line: int, position: str) -> None:
         """Wait until the replica has what its primary has; once it has not, it is not waited for again."""
-        if not txid_of(position) or side.name in database.lost:
+        if not txid_of(position) or side.name in database.lost or not side.replica_runs:
             return
         deadline = time.monotonic() + FOLLOW_SECONDS
         while (got := side.position(database.name, "replica")) != position:
@@ -236,17 +241,9 @@ def result_of(answer: Answer) -> str:
     for key in ("error", "text"):
         if key in answer:
             return str(answer[key])
-    if "probes" in answer:
-        return f"{len(answer['probes'])} attempts"
+    if "parts" in answer:
+        return f"{len(answer['parts'])} answers"
     return json.dumps(answer.get("rows", []))
-
-
-def txid_of(position: str) -> int:
-    """The TXID of a `-pos` file's text; 0 where there is none."""
-    try:
-        return int(position.partition("/")[0], 16) if "/" in position else 0
-    except ValueError:
-        return 0
 
 
 def matched(

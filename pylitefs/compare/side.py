@@ -9,7 +9,7 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import httpx
@@ -21,7 +21,7 @@ from pylitefs.compare.ltx_facts import LtxFacts, read_facts
 from pylitefs.compare.nodes import ProgramNode, System
 from pylitefs.compare.probes import PROBES
 from pylitefs.compare.workload import Step
-from pylitefs.errors import PylitefsError
+from pylitefs.errors import PylitefsError, RemoteError
 from pylitefs.ltx.header import parse_filename
 
 PATIENCE = 10.0
@@ -37,10 +37,11 @@ class Side:
 
     def __init__(self, system: System) -> None:
         self.system = system
-        self.ears = [Ear(node.url) for node in system.pair]
+        self._ears = {node.name: Ear(node.url) for node in system.pair}
         self._observers = Connections("observer")
         self._clients = Connections()
         self._seen: dict[str, int] = {}
+        self._ids: dict[str, str] = {}
         self._scratch = system.base_dir / "outside"
 
     @property
@@ -55,6 +56,20 @@ class Side:
     def replica(self) -> ProgramNode:
         return self.system.pair[1]
 
+    @property
+    def ears(self) -> list[Ear]:
+        """The primary's, and the replica's."""
+        return [self._ears[node.name] for node in self.system.pair]
+
+    def pass_over_events(self, node: ProgramNode, databases: Iterable[str]) -> None:
+        """Of a node that was started anew: what it caught up with is no news."""
+        txids = {name: txid_of(self.position(name)) for name in databases}
+        self._ears[node.name].pass_over(txids)
+
+    @property
+    def replica_runs(self) -> bool:
+        return bool(self.replica.pid)
+
     def node(self, role: str) -> ProgramNode:
         return self.replica if role == "replica" else self.primary
 
@@ -66,7 +81,7 @@ class Side:
 
     def close(self) -> None:
         """End every client and stop listening; the nodes go on."""
-        for ear in self.ears:
+        for ear in self._ears.values():
             ear.close()
         self._clients.close()
         self._observers.close()
@@ -156,14 +171,28 @@ class Side:
             time.sleep(0.05)
 
     def _do_http(self, method: str, path: str, role: str) -> Answer:
-        node = self.node(role)
+        return {"text": self._http(method, path, self.node(role))}
+
+    def _http(self, method: str, path: str, node: ProgramNode) -> str:
+        """What a node answers, without what must differ."""
         try:
-            answer = httpx.request(method, node.url + path, **PLAIN)
+            answer = httpx.request(method, node.url + self._path(path), **PLAIN)
         except httpx.HTTPError as error:
-            return {"error": type(error).__name__}
+            return type(error).__name__
         kind = answer.headers.get("content-type", "").partition(";")[0]
         ids = sorted(name for name in answer.headers if name.startswith("litefs-"))
-        return {"text": f"{answer.status_code} {kind} {ids} {self.masked(answer.text)}"}
+        return f"{answer.status_code} {kind} {ids} {self.masked(answer.text)}"
+
+    def _path(self, path: str) -> str:
+        """A path as a workload has it; `{n2}` becomes that node's id, the last that it had."""
+
+        def id_of(match: re.Match[str]) -> str:
+            for node in self.system.pair:
+                with contextlib.suppress(RemoteError):
+                    self._ids[node.name] = node.node_id()
+            return self._ids.get(match[1], "0" * 16)
+
+        return re.sub(r"\{(n\d)\}", id_of, path)
 
     def _do_position(self, name: str) -> Answer:
         """`DB-pos` on the primary, with its TXID."""
@@ -171,7 +200,7 @@ class Side:
 
     def _do_probe(self, name: str) -> Answer:
         probes = {f"{probe} on the {role}": self.probe(probe, name, role) for probe, role in _probes()}
-        return {"probes": probes}
+        return {"parts": probes}
 
     def probe(self, probe: str, database: str, role: str) -> str:
         """One attempt at what the mount may refuse: what came of it."""
@@ -234,6 +263,14 @@ class Side:
 
     def log_places(self) -> dict[str, int]:
         return {node.role: node.log.stat().st_size for node in self.system.pair if node.log.exists()}
+
+
+def txid_of(position: str) -> int:
+    """The TXID of a `-pos` file's text; 0 where there is none."""
+    try:
+        return int(position.partition("/")[0], 16) if "/" in position else 0
+    except ValueError:
+        return 0
 
 
 def digest(data: bytes) -> str:

@@ -14,6 +14,22 @@
     [restart primary]  [restart replica]  [wait 2 s]  [reaped one.db]
     [http GET /info on the primary]   [probe one.db]   [position one.db]
 
+Two candidates of one lease, `n1` and `n2`; n1 is the primary at first. `[… on n1]` is on that node:
+
+    [cluster lease]                 [set lease.candidate false on n2]
+    [handoff to n2]  [promote n1]   POST /handoff and /promote; then whoever leads is waited for
+    [stop n1]  [crash n1]  [start n1]  [led]       cleanly, as `kill -9`, again; wait for whoever leads
+    [look]                          what each node says of the roles
+    [requests]                      what each has asked of the lease service since it was last looked at
+    [http POST /handoff?nodeID={n2} on n1]         {n2} is that node's id
+
+A primary and a replica with a backup of type `file`, in a folder of each system's own:
+
+    [cluster backup]
+    [backed up one.db]  [backup]    wait until the backup has it; compare the folders
+    [keep the backup]               a copy, for the other system
+    [restore the other's backup]    both nodes begin anew with empty data and the other system's folder
+
 The rule: every line but comments and options is a step, done on one system and then on the other.
 """
 
@@ -29,8 +45,8 @@ _SQL = re.compile(r"(\w+)(?: \*(\d+))?: (.+)")
 _VERB = re.compile(r"\[(\w+)(?: (.+))?\]")
 
 #: Verbs, and what their arguments look like.
-VERBS = {
-    "open": r"(\w+) (\S+)(?: (outside|on the replica))?(?: timeout (\S+))?",
+VERBS: dict[str, str] = {
+    "open": r"(\w+) (\S+)(?: (outside|on the replica|on n\d))?(?: timeout (\S+))?",
     "close": r"(\w+)",
     "kill": r"(\w+)",
     "attach": r"(\w+) (\S+)",
@@ -42,9 +58,29 @@ VERBS = {
     "restart": r"(primary|replica)",
     "wait": r"(\S+) s",
     "reaped": r"(\S+)",
-    "http": r"([A-Z]+) (\S+) on the (primary|replica)",
+    "http": r"([A-Z]+) (\S+) on (?:the )?(primary|replica|n\d)",
     "probe": r"(\S+)",
     "position": r"(\S+)",
+}
+#: Verbs of clusters of a kind.
+KINDS: dict[str, dict[str, str]] = {
+    "own": {},
+    "lease": {
+        "handoff": r"to (n\d)",
+        "promote": r"(n\d)",
+        "stop": r"(n\d)",
+        "crash": r"(n\d)",
+        "start": r"(n\d)",
+        "led": "",
+        "look": "",
+        "requests": "",
+    },
+    "backup": {
+        "backed": r"up (\S+)",
+        "backup": "",
+        "keep": "the backup",
+        "restore": "the other's backup",
+    },
 }
 
 
@@ -78,18 +114,25 @@ class Workload:
     title: str
     explanation: str
     steps: tuple[Step, ...]
-    own_cluster: bool = False
+    kind: str = ""
+    """Of its own cluster (`KINDS`); "" for one that it shares."""
     slow: bool = False
     settings: dict[str, dict[str, object]] = field(default_factory=dict)
+    node_settings: dict[str, dict[str, dict[str, object]]] = field(default_factory=dict)
     databases: tuple[str, ...] = ()
+
+    @property
+    def own_cluster(self) -> bool:
+        return bool(self.kind)
 
 
 def parse(name: str, text: str) -> Workload:
     """A workload from its file's text. Raises WorkloadError."""
     comments: list[str] = []
     steps: list[Step] = []
-    flags: set[str] = set()
+    kind, slow = "", False
     settings: dict[str, dict[str, object]] = {}
+    node_settings: dict[str, dict[str, dict[str, object]]] = {}
     for number, line in _joined(text):
         if line.startswith("#"):
             comments.append(line.lstrip("# "))
@@ -97,14 +140,16 @@ def parse(name: str, text: str) -> Workload:
             steps.append(Step(number, line, "sql", (match[1], match[3]), int(match[2] or 1)))
         elif match := _VERB.fullmatch(line):
             verb, rest = match[1], match[2] or ""
-            if verb in {"cluster", "slow"}:
-                flags.add(verb)
+            if verb == "slow":
+                slow = True
+            elif verb == "cluster":
+                kind = _kind(name, number, rest)
             elif verb == "set":
-                key, _, value = rest.partition(" ")
-                section, _, leaf = key.partition(".")
-                settings.setdefault(section, {})[leaf] = {"true": True, "false": False}.get(value, value)
+                section, leaf, value, node = _setting(name, number, rest)
+                place = node_settings.setdefault(node, {}) if node else settings
+                place.setdefault(section, {})[leaf] = {"true": True, "false": False}.get(value, value)
             else:
-                steps.append(_step(name, number, line, verb, rest))
+                steps.append(_step(f"{name}:{number}", number, match, kind))
         else:
             raise WorkloadError(f"{name}:{number}: neither SQL on a connection nor a known step: {line}")
     title, _, rest = " ".join(comments).partition(". ")
@@ -113,11 +158,26 @@ def parse(name: str, text: str) -> Workload:
         title=title.rstrip("."),
         explanation=rest,
         steps=tuple(steps),
-        own_cluster="cluster" in flags or bool(settings),
-        slow="slow" in flags,
+        kind=kind or ("own" if settings else ""),
+        slow=slow,
         settings=settings,
+        node_settings=node_settings,
         databases=tuple(_databases(steps)),
     )
+
+
+def _kind(name: str, number: int, kind: str) -> str:
+    if kind not in KINDS:
+        raise WorkloadError(f"{name}:{number}: [cluster {kind}] is none of {', '.join(KINDS)}")
+    return kind
+
+
+def _setting(name: str, number: int, text: str) -> tuple[str, str, str, str]:
+    """Section, key, value, and the node that it is for; "" for all."""
+    match = re.fullmatch(r"(\w+)\.(\S+) (\S+)(?: on (n\d))?", text)
+    if match is None:
+        raise WorkloadError(f"{name}:{number}: [set {text}] does not look like [set SECTION.KEY VALUE]")
+    return match[1], match[2], match[3], match[4] or ""
 
 
 def _joined(text: str) -> Iterator[tuple[int, str]]:
@@ -135,13 +195,17 @@ def _joined(text: str) -> Iterator[tuple[int, str]]:
         yield start, " ".join(pending)
 
 
-def _step(name: str, number: int, line: str, verb: str, rest: str) -> Step:
-    if verb not in VERBS:
-        raise WorkloadError(f"{name}:{number}: [{verb}] is none of {', '.join(VERBS)}")
-    match = re.fullmatch(VERBS[verb], rest)
+def _step(place: str, number: int, line: re.Match[str], kind: str) -> Step:
+    verb, rest, verbs = line[1], line[2] or "", VERBS | KINDS.get(kind, {})
+    if verb not in verbs:
+        for other, more in KINDS.items():
+            if verb in more:
+                raise WorkloadError(f"{place}: [{verb}] needs [cluster {other}] before it")
+        raise WorkloadError(f"{place}: [{verb}] is none of {', '.join(verbs)}")
+    match = re.fullmatch(verbs[verb], rest)
     if match is None:
-        raise WorkloadError(f"{name}:{number}: {line} does not look like [{verb} {VERBS[verb]}]")
-    return Step(number, line, verb, tuple(group or "" for group in match.groups()))
+        raise WorkloadError(f"{place}: {line[0]} does not look like [{verb} {verbs[verb]}]")
+    return Step(number, line[0], verb, tuple(group or "" for group in match.groups()))
 
 
 def _databases(steps: Iterable[Step]) -> Iterator[str]:

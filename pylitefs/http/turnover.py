@@ -11,6 +11,7 @@ The rule: statuses and texts are LiteFS's, and who decides anything is the node'
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
@@ -31,6 +32,7 @@ LOOK_S = 0.005
 AGAIN_S = 1.0
 LONGEST_WAIT_S = 60.0
 MOST_HISTORY = 1000
+NOT_CONNECTED = "target node is not currently connected"
 
 
 class TurnoverError(PylitefsError):
@@ -107,14 +109,15 @@ class TurnoverApi:
 
     async def handoff(self, request: Request) -> Response:
         text, turnover = request.query_params.get("nodeID", ""), self._turnover
-        try:
-            node_id = f"{int(text, 16):016X}"
-        except ValueError:
-            raise HTTPException(400, "invalid node id") from None
+        if re.fullmatch(r"0*[0-9A-Fa-f]{1,16}", text) is None:
+            raise HTTPException(400, "invalid node id")
+        node_id = f"{int(text, 16):016X}"
         if not self._store.status.is_primary:
             raise HTTPException(500, "cannot handoff: node is not currently primary")
         if turnover is None:
-            raise HTTPException(500, f"a {self._type} lease cannot be handed off")
+            connected = any(one.request.node_id == node_id for one in self._streams())
+            why = f"{self._type} lease does not support handoff" if connected else NOT_CONNECTED
+            raise HTTPException(500, f"cannot handoff: {why}")
         try:
             await in_thread(lambda: turnover.hand_off(node_id))
         except TurnoverError as error:

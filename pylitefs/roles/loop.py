@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pylitefs.config.model import LeaseConfig
 from pylitefs.errors import PylitefsError, RemoteError
 from pylitefs.http import client
-from pylitefs.http.turnover import TurnoverError
+from pylitefs.http.turnover import NOT_CONNECTED, TurnoverError
 from pylitefs.lease.base import (
     Held,
     Lease,
@@ -130,7 +130,7 @@ class RoleLoop:
         if not self._store.status.is_primary:
             raise TurnoverError("cannot handoff: node is not currently primary")
         if self._streams.stream_of(node_id) is None:
-            raise TurnoverError("cannot handoff: target node is not currently connected")
+            raise TurnoverError(f"cannot handoff: {NOT_CONNECTED}")
         asked = Handoff(node_id)
         self._inbox.put(asked)
         if not asked.taken.wait(HANDOFF_S):

@@ -8,8 +8,8 @@ import pytest
 
 from pylitefs.cli.main import run
 from pylitefs.compare import mixed
-from pylitefs.compare.findings import Findings
-from pylitefs.compare.mixed import MixedOutcome, can_be_mixed, check_pair
+from pylitefs.compare.findings import Findings, MixedOutcome
+from pylitefs.compare.mixed import can_be_mixed, check_pair
 from pylitefs.compare.programs import Program
 from pylitefs.compare.side import Side
 from pylitefs.compare.workload import all_workloads, parse

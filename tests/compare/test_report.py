@@ -8,8 +8,7 @@ from rich.console import Console
 
 from pylitefs.compare import report
 from pylitefs.compare.bench.contestant import Line, Measure
-from pylitefs.compare.findings import Findings
-from pylitefs.compare.mixed import MixedOutcome
+from pylitefs.compare.findings import Findings, MixedOutcome
 from tests.compare.reported import KNOWN, UNMET, comparison, outcome
 
 

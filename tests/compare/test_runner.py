@@ -8,7 +8,8 @@ import pytest
 
 from pylitefs.compare import runner
 from pylitefs.compare.ltx_facts import LtxFacts, read_facts
-from pylitefs.compare.runner import Outcome, Runner, matched, result_of, total, txid_of
+from pylitefs.compare.runner import Outcome, Runner, matched, result_of, total
+from pylitefs.compare.side import txid_of
 from pylitefs.compare.workload import parse
 from tests.compare.plain import NoEar, ltx_bytes
 from tests.ltx.samples import make_page
