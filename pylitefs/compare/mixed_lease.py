@@ -11,7 +11,6 @@ acknowledges then.
 
 import contextlib
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 
 import httpx
@@ -29,6 +28,8 @@ ASKED = 5
 """So often a handoff is asked for before it counts as failed: the target may be about to connect."""
 TURN_SECONDS = 10.0
 _REST_S = 0.01
+_PATIENT = 20
+"""After so many refusals a client connects anew: what it opened on a replica of LiteFS may stay read-only."""
 _WRITES = 3
 """So many writes are acknowledged between two handoffs, at least."""
 
@@ -40,8 +41,8 @@ class Writer:
         self.node = node
         self.name = f"{node.name} {mode}"
         self.acknowledged: list[str] = []
-        self.refused: Counter[str] = Counter()
-        """How often SQLite said what."""
+        self._in_a_row = 0
+        """So many writes were refused, one after the other."""
         self._path = str(node.mount / f"{mode}.db")
         self._driver = Driver(self.name)
         self._ended = threading.Event()
@@ -70,9 +71,10 @@ class Writer:
         answer = self._driver.ask("sql", PATIENCE, text="INSERT INTO t VALUES (?)", values=[row])
         if "rows" in answer:
             self.acknowledged.append(row)
+            self._in_a_row = 0
             return
-        self.refused[str(answer.get("error"))] += 1
-        if "SQLITE_READONLY" not in str(answer.get("error")):
+        self._in_a_row += 1
+        if "SQLITE_READONLY" not in str(answer.get("error")) or not self._in_a_row % _PATIENT:
             self._open()
 
     def resting(self) -> threading.Lock:

@@ -67,6 +67,13 @@ class NoEar:
     def heard(self, database: str) -> list[Any]:
         return [one for one in self.told if one.database == database]
 
+    def pass_over(self, positions: dict[str, int]) -> None:
+        self.told = [one for one in self.told if one.txid > positions.get(one.database, 0)]
+
+    def passed(self, database: str) -> int:
+        del database
+        return 0
+
 
 def plain_side(monkeypatch: Any, folder: Path, program: Program = OURS) -> Side:
     """A side over a system whose nodes are never started; its mounts are directories."""

@@ -11,8 +11,13 @@ import pytest
 
 from pylitefs.cluster.cluster import ClusterError
 from pylitefs.compare import comparison
+from pylitefs.compare.backup_side import BackupSide
 from pylitefs.compare.findings import Findings
+from pylitefs.compare.leased import LeasedSystem
+from pylitefs.compare.leased_side import LeasedSide
+from pylitefs.compare.nodes import System
 from pylitefs.compare.runner import Outcome
+from pylitefs.compare.side import Side
 from pylitefs.compare.workload import Workload, parse
 from tests.compare.plain import OURS, THEIRS
 
@@ -90,6 +95,29 @@ def test_a_system_that_does_not_start_takes_the_other_down_with_it(
     with pytest.raises(ClusterError, match="does not start"):
         comparison.run(workloads(("broken", OWN)), OURS, THEIRS, [], tmp_path)
     assert happened[-3:] == ["close", "stop broken/ours", "stop broken/theirs"]
+
+
+def test_files_of_a_cluster_of_its_own_may_be_kept(happened: list[str], tmp_path: Path) -> None:
+    comparison.run(workloads(("own", OWN)), OURS, THEIRS, [], tmp_path, keep=True)
+    assert (tmp_path / "own" / "ours").exists() and happened
+
+
+def test_each_kind_of_workload_has_its_nodes_and_its_steps(tmp_path: Path) -> None:
+    """A backup is in a folder of the system's own."""
+    kinds = {
+        kind: parse(kind, f"# T.\n[cluster {kind}]\n[open a a.db]") for kind in ("own", "lease", "backup")
+    }
+    systems = {kind: comparison._system(tmp_path / kind, OURS, one) for kind, one in kinds.items()}
+    sides = {kind: comparison._side(systems[kind], one) for kind, one in kinds.items()}
+    try:
+        assert [type(one) for one in systems.values()] == [System, LeasedSystem, System]
+        assert [type(one) for one in sides.values()] == [Side, LeasedSide, BackupSide]
+        backup = systems["backup"].config_of(systems["backup"].pair[1])["backup"]
+        assert backup == {"type": "file", "path": str(systems["backup"].backup)}
+        assert "backup" not in systems["own"].config_of(systems["own"].pair[0])
+    finally:
+        for side in sides.values():
+            side.close()
 
 
 @contextmanager

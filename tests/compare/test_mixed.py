@@ -73,15 +73,18 @@ def test_both_ways_are_followed_and_taken_over(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(mixed, "_follow", played("follow"))
     monkeypatch.setattr(mixed, "_take_over", played("take over"))
+    monkeypatch.setattr(mixed, "_hand_over", played("hand over"))
     told: list[MixedOutcome] = []
     outcomes = mixed.run([], OURS, THEIRS, tmp_path, told.append)
     assert done == [
         ("follow", "pylitefs", "LiteFS"),
         ("take over", "pylitefs", "LiteFS"),
+        ("hand over", "pylitefs", "LiteFS"),
         ("follow", "LiteFS", "pylitefs"),
         ("take over", "LiteFS", "pylitefs"),
+        ("hand over", "LiteFS", "pylitefs"),
     ]
-    assert told == outcomes and len({one.title for one in outcomes}) == 4, "a folder for each"
+    assert told == outcomes and len({one.title for one in outcomes}) == 6, "a folder for each"
 
 
 @pytest.mark.fuse

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pylitefs.compare import runner
+from pylitefs.compare import backup_files, runner
 from pylitefs.compare.ltx_facts import LtxFacts, read_facts
 from pylitefs.compare.runner import Outcome, Runner, matched, result_of, total
-from pylitefs.compare.side import txid_of
 from pylitefs.compare.workload import parse
 from tests.compare.plain import NoEar, ltx_bytes
 from tests.ltx.samples import make_page
@@ -28,6 +28,7 @@ class Scripted:
         self.steps = list(steps)
         self.now: tuple[str, list[LtxFacts], str] = ("", [], "ENOENT")
         self.follows = True
+        self.replica_runs = True
         self.ears = [NoEar("primary"), NoEar("replica")]
         self.asked_of_replica = 0
 
@@ -157,6 +158,47 @@ def test_a_replica_that_follows_no_more_is_told_once_and_not_waited_for_again(
     assert total([outcome], "unknown") == len(outcome.findings.differences)
 
 
+def test_a_replica_that_does_not_run_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, facts: Any) -> None:
+    """A workload may stop it, and start it again."""
+    script = [("", [], "ENOENT"), ("x", [facts(1)], pos(1)), ("y", [facts(2)], pos(2)), ("", [], pos(2))]
+    ours, theirs = Scripted("a", script), Scripted("b", script)
+    ours.follows = ours.replica_runs = False
+    assert told(compared(monkeypatch, ours, theirs)) == [] and ours.asked_of_replica == 0
+
+
+def test_an_answer_in_parts_is_compared_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What each node asked of the lease service, and what a backup's folder holds, are such."""
+
+    class Parts(Scripted):
+        def perform(self, step: Any) -> dict[str, Any]:
+            return {"parts": {"n1": "GET", "n2": self.name}, "began": 1.0, "ended": 2.0}
+
+    lease = parse("w", "# T.\n[cluster lease]\n[requests]\n[look]")
+    monkeypatch.setattr(runner, "check_end", lambda findings, sides, databases: None)
+    sides = Parts("a", []), Parts("b", [])
+    found = Runner(lease, *sides, salts=True).run().findings  # type: ignore[arg-type]
+    assert [(one.aspect, one.where, one.step) for one in found.differences] == [
+        ("lease requests", "n2", 3),
+        ("role", "n2", 4),
+    ]
+    assert found.equal["lease requests"] == found.equal["role"] == 1
+
+
+def test_a_backup_is_compared_by_its_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    compared: list[tuple[tuple[Path, Path], int]] = []
+    monkeypatch.setattr(runner, "check_end", lambda findings, sides, databases: None)
+    monkeypatch.setattr(
+        backup_files,
+        "compare",
+        lambda findings, folders, line, *, salts: compared.append((folders, line)),
+    )
+    sides = [Scripted(name, [("", [], "ENOENT")]) for name in "ab"]
+    for side in sides:
+        side.system = SimpleNamespace(backup=tmp_path / side.name)  # type: ignore[attr-defined]
+    Runner(parse("w", "# T.\n[cluster backup]\n[backup]"), *sides, salts=True).run()  # type: ignore[arg-type]
+    assert compared == [((tmp_path / "a", tmp_path / "b"), 3)]
+
+
 def test_a_step_s_transactions_belong_together_by_their_pages(facts: Any) -> None:
     a, b, c = facts(1, 1, 2), facts(2, 1, 2, 3), facts(3, 1, 2, 3, 4)
     assert matched([a, b], [b, c]) == ([a, b], [b, c]), "as many: in order"
@@ -165,8 +207,7 @@ def test_a_step_s_transactions_belong_together_by_their_pages(facts: Any) -> Non
     assert matched([], [a]) == ([None], [a])
 
 
-def test_an_answer_is_one_line_and_a_position_a_number() -> None:
+def test_an_answer_is_one_line() -> None:
     assert result_of({"error": "ENOENT", "rows": []}) == "ENOENT"
-    assert result_of({"probes": {"a": 1, "b": 2}}) == "2 attempts"
+    assert result_of({"parts": {"a": 1, "b": 2}}) == "2 answers"
     assert result_of({"rows": [[1, None]]}) == "[[1, null]]"
-    assert [txid_of(text) for text in ("000000000000001f/8", "ENOENT", "x/y", "")] == [31, 0, 0, 0]

@@ -10,10 +10,11 @@ import httpx
 import pytest
 
 from pylitefs.compare import side as module
+from pylitefs.compare.nodes import ProgramNode
 from pylitefs.compare.probes import PROBES
-from pylitefs.compare.side import Side, digest
+from pylitefs.compare.side import Side, digest, txid_of
 from pylitefs.compare.workload import VERBS, Step, parse
-from pylitefs.errors import PylitefsError
+from pylitefs.errors import PylitefsError, RemoteError
 from tests.compare.plain import ltx_bytes, plain_side, put_ltx
 
 
@@ -91,7 +92,7 @@ def test_a_node_that_does_not_start_again_is_an_answer(side: Side, monkeypatch: 
 
 def test_a_node_that_does_not_answer_is_an_answer_too(side: Side) -> None:
     """Its ports are free: nobody listens."""
-    assert said(side, "[http GET /info on the replica]") == {"error": "ConnectError"}
+    assert said(side, "[http GET /info on the replica]") == {"text": "ConnectError"}
     assert side.export("a.db", "primary") == "ConnectError"
 
 
@@ -174,7 +175,7 @@ def test_a_database_goes_in_and_out_by_pylitefs_s_own_commands(
 
 def test_every_probe_is_made_on_the_replica_and_then_on_the_primary(side: Side) -> None:
     """The last one on the primary drops the database, and the replica would have none."""
-    answer = side.perform(step("[probe a.db]"))["probes"]
+    answer = side.perform(step("[probe a.db]"))["parts"]
     assert len(answer) == 2 * len(PROBES)
     assert next(iter(answer)).endswith(" on the replica") and list(answer)[-1].endswith(" on the primary")
     assert answer["unlink a name that is not there on the replica"] == "ENOENT"
@@ -187,6 +188,25 @@ def test_what_a_node_logged_since_then_is_told(side: Side) -> None:
     side.replica.log.write_bytes(b"new\n")
     assert side.log_since(places) == {"primary": "after\n", "replica": "new\n"}
     assert side.has_ended() == ["the primary has ended", "the replica has ended"], "they never started"
+
+
+def test_a_path_may_name_a_node_by_its_id(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last one that it had; zeros where it never told one."""
+    ids = {"n2": "00000000000000AB"}
+
+    def node_id(node: ProgramNode) -> str:
+        if node.name not in ids:
+            raise RemoteError("it does not run")
+        return ids[node.name]
+
+    monkeypatch.setattr(ProgramNode, "node_id", node_id)
+    assert side._path("/handoff?nodeID={n2}") == "/handoff?nodeID=00000000000000AB"
+    ids.clear()
+    assert side._path("/{n2}/{n1}") == "/00000000000000AB/0000000000000000"
+
+
+def test_a_position_s_number() -> None:
+    assert [txid_of(text) for text in ("000000000000001f/8", "ENOENT", "x/y", "")] == [31, 0, 0, 0]
 
 
 def test_a_digest_tells_two_files_of_one_size_apart() -> None:

@@ -29,10 +29,36 @@ def test_a_file_is_read_line_by_line() -> None:
     assert last.arguments == ("r", "one.db", "on the replica", "0")
 
 
-@pytest.mark.parametrize("line", ["SELECT 1", "[fly away]", "[open a]", "[http GET /info]"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "SELECT 1",
+        "[fly away]",
+        "[open a]",
+        "[http GET /info]",
+        "[handoff to n2]",
+        "[backed up a.db]",
+        "[cluster of stars]",
+        "[set retention 1s]",
+    ],
+)
 def test_a_line_that_means_nothing_is_named(line: str) -> None:
     with pytest.raises(WorkloadError, match=r"^x:2: "):
         parse("x", f"# t\n{line}")
+
+
+def test_a_kind_of_cluster_has_verbs_of_its_own() -> None:
+    """What is set for one node is told apart from what all have."""
+    text = "# T.\n[cluster lease]\n[set lease.candidate false on n2]\n[set data.compress false]\n"
+    workload = parse("x", f"{text}[open a a.db on n2]\n[handoff to n2]\n[http GET /info on n1]\n[led]")
+    assert (workload.kind, workload.own_cluster) == ("lease", True)
+    assert workload.settings == {"data": {"compress": False}}
+    assert workload.node_settings == {"n2": {"lease": {"candidate": False}}}
+    verbs = [(step.verb, step.arguments[-1] if step.arguments else "") for step in workload.steps]
+    assert verbs == [("open", ""), ("handoff", "n2"), ("http", "n1"), ("led", "")]
+    assert parse("x", "# T.\n[set data.compress false]\n[open a a.db]").kind == "own"
+    with pytest.raises(WorkloadError, match=r"x:2: \[handoff\] needs \[cluster lease\] before it"):
+        parse("x", "# T.\n[handoff to n2]")
 
 
 def test_there_are_more_than_twenty_and_all_can_be_read() -> None:

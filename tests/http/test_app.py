@@ -131,7 +131,10 @@ def test_a_cluster_id_that_is_not_known_is_not_shown(tmp_path: Path) -> None:
         ("GET", "/export?name=none.db", 404, "database not found"),
         ("POST", "/promote", 200, ""),
         ("POST", "/handoff", 400, "invalid node id"),
-        ("POST", "/handoff?nodeID=AA", 500, "a static lease cannot be handed off"),
+        ("POST", "/handoff?nodeID=12345678901234567", 400, "invalid node id"),
+        ("POST", "/handoff?nodeID=0x1", 400, "invalid node id"),
+        ("POST", "/handoff?nodeID=1_0", 400, "invalid node id"),
+        ("POST", "/handoff?nodeID=AA", 500, "cannot handoff: target node is not currently connected"),
         ("POST", "/tx", 400, "name required"),
     ],
 )
@@ -323,7 +326,7 @@ ROUTES = {
     "/debug/pprof/goroutine": "GET",
     "/{}": "GET",
 }
-LITEFS_S_OWN = ("cannot be handed off", "not supported yet", "cannot be promoted", "lease expired", "busy")
+LITEFS_S_OWN = ("cannot handoff", "not supported yet", "cannot be promoted", "lease expired", "busy")
 """What a well-formed request is answered with, by a status that is LiteFS's."""
 
 

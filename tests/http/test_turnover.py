@@ -1,15 +1,19 @@
 """`/promote`, `/handoff` and `/candidates`: LiteFS's answers, and ours."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
 from pylitefs.http.app import Api
 from pylitefs.http.server import HttpServer
-from pylitefs.http.turnover import TurnoverError
+from pylitefs.http.turnover import TurnoverApi, TurnoverError
 from pylitefs.lease.static import StaticLease
 from pylitefs.store.store import Store
 from tests.golden.recordings import DATA
@@ -78,6 +82,22 @@ def test_a_handoff_s_answers_are_litefs_s(replica: Store) -> None:
             assert one.text in recorded
         turnover.error = ""
         assert said(http.post("/handoff?nodeID=ab")) == (200, "") and turnover.handed == ["00000000000000AB"]
+
+
+def test_a_static_lease_is_handed_to_nobody_and_says_so_as_litefs_does(replica: Store) -> None:
+    """That of a node which is not connected is said first."""
+    replica.status.is_primary = True
+    stream = SimpleNamespace(request=SimpleNamespace(node_id="00000000000000AB"))
+    api = TurnoverApi(replica, "static", None, lambda: [stream])  # type: ignore[list-item]
+    for asked, text in (
+        ("ab", "cannot handoff: static lease does not support handoff"),
+        ("0000000000000000AB", "cannot handoff: static lease does not support handoff"),
+        ("ac", "cannot handoff: target node is not currently connected"),
+    ):
+        request = Request({"type": "http", "query_string": f"nodeID={asked}".encode()})
+        with pytest.raises(HTTPException) as refused:
+            asyncio.run(api.handoff(request))
+        assert (refused.value.status_code, refused.value.detail) == (500, text)
 
 
 def test_a_promotion_answers_at_once_or_waits(replica: Store) -> None:
