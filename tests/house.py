@@ -51,7 +51,12 @@ INSIDE: Mapping[str, set[str]] = {
     "lecture/anatomy": {"lecture/model.py"},
     "lecture/history": {"lecture/model.py", "lecture/anatomy"},
     "lecture/live": {"lecture/model.py", "lecture/history", "lecture/language"},
-    "lecture/show": {"lecture/model.py", "lecture/recording.py", "lecture/language/verbs.py"},
+    "lecture/show": {
+        "lecture/model.py",
+        "lecture/recording.py",
+        "lecture/language/verbs.py",
+        "lecture/language/following.py",
+    },
     "mount": set(),
     "mount/applier": {"mount"},
     "mount/observed": {"mount"},

@@ -233,9 +233,7 @@ def capture(
 ) -> Captured | None:
     """The first half of `commit_transaction`: the LTX file. What it says has to be in the database, for
     SQLite's readers, before `publish`. `late`: it may be synced behind the commit, if it is short."""
-    _check_applies_none(state)
-    tell_pending(state)
-    (check if late else sync_all)(state)
+    _begin(state, late)
     header = _next_header(state, page_size, commit, wal)
     txid = header.max_txid
     sums = PageChecksums() if replace else state.sums
@@ -298,12 +296,17 @@ def _forward(state: DatabaseState, header: Header, file: _LtxFile) -> None:
 
 def capture_arrived(state: DatabaseState, page_size: int, commit: int, finish: Finish) -> Captured:
     """The same for pages that were encoded while they arrived (arriving.py): all that there are."""
-    _check_applies_none(state)
-    tell_pending(state)
-    sync_all(state)
+    _begin(state)
     state.check_commit()
     header = _next_header(state, page_size, commit, NOT_IN_WAL)
     return finish(header, state.ltx.path(header.min_txid, header.max_txid))
+
+
+def _begin(state: DatabaseState, late: bool = False) -> None:
+    """All transactions before this one are told, and durable unless this one may be late."""
+    _check_applies_none(state)
+    tell_pending(state)
+    (check if late else sync_all)(state)
 
 
 def _check_applies_none(state: DatabaseState) -> None:

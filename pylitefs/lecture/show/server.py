@@ -32,10 +32,10 @@ from starlette.types import ASGIApp
 from pylitefs.errors import ConfigError, LessonError, PylitefsError
 from pylitefs.http.door import names_loopback
 from pylitefs.http.server import HttpServer
+from pylitefs.lecture.language.following import following
 from pylitefs.lecture.language.verbs import VERBS
 from pylitefs.lecture.model import Dump, Entry, Json, to_line
 from pylitefs.lecture.show.asking import ACTIONS, Lecture, Refused, last_event, parse_request, read_body
-from pylitefs.lecture.show.following import following
 from pylitefs.trace import TRACEPOINTS
 
 KEEP_ALIVE_S = 15.0

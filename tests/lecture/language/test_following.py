@@ -3,7 +3,7 @@
 import itertools
 
 from pylitefs.lecture.language import lesson
-from pylitefs.lecture.show.following import following
+from pylitefs.lecture.language.following import following
 
 
 def test_each_lesson_names_the_next_and_how_to_start_it() -> None:

@@ -5,10 +5,9 @@ the next one is a line to type.
 """
 
 from pylitefs.lecture.language import lesson as lessons
-from pylitefs.lecture.model import Json
 
 
-def following(name: str, *, live: bool) -> Json | None:
+def following(name: str, *, live: bool) -> dict[str, str] | None:
     """The lesson after this one: its name, its title, and the line that starts it; None after the last."""
     names = lessons.names()
     if name not in names[:-1]:
