@@ -262,8 +262,7 @@ def capture(
             late = False
             sync_all(state)
         content, fd = file.commit(late)
-        state.check_commit()
-        _forward(state, header, file)
+        _let_pass(state, header, file)
     except BaseException:
         file.discard()
         raise
@@ -281,8 +280,9 @@ def capture(
     return Captured(header, pos, sums, changes, content, fd)
 
 
-def _forward(state: DatabaseState, header: Header, file: _LtxFile) -> None:
-    """On a replica, with the primary's HALT lock: the primary has the transaction first."""
+def _let_pass(state: DatabaseState, header: Header, file: _LtxFile) -> None:
+    """The last look; and on a replica, with the primary's HALT lock, the primary has the transaction first."""
+    state.check_commit()
     halt = state.halt
     if halt is None:
         return
