@@ -281,7 +281,7 @@ def capture(
 
 
 def _let_pass(state: DatabaseState, header: Header, file: _LtxFile) -> None:
-    """The last look; and on a replica, with the primary's HALT lock, the primary has the transaction first."""
+    """The last look; and with a HALT lock, on a replica, the primary has the transaction first."""
     state.check_commit()
     halt = state.halt
     if halt is None:
