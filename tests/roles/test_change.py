@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from pylitefs.errors import ApplierError, BusyError
+from pylitefs.errors import ApplierError, BusyError, ReadOnlyReplicaError
 from pylitefs.roles.change import Changes
 from pylitefs.store.applying import LOCK_S, DirectApplier
+from pylitefs.store.halting import Halts
 from pylitefs.store.status import lease_clock
 from pylitefs.store.store import Store
 from pylitefs.store.terms import NAME
+from pylitefs.store.turns import Patience
 from tests.replication.stores import Writer, opened
 from tests.store.serving import Served
 
@@ -201,3 +203,21 @@ def test_writers_that_come_without_end_are_stopped_between_two_of_them(
         writer.join(20)
     assert database.pos.txid == at == begun + acknowledged
     served.close()
+
+
+@pytest.mark.parametrize("how", ["a handoff", "the lease's end"])
+def test_a_change_of_role_ends_the_halt_locks_that_were_given(store: Store, applier: Told, how: str) -> None:
+    """Their holders' transactions are taken no more, and a handoff need not wait for them."""
+    del applier
+    Writer(store).commit({1: 1})
+    halts = Halts(store)
+    changes = Changes(store, store.applier, halts=halts)
+    changes.lead(lease_clock() + 60, 5)
+    halts.acquire("made.db", 7, Patience("a HALT lock", 5.0))
+    if how == "a handoff":
+        changes.stop_writers(5.0)
+    else:
+        changes.follow()
+    assert not halts.held() and store.require("made.db").state.halted_by is None
+    with pytest.raises(ReadOnlyReplicaError):
+        halts.acquire("made.db", 8, Patience("a HALT lock", 0.1))
