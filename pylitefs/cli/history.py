@@ -37,6 +37,8 @@ def history(source: Path, url: str, last: int | None, as_json: bool) -> None:
                 rows.append(_row(line))
         if rows:
             print_table(_COLUMNS, rows)
+        if timeline.gap:
+            click.echo(timeline.gap, err=True)
 
 
 _COLUMNS = ("TXID", "time", "pages", "bytes", "added", "changed", "removed", "what")

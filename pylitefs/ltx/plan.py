@@ -92,7 +92,7 @@ def plan_restore(
             "and no snapshot or file from TXID 1 comes before it"
         )
     if txid is None and before_ms is None and unreached:
-        raise RestoreError(_gap(at, unreached[0]))
+        raise RestoreError(gap_text(at, unreached[0]))
     return Plan(tuple(steps), unreached)
 
 
@@ -105,7 +105,7 @@ def plan_back(files: Iterable[HistoryFile], *, txid: int | None = None, before_m
     chain = sorted(files, key=lambda file: file.min_txid)
     for before, after in pairwise(chain):
         if after.min_txid != before.max_txid + 1:
-            raise RestoreError(_gap(before.max_txid, after))
+            raise RestoreError(gap_text(before.max_txid, after))
     target = txid
     if before_ms is not None:
         _check_time(chain, before_ms)
@@ -224,7 +224,8 @@ def _why_not(files: list[HistoryFile], txid: int, at: int) -> str:
     return f"TXID {format_txid(txid)} cannot be restored: {reached}, then {missing}"
 
 
-def _gap(at: int, following: HistoryFile) -> str:
+def gap_text(at: int, following: HistoryFile) -> str:
+    """What is said of a gap after the state `at`, before a file."""
     missing = f"{format_txid(at + 1)}-{format_txid(following.min_txid - 1)}"
     return (
         f"the files have a gap: TXIDs {missing} are missing, then {following.span} of level "

@@ -17,7 +17,7 @@ from pylitefs.errors import HistoryGoneError, RestoreError
 from pylitefs.ltx.header import format_txid
 from pylitefs.ltx.lookup import Library, PageFile
 from pylitefs.ltx.node_pages import pages_now
-from pylitefs.ltx.plan import HistoryFile, finest_chain, state_before, why_not
+from pylitefs.ltx.plan import HistoryFile, finest_chain, gap_text, state_before, why_not
 from pylitefs.ltx.source import Source, open_source
 from pylitefs.sqlite.locks import lock_pgno
 
@@ -43,6 +43,8 @@ class Timeline:
         self._large: list[int] = []
         self._cuts: list[int] = []
         """The files that leave the database with fewer pages than the one before."""
+        self.gap = ""
+        """What is said of files after a gap, which lead nowhere; "" if there are none."""
         self.extend(files)
 
     def extend(self, files: Sequence[HistoryFile]) -> None:
@@ -80,7 +82,7 @@ class Timeline:
         ends = self.txids
         at = bisect_left(ends, txid)
         if at == len(ends) or ends[at] != txid:
-            raise RestoreError(why_not(self.files, txid))
+            raise RestoreError(self.gap if at == len(ends) and self.gap else why_not(self.files, txid))
         return self.moment_at(at)
 
     def moment_at(self, number: int) -> "Moment":
@@ -205,4 +207,9 @@ def open_timeline(path: Path, first: int | None = None) -> Iterator[Timeline]:
         base: ReadPage | None = None
         if chain[0].min_txid > 1 and source.database is not None:
             base = stack.enter_context(pages_now(source, chain[-1].max_txid))
-        yield Timeline(chain, library, base)
+        timeline = Timeline(chain, library, base)
+        beyond = [file for file in source.files if file.max_txid > chain[-1].max_txid]
+        if beyond:
+            following = min(beyond, key=lambda file: file.min_txid)
+            timeline.gap = gap_text(chain[-1].max_txid, following)
+        yield timeline

@@ -117,6 +117,15 @@ def test_a_source_that_has_no_beginning_is_refused(tmp_path: Path) -> None:
         pass
 
 
+def test_what_is_behind_a_gap_is_told(tmp_path: Path) -> None:
+    with closing(grown(tmp_path, "v3b", 2)) as living:
+        (living.folder / f"{3:016x}-{3:016x}.ltx").unlink()
+    with open_timeline(tmp_path) as timeline:
+        assert timeline.txids == [1, 2]
+        with pytest.raises(RestoreError, match="gap: TXIDs 0000000000000003-0000000000000003 are missing"):
+            timeline.moment(4)
+
+
 def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
     with closing(grown(tmp_path, "lz4", 1)) as living:
         path = living.folder / "0000000000000002-0000000000000002.ltx"
