@@ -138,7 +138,7 @@ class OnAMount:
 
 
 @pytest.mark.parametrize("mode", ["wal", "delete"])
-@pytest.mark.parametrize("steps", [4, pytest.param(60, marks=pytest.mark.full)])
+@pytest.mark.parametrize("steps", [2, pytest.param(60, marks=pytest.mark.full)])
 def test_what_a_node_captured_is_told_as_well(
     cluster_factory: ClusterFactory, tmp_path: Path, mode: str, steps: int
 ) -> None:

@@ -136,11 +136,11 @@ def diffs(folder: Path, megabytes: int) -> list[Figure]:
     ]
 
 
-def lookups(folder: Path, files: int) -> tuple[float, list[tuple[float, float]]]:
+def lookups(folder: Path, files: int, megabytes: int = 4) -> tuple[float, list[tuple[float, float]]]:
     """Seconds to open so many files, and to read each of a thousand pages of a moment in the middle."""
     database, ltx = folder / "database", folder / "ltx" / "0"
     ltx.mkdir(parents=True)
-    count = make_database(database, 4)
+    count = make_database(database, megabytes)
     write_snapshot(database, ltx, framed=True)
     for txid in range(2, files + 1):
         write_transaction(ltx, txid, change(database, [txid * 7919 % count + 1]), framed=True)
