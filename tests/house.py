@@ -55,7 +55,6 @@ INSIDE: Mapping[str, set[str]] = {
         "lecture/model.py",
         "lecture/recording.py",
         "lecture/language/verbs.py",
-        "lecture/language/following.py",
     },
     "mount": set(),
     "mount/applier": {"mount"},

@@ -347,6 +347,16 @@ def packaged() -> list[str]:
     return sorted(found, key=lambda name: order.index(name) if name in order else len(order))
 
 
+def following(name: str, *, live: bool) -> Json | None:
+    """The packaged lesson after this one: name, title, and the line that starts it; None after the last."""
+    names = lessons.names()
+    if name not in names[:-1]:
+        return None
+    after = names[names.index(name) + 1]
+    command = f"pylitefs {'lecture' if live else 'replay'} {after}"
+    return {"lesson": after, "title": lessons.load(after).title, "command": command}
+
+
 def open_recording(name: str) -> Recording:
     """A recording by the path of its file, or a packaged one by its lesson's name. Raises RecordingError."""
     path = Path(name)

@@ -1,6 +1,7 @@
 """Recordings: what is written is read again, what is wrong is refused by line, and nothing needs FUSE."""
 
 import gzip
+import itertools
 import json
 import subprocess
 import sys
@@ -327,3 +328,21 @@ def test_no_caption_of_a_recording_says_done_of_what_is_held_before_it(name: str
             assert " is about to be " in entry.text
         elif entry.name == "ltx.commit":
             assert "gone" not in entry.alone
+
+
+def test_each_lesson_names_the_next_and_how_to_start_it() -> None:
+    """Live another lecture, of a recording another recording; after the last there is none."""
+    names = lessons.names()
+    for name, after in itertools.pairwise(names):
+        found = recording.following(name, live=True)
+        assert found == {
+            "lesson": after,
+            "title": lessons.load(after).title,
+            "command": f"pylitefs lecture {after}",
+        }
+    assert (recording.following(names[0], live=False) or {})["command"] == f"pylitefs replay {names[1]}"
+    assert recording.following(names[-1], live=True) is None
+
+
+def test_a_lesson_of_one_s_own_has_none() -> None:
+    assert recording.following("mine", live=True) is None

@@ -35,6 +35,7 @@ from pylitefs.http.server import HttpServer
 from pylitefs.lecture.language.following import following
 from pylitefs.lecture.language.verbs import VERBS
 from pylitefs.lecture.model import Dump, Entry, Json, to_line
+from pylitefs.lecture.recording import following
 from pylitefs.lecture.show.asking import ACTIONS, Lecture, Refused, last_event, parse_request, read_body
 from pylitefs.trace import TRACEPOINTS
 
