@@ -20,7 +20,6 @@ export class Fitting {
 
   /** After everything is drawn. `panel` is what is seen below the nodes; `rows` how high a row of bytes is. */
   fit(panel, asks) {
-    this._fitProse();
     const cards = this._show.querySelector(".cards");
     const place = `${innerWidth} ${innerHeight} ${document.documentElement.className} ${cards ? cards.children.length : 0} ${asks}`;
     if (place !== this._place) Object.assign(this, { _place: place, _level: 0, _height: 0 });
@@ -36,6 +35,7 @@ export class Fitting {
       while (this._level < MOST_LEVEL && !this._fits(panel, asks)) set(++this._level, 0);
     }
     if (cards && !asks) this._height = Math.max(this._height, cards.offsetHeight);
+    this._fitProse();
   }
 
   _fits(panel, asks) {
@@ -47,7 +47,7 @@ export class Fitting {
   /** A clicker cannot scroll: prose that is longer than its place is written smaller. */
   _fitProse() {
     const prose = this._lesson.querySelector("#prose");
-    const key = `${innerWidth} ${innerHeight} ${document.documentElement.className} ${prose.dataset.shown}`;
+    const key = `${innerWidth} ${innerHeight} ${this._lesson.clientHeight} ${document.documentElement.className} ${prose.dataset.shown}`;
     if (prose.dataset.fitted === key) return;
     prose.dataset.fitted = key;
     const fits = () => prose.scrollHeight <= prose.clientHeight + 1;
