@@ -32,7 +32,6 @@ from starlette.types import ASGIApp
 from pylitefs.errors import ConfigError, LessonError, PylitefsError
 from pylitefs.http.door import names_loopback
 from pylitefs.http.server import HttpServer
-from pylitefs.lecture.language.following import following
 from pylitefs.lecture.language.verbs import VERBS
 from pylitefs.lecture.model import Dump, Entry, Json, to_line
 from pylitefs.lecture.recording import following
