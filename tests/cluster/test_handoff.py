@@ -54,23 +54,35 @@ class Writing:
         assert not self._thread.is_alive()
 
 
-def to_and_fro(leased: Leased, clients: Clients, mode: str, count: int) -> None:
-    """`count` handoffs under writes on both nodes; afterwards everyone has each acknowledged row, once."""
+def promoted(leased: Leased, target: ClusterNode) -> None:
+    answer = leased.post(target, "/promote", wait="20s")
+    assert (answer.status_code, answer.text) == (200, "")
+
+
+def handoffs(
+    leased: Leased, clients: Clients, count: int, promote: Callable[[Leased, ClusterNode], None]
+) -> list[Writing]:
+    """`count` handoffs under writes on both nodes, of which each first one goes to the second node."""
     a, b = leased.nodes
-    on_a = opened(clients, a, mode)
-    leased.wait_same()
     writers = [Writing(clients, a, 0), Writing(clients, b, 1_000_000)]
     targets = [b, a]
     try:
         for number in range(count):
             target = targets[number % 2]
-            answer = leased.post(target, "/promote", wait="20s")
-            assert (answer.status_code, answer.text) == (200, ""), number
+            promote(leased, target)
             writer = writers[(number + 1) % 2]
             leased.until(partial(writer.has_more_than, len(writer.acknowledged)), "the new primary writes")
     finally:
         for writer in writers:
             writer.stop()
+    return writers
+
+
+def to_and_fro(leased: Leased, clients: Clients, mode: str, count: int) -> None:
+    """Afterwards everyone has each acknowledged row, once."""
+    on_a = opened(clients, leased.nodes[0], mode)
+    leased.wait_same()
+    writers = handoffs(leased, clients, count, promoted)
     leased.wait_same()
     acknowledged = [n for writer in writers for n in writer.acknowledged]
     for writer in writers:

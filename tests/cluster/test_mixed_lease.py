@@ -15,6 +15,7 @@ from pylitefs.errors import RemoteError
 from pylitefs.http import client
 from tests.cluster.clients import Client, Clients
 from tests.cluster.leased import READONLY, Leased, opened, put, rows
+from tests.cluster.test_handoff import handoffs
 
 pytestmark = [pytest.mark.fuse, pytest.mark.full]
 
@@ -106,3 +107,31 @@ def test_the_lease_goes_to_and_fro_between_the_two_programs(
     leased.until(lambda: put(on_b, 100) == [], "a write")
     leased.restart(a)
     wait_rows(leased, [on_b, clients(a, "a.db", timeout=5.0)], [*wanted, 100])
+
+
+@pytest.mark.timeout(300)
+def test_fifty_handoffs_between_the_two_programs_under_writes(
+    mixed: Callable[[int], Leased], clients: Clients
+) -> None:
+    """What our node acknowledged is there, once. Real LiteFS goes on taking writes while it hands over: some
+    that it acknowledged then are gone, in the rollback modes. (In WAL mode it ends itself.)"""
+    leased = mixed(1)
+    ours, real = leased.nodes
+    leased.wait_primary(ours)
+    opened(clients, ours)
+
+    def promote(leased: Leased, target: ClusterNode) -> None:
+        """Real LiteFS does not wait for a primary that is coming just now."""
+        leased.until(lambda: leased.post(target, "/promote").status_code == 200, "asked")
+
+    leased.until(lambda: bool(client.databases(real.url)), "the database is on both")
+    by_ours, by_real = handoffs(leased, clients, 50, promote)
+    on = [clients(node, "a.db", timeout=5.0) for node in leased.nodes]
+    leased.until(lambda: rows(on[0]) == rows(on[1]), "the same rows", 20.0)
+    found = rows(on[0])
+    assert len(set(found)) == len(found) and set(by_ours.acknowledged) <= set(found)
+    lost = sorted(set(by_real.acknowledged) - set(found))
+    assert len(lost) <= 50, "more than one a handoff"
+    counts = f"{len(by_ours.acknowledged)} and {len(by_real.acknowledged)} rows"
+    print(f"50 handoffs: {counts}; lost by real LiteFS: {lost}")
+    assert not leased.lost(ours)
