@@ -11,7 +11,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from pylitefs.backup import merge
 from pylitefs.cli.main import run
+from pylitefs.http.turnover import TurnoverApi
+from pylitefs.lease.consul import ConsulLease
+from pylitefs.ltx.compaction import compact
 from pylitefs.ltx.encoder import encode
 from pylitefs.ltx.header import HEADER_SIZE, TRAILER_SIZE, Header, Trailer
 from pylitefs.ltx.position import Pos
@@ -98,6 +105,32 @@ def late_mode() -> None:
     MountAttributes.of_file = planted  # type: ignore[method-assign, assignment]
 
 
+def no_destroy() -> None:
+    """Whoever gives the lease back leaves its session to end by itself."""
+
+    def release(self: ConsulLease, session: str) -> None:
+        self.ask(self._calls.release(session))
+
+    ConsulLease.release = release  # type: ignore[method-assign]
+
+
+def another_text() -> None:
+    async def handoff(self: TurnoverApi, request: Request) -> Response:
+        del self, request
+        return PlainTextResponse("not now\n", 500)
+
+    TurnoverApi.handoff = handoff  # type: ignore[method-assign]
+
+
+def backup_names_node() -> None:
+    """What goes into a backup keeps the node's id, also where it continues another file."""
+
+    def planted(*arguments: Any, **options: Any) -> Any:
+        return compact(*arguments, **{**options, "keep_node_id": True})
+
+    merge.compact = planted  # type: ignore[attr-defined]
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     "none": lambda: None,
     "page-order": lambda: tamper_with_files(page_order),
@@ -106,6 +139,9 @@ FAULTS: dict[str, Callable[[], None]] = {
     "missing-transaction": missing_transaction,
     "wrong-errno": wrong_errno,
     "late-mode": late_mode,
+    "no-destroy": no_destroy,
+    "another-text": another_text,
+    "backup-names-node": backup_names_node,
 }
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ from pylitefs.compare import programs
 from pylitefs.compare.findings import Difference
 from pylitefs.compare.html import page
 from pylitefs.compare.nodes import System
+from pylitefs.compare.programs import ProgramError
 from pylitefs.compare.runner import Outcome, Runner
 from pylitefs.compare.side import Side
-from pylitefs.compare.workload import parse
+from pylitefs.compare.workload import all_workloads, parse
 
 pytestmark = pytest.mark.fuse
 
@@ -122,6 +123,95 @@ def test_a_file_mode_that_comes_late_is_found(ours: Side, tmp_path: Path) -> Non
     assert [(one.aspect, one.where, one.ours, one.theirs) for one in unknown(outcome)] == [
         ("mode", "late-mode.db on the replica", "-r--r--r--", "-rw-rw-rw-")
     ]
+
+
+LEASE = """
+# A handoff, a refusal, and an end.
+[cluster lease]
+[open a a.db on n1]
+a: CREATE TABLE t(a)
+[http POST /handoff on n2]
+[handoff to n2]
+[look]
+[requests]
+a: SELECT * FROM t
+[close a]
+[stop n2]
+[led]
+[requests]
+[start n2]
+[look]
+"""
+REFUSAL = """
+# One refusal.
+[cluster lease]
+[open a a.db on n1]
+a: CREATE TABLE t(a)
+[http POST /handoff on n2]
+[close a]
+"""
+BACKUP = """
+# Three transactions in a backup, one after the other, and a restore from the other's.
+[cluster backup]
+[open a a.db]
+a: CREATE TABLE t(a)
+[backed up a.db]
+a: INSERT INTO t VALUES (1)
+[backed up a.db]
+[backup]
+[keep the backup]
+[close a]
+[restore the other's backup]
+[open b a.db]
+b: INSERT INTO t VALUES (2)
+b: SELECT * FROM t
+[backed up a.db]
+[backup]
+[close b]
+"""
+
+
+@pytest.mark.full
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("fault", "text", "found"),
+    [
+        ("none", LEASE, set()),
+        ("no-destroy", LEASE, {("lease requests", "n2")}),
+        ("another-text", REFUSAL, {("result", "[http POST /handoff on n2]")}),
+        ("none", BACKUP, set()),
+        (
+            "backup-names-node",
+            BACKUP,
+            {("node id in LTX files", f"the backup's a.db/{n:016x}-{n:016x}.ltx") for n in (2, 3)},
+        ),
+    ],
+)
+def test_a_fault_of_a_lease_or_a_backup_is_found(
+    tmp_path: Path, fault: str, text: str, found: set[tuple[str, str]]
+) -> None:
+    """And without one there is no difference."""
+    written, workload = tmp_path / "out.json", tmp_path / "mine.txt"
+    workload.write_text(text)
+    arguments = [workload, "--litefs", launcher(tmp_path, fault), "--json", written]
+    run(["compare", *map(str, arguments)])
+    [report] = json.loads(written.read_text())["workloads"]
+    differences = [one for one in report["differences"] if one["state"] == "unknown"]
+    assert {(one["aspect"], one["where"]) for one in differences} == found
+    assert report["equal"]["result"] > 1 and report["equal"]["position"] > 1
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_leases_and_backups_are_real_litefs_s_but_for_what_is_known() -> None:
+    """For who has `litefs` v0.5.14 on the PATH."""
+    try:
+        program = programs.find(None)
+    except ProgramError as error:
+        pytest.skip(str(error))
+    names = [one.name for one in all_workloads() if one.kind in {"lease", "backup"}]
+    assert len(names) > 6
+    assert run(["compare", *names, "66-static-turnover", "--litefs", program.command[0]]) == 0
 
 
 def test_the_command_compares_reports_and_leaves_nothing(
