@@ -40,12 +40,12 @@ class HaltApi:
         self._halts = halts
 
     async def halt(self, request: Request) -> Response:
-        name, lock_id = _name(request), _lock_id(request)
+        lock_id, name = _lock_id(request), _name(request)
         release = request.method == "DELETE"
         node = self._sender(request, "unhalt" if release else "halt")
         if release:
             await in_thread(lambda: self._halts.release(name, lock_id))
-            return Response(media_type="text/plain")
+            return Response()
         patience = Patience("a HALT lock", self._halts.acquire_timeout)
         try:
             grant = await while_connected(
@@ -76,7 +76,7 @@ class HaltApi:
             raise HTTPException(500, f"write ltx file: {error}") from None
         except (BusyError, OSError) as error:
             raise HTTPException(500, f"cannot apply ltx: {error}") from None
-        return Response(media_type="text/plain")
+        return Response()
 
     def _take_in(self, name: str, lock_id: int, body: RequestFile) -> Pos:
         """The whole body first: the lock may end while it comes, and not while it is applied."""

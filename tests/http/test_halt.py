@@ -72,6 +72,8 @@ def test_the_answers_are_litefs_s(store: Store) -> None:
             == (200, "")
         )
         assert http.post("/halt?name=..%2fx&id=1").status_code == 400
+        assert said(http.post("/halt")) == said(http.delete("/halt")) == (400, 'invalid id: ""\n')
+        assert "content-type" not in http.delete("/halt?name=x.db&id=8").headers, "there is nothing in it"
 
 
 def test_only_the_holder_s_transaction_that_continues_is_taken(store: Store) -> None:
