@@ -21,6 +21,7 @@ from pylitefs.config.token import authorization
 from pylitefs.errors import RemoteError
 from pylitefs.ltx.position import Pos
 from pylitefs.store.halted import Granted, UnreachableError, UnsureError
+from pylitefs.store.status import lease_clock_stands
 
 CONNECT_S = 5.0
 RELEASE_S = 5.0
@@ -83,7 +84,8 @@ class HaltClient:
         content, size = body if body is not None else (b"", 0)
         try:
             assert connection.sock is not None
-            connection.sock.settimeout(max(timeout, 0.1))
+            # In a lecture the primary may be held for as long as a class talks.
+            connection.sock.settimeout(None if lease_clock_stands() else max(timeout, 0.1))
             headers = {**self._headers, "Content-Length": str(size)}
             connection.request(method, f"{path}?{urlencode(query)}", content, headers)
             answer = connection.getresponse()

@@ -169,6 +169,7 @@ STATE_KEYS: Mapping[str, str] = {
     "lesson/yours": "what a person did beside the lesson: [[the index of the step that came next, the line]]",
     "question": "an open question: {'text', 'choices', 'answer': index or null until revealed, 'why'}",
     "lease": "of a cluster with a lease: {'holder': 'n1' or '', 'session': its first 8 digits, 'ttl_s'}",
+    "halt": "who has the HALT lock, as the primary says: {'holder': 'n2'}; nothing where nobody has it",
     "node/NODE/lease": "'cut' where the node's way to the lease service is cut, else ''",
     "node/NODE/role": "'primary', 'replica' or 'down'",
     "node/NODE/mount": "the mount's path, to paste into a terminal; '' in a recording",

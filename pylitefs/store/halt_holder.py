@@ -24,7 +24,7 @@ from pylitefs.store.files import file_size
 from pylitefs.store.halted import HeldHalt, PrimaryCalls, UnsureError
 from pylitefs.store.names import FileKind
 from pylitefs.store.state import DatabaseState
-from pylitefs.store.status import lease_clock
+from pylitefs.store.status import lease_clock, watch_lease_time
 from pylitefs.store.store import Store
 from pylitefs.store.turns import Patience, Turns
 
@@ -33,7 +33,8 @@ log = logging.getLogger("pylitefs")
 ACQUIRE_S = 10.0
 MARGIN, MOST_MARGIN_S = 0.1, 0.5
 """The lock is over here before its time: by a tenth of it, and half a second at most."""
-LOOK_S = 0.001
+LOOK_S, MOST_LOOK_S = 0.001, 0.05
+"""Who waits looks that often at first, and less and less often."""
 AGAIN_S = 0.1
 TIDY_S = 0.25
 MOST_FRAMES = 200
@@ -67,6 +68,7 @@ class HaltHolder:
         self._held: dict[str, HeldHalt] = {}
         self._turns: dict[str, Turns] = {}
         self._watching = False
+        watch_lease_time(self._look)
 
     @cached_property
     def calls(self) -> PrimaryCalls:
@@ -157,12 +159,13 @@ class HaltHolder:
 
     def _be_level(self, held: HeldHalt, patience: Patience) -> None:
         """Wait until this node is where the primary is. It stays there: nobody writes."""
-        state, wanted = held.database.state, held.granted.pos
+        state, wanted, pause = held.database.state, held.granted.pos, LOOK_S
         while (at := state.told) != wanted or state.applying:
             if at.txid > wanted.txid or (at.txid == wanted.txid and at != wanted):
                 raise HaltError(f"{held.name} is at {at} here, and at {wanted} on the primary: try again")
             patience.blocked(held.name, f"this node is at {at}, and the primary at {wanted}")
-            time.sleep(LOOK_S)
+            time.sleep(pause)
+            pause = min(pause * 1.2, MOST_LOOK_S)
 
     def _begin(self, held: HeldHalt) -> None:
         """From now on clients may write."""
@@ -277,6 +280,11 @@ class HaltHolder:
             pause = min(pause * 1.5, 2.0)
 
     # Its time
+
+    def _look(self) -> None:
+        """Time has passed at once."""
+        with self._changed:
+            self._changed.notify_all()
 
     def _run(self) -> None:
         """Renew what is held, as long as something is."""

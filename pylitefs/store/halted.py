@@ -22,13 +22,14 @@ from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
 from pylitefs.store.database import Database
 from pylitefs.store.disk_state import refusal
-from pylitefs.store.status import lease_clock
+from pylitefs.store.status import lease_clock, lease_clock_stands
 
 log = logging.getLogger("pylitefs")
 
 ECHO_S = 2.0
 """If the primary's answer is lost, the transaction itself may come over the stream: within this time."""
-LOOK_S = 0.001
+LOOK_S, MOST_LOOK_S = 0.001, 0.05
+"""Who waits looks that often at first, and less and less often."""
 HEARD_S = 20.0
 """Longer than a commit waits for its answer."""
 
@@ -127,11 +128,12 @@ class HeldHalt:
             return
         if header.node_id == state.node.node_id and header.max_txid == self.sending:
             self._came_back.set()
-            end = time.monotonic() + HEARD_S
+            end, pause = time.monotonic() + HEARD_S, LOOK_S
             while self.sending == header.max_txid and state.pos.txid < header.max_txid:
-                if time.monotonic() > end:
+                if time.monotonic() > end and not lease_clock_stands():
                     break
-                time.sleep(LOOK_S)
+                time.sleep(pause)
+                pause = min(pause * 1.2, MOST_LOOK_S)
             return
         self._end(self, "a transaction of somebody else's arrived: the primary has ended the lock")
 

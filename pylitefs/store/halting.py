@@ -34,6 +34,7 @@ from pylitefs.store.applying import HaltLock
 from pylitefs.store.database import Database
 from pylitefs.store.group_sync import sync_all
 from pylitefs.store.incoming import Received, Stored, store_file, tell_applied
+from pylitefs.store.status import lease_clock, watch_lease_time
 from pylitefs.store.store import Store
 from pylitefs.store.turns import Patience, Turns
 
@@ -44,6 +45,7 @@ ACQUIRE_S = 10.0
 READERS_S = 8.0
 """A holder's transaction waits so long for the readers here. The holder waits for its answer for longer."""
 AGAIN_S = 1.0
+LOOK_S = 1.0
 
 
 @dataclass(eq=False)
@@ -58,7 +60,7 @@ class Grant:
     expires: int
     lock: HaltLock
     ends: float
-    """The same on the monotonic clock."""
+    """The same on the lease's clock."""
     everything: ExitStack
     busy: threading.Lock = field(default_factory=threading.Lock)
     """Held while a transaction is taken in, and when the lock ends."""
@@ -76,6 +78,7 @@ class Halts:
         self._held: dict[str, Grant] = {}
         self._turns: dict[str, Turns] = {}
         self._watching = False
+        watch_lease_time(self._look)
 
     def held(self) -> dict[str, Grant]:
         """Those that replicas have now, by database."""
@@ -109,7 +112,9 @@ class Halts:
                 database.state.halted_by = node
                 self._watch()
         log.debug("%s: node %s has the HALT lock, at position %s", name, node or "without an id", pos)
-        self._trace("halt.acquire", grant)
+        if self._store.tracer.active:
+            self._trace("halt.acquire", grant)
+            self._extend(grant)  # It counts from the answer, and who listens may have held it up.
         return grant
 
     def _renew(self, name: str, lock_id: int) -> Grant | None:
@@ -122,7 +127,7 @@ class Halts:
 
     def _extend(self, grant: Grant) -> None:
         grant.expires = time.time_ns() + round(self._ttl * 1e9)
-        grant.ends = time.monotonic() + self._ttl
+        grant.ends = lease_clock() + self._ttl
 
     def _check_primary(self, name: str) -> None:
         if not self._store.status.is_primary:
@@ -236,6 +241,11 @@ class Halts:
         self._watching = True
         threading.Thread(target=self._run, name="halt-expiry", daemon=True).start()
 
+    def _look(self) -> None:
+        """Time has passed at once."""
+        with self._changed:
+            self._changed.notify_all()
+
     def _run(self) -> None:
         """End what has expired, as long as there is a lock."""
         while True:
@@ -244,11 +254,11 @@ class Halts:
                     self._watching = False
                     return
                 first = min(self._held.values(), key=lambda one: one.ends)
-                left = first.ends - time.monotonic()
+                left = first.ends - lease_clock()
                 if left > 0:
-                    self._changed.wait(left)
+                    self._changed.wait(min(left, LOOK_S))  # That clock goes on while the machine sleeps.
                     continue
-            now = time.monotonic()
+            now = lease_clock()
             why = f"it expired after {self._ttl:g} s"
             self._end(first, why, unless=lambda grant=first, now=now: grant.ends > now)  # type: ignore[misc]
 

@@ -47,6 +47,11 @@ def lease_clock() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) if _stands_at is None else _stands_at
 
 
+def lease_clock_stands() -> bool:
+    """Whether time passes only when a lecture says so."""
+    return _stands_at is not None
+
+
 def pass_lease_time(seconds: float) -> None:
     """For a lecture: from now on this process's lease clock stands still; so much time passes on it now.
 

@@ -11,6 +11,7 @@ from pylitefs.errors import RemoteError
 from pylitefs.http.halt import rfc3339
 from pylitefs.http.halt_client import HaltClient, nanoseconds
 from pylitefs.ltx.position import Pos
+from pylitefs.store import status
 from pylitefs.store.halted import UnreachableError, UnsureError
 from pylitefs.store.store import Store
 from tests.replication.stores import Writer, opened, serving
@@ -67,6 +68,27 @@ def test_nobody_there_is_another_thing_than_no_answer(client: HaltClient, tmp_pa
         with pytest.raises(UnsureError, match="no answer") as silent:
             client.commit(url, "a.db", 1, ltx)
         assert not isinstance(silent.value, UnreachableError)
+
+
+def test_in_a_lecture_an_answer_is_waited_for_as_long_as_a_class_talks(
+    client: HaltClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The primary's thread is held there; the holder's commit waits for it, whatever the timeout says."""
+    monkeypatch.setattr(status, "_stands_at", 100.0)
+    ltx = tmp_path / "a.ltx"
+    ltx.write_bytes(b"x")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        sending = threading.Thread(target=client.commit, args=(url, "a.db", 1, ltx))
+        sending.start()
+        connection, _ = listener.accept()
+        with connection:
+            sending.join(0.8)
+            assert sending.is_alive()
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            sending.join(10)
+    assert not sending.is_alive() and client._kept
 
 
 def test_what_is_no_lock_is_said_to_be_none(client: HaltClient) -> None:

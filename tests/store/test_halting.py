@@ -1,6 +1,7 @@
 """The HALT locks that a primary gives: who gets them, what they let in, and how they end."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -18,11 +19,12 @@ from pylitefs.errors import (
     PositionMismatchError,
     ReadOnlyReplicaError,
 )
-from pylitefs.store import halting
+from pylitefs.store import halting, status
 from pylitefs.store.applying import DirectApplier, HaltLock
 from pylitefs.store.halting import Halts
 from pylitefs.store.store import Store
 from pylitefs.store.turns import Patience
+from pylitefs.trace import Event
 from tests.replication.stores import Writer, database_bytes, opened
 
 
@@ -166,6 +168,30 @@ def test_a_lock_ends_with_its_time_but_not_in_a_transaction(store: Store) -> Non
     assert wait_until(lambda: grant.over and not halts.held(), 10)
     with pytest.raises(HaltError, match="take it again"):
         halts.take_in("made.db", 1, [content])
+
+
+def test_in_a_lecture_its_time_passes_when_that_is_said(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And who listens to the tracepoint may hold the answer up: the lock's time counts from then."""
+    monkeypatch.setattr(status, "_stands_at", 100.0)
+    Writer(store).commit({1: 1})
+    halts = Halts(store, ttl=0.05)
+    held_up: list[int] = []
+
+    def hold_up(event: Event) -> None:
+        if event.name == "halt.acquire":
+            before = time.time_ns()
+            assert not wait_until(lambda: not halts.held(), 0.1)
+            held_up.append(before)
+
+    stop = store.tracer.listen(hold_up)
+    grant = halts.acquire("made.db", 1, patience())
+    stop()
+    assert grant.expires > held_up[0] + 100_000_000
+    assert not wait_until(lambda: grant.over, 0.2)
+    status.pass_lease_time(0.1)
+    assert wait_until(lambda: grant.over and not halts.held(), 10)
 
 
 def test_the_end_as_the_primary_ends_them_all(store: Store) -> None:

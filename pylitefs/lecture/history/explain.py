@@ -146,34 +146,32 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     ),
     "halt.request": Explanation(
         "HALT lock wanted",
-        lambda facts: f"{facts.node} is about to ask the primary for the HALT lock of {facts.database}.",
+        lambda facts: (
+            f"{facts.node} is about to ask the primary for the HALT lock of {facts.database}: POST /halt."
+        ),
         "A writer takes RESERVED: here it has to be the only writer of all nodes.",
     ),
     "halt.acquire": Explanation(
         "HALT lock taken",
-        lambda facts: (
-            f"{facts.peer or 'A replica'} has the HALT lock of {facts.database}: the primary "
-            "waits while it writes."
-        ),
+        say.halt_acquire,
+        "A writer that has RESERVED keeps the other writers out, on one machine.",
     ),
     "tx.forward": Explanation(
         "Transaction forwarded",
         lambda facts: (
-            f"Transaction {facts.txid} of {facts.database}, made on a replica, is about to go to the "
-            "primary: only if that takes it, it is one."
+            f"{facts.node} is about to send transaction {facts.txid} of {facts.database} to the primary: "
+            "it is one once that has it."
         ),
-        "The commit waits for this as it waits for the disk.",
+        "The commit waits for the disk, and for nobody else.",
     ),
     "halt.tx": Explanation(
         "Transaction of the HALT lock's holder taken in",
         lambda facts: (
-            f"{facts.node} has transaction {facts.txid} of {facts.database}, made on a replica: stored, "
-            "applied, and told to everybody."
+            f"{facts.node} has transaction {facts.txid} of {facts.database}, made on "
+            f"{facts.peer or 'a replica'}: stored, applied, and told to everybody."
         ),
     ),
-    "halt.release": Explanation(
-        "HALT lock released", lambda facts: f"The HALT lock of {facts.database} is over."
-    ),
+    "halt.release": Explanation("HALT lock over", say.halt_release),
     "retention.reap": Explanation(
         "LTX file removed",
         lambda facts: (

@@ -249,6 +249,27 @@ def lease_lose(facts: Facts) -> str:
     )
 
 
+def halt_acquire(facts: Facts) -> str:
+    if "primary" in facts.payload:
+        return (
+            f"{facts.node} has the HALT lock of {facts.database}, and is at TXID {facts.txid}, as the "
+            "primary is. From now on programs here may write."
+        )
+    return (
+        f"{facts.node} gives {facts.peer or 'a replica'} the HALT lock of {facts.database}, at TXID "
+        f"{facts.txid}. It holds its own writers' lock, so nobody writes here meanwhile."
+    )
+
+
+def halt_release(facts: Facts) -> str:
+    why = facts.text("why")
+    how = f": {why}" if why else ""
+    if "primary" in facts.payload:
+        return f"The HALT lock of {facts.database} that {facts.node} had is over{how}. It takes no write now."
+    whose = f" of {facts.peer}" if facts.peer else ""
+    return f"The HALT lock{whose} is over{how}. Programs on {facts.node} may write {facts.database} again."
+
+
 def refused(facts: Facts) -> str:
     why, remedy = facts.text("why"), facts.text("remedy")
     return f"{facts.node} refused {facts.text('what') or 'an operation'}{': ' + why if why else ''}." + (

@@ -172,6 +172,31 @@ class Handoff(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class Halt(Command):
+    """A shell takes the HALT lock, as a program does: it opens `data.db-lock`, and locks its byte 72."""
+
+    verb: ClassVar[str] = "halt"
+    node: str
+    connection: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unhalt(Command):
+    """The shell closes `data.db-lock`, and so gives the HALT lock back."""
+
+    verb: ClassVar[str] = "unhalt"
+    node: str
+    connection: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireHalt(Command):
+    """The HALT lock's time passes, and nobody renews it: it ends, first where it is held."""
+
+    verb: ClassVar[str] = "expire-halt"
+
+
+@dataclass(frozen=True, slots=True)
 class Corrupt(Command):
     """Flip one bit of a file in the node's data directory, or of what arrives next over its link."""
 

@@ -177,6 +177,14 @@ def _one_node(make: Callable[[str], c.Command]) -> Callable[[str], c.Command]:
     return parser
 
 
+def _one_shell(make: Callable[[str, str], c.Command]) -> Callable[[str], c.Command]:
+    def parser(rest: str) -> c.Command:
+        nothing(rest.split()[1:])
+        return make(*shell_name(rest))
+
+    return parser
+
+
 def _delay(rest: str) -> c.Command:
     node, time = split_words(rest, 2, 2)
     return c.Delay(node_name(node), _milliseconds(time))
@@ -274,6 +282,9 @@ _PARSERS: Mapping[str, Callable[[str], c.Command]] = MappingProxyType(
         "expire-lease": _no_words(c.ExpireLease),
         "promote": _one_node(c.Promote),
         "handoff": _one_node(c.Handoff),
+        "halt": _one_shell(c.Halt),
+        "unhalt": _one_shell(c.Unhalt),
+        "expire-halt": _no_words(c.ExpireHalt),
         "corrupt": _corrupt,
         "expect": expect,
         "ask": _ask,

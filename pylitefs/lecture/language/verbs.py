@@ -55,6 +55,14 @@ VERBS: Mapping[str, Help] = MappingProxyType(
         ),
         "promote": Help("promote NODE", "this node asks the primary for its lease (POST /promote)"),
         "handoff": Help("handoff NODE", "the primary hands its lease to this node (POST /handoff)"),
+        "halt": Help(
+            "halt NODE[/SHELL]",
+            "the shell takes the HALT lock (it opens data.db-lock): from then on its node may write",
+        ),
+        "unhalt": Help("unhalt NODE[/SHELL]", "the shell gives the HALT lock back (it closes data.db-lock)"),
+        "expire-halt": Help(
+            "expire-halt", "the HALT lock's time passes without a renewal: it ends, wherever its holder is"
+        ),
         "corrupt": Help(
             "corrupt NODE database|journal|wal|ltx|link [OFFSET]",
             "flip one bit of a file, or of what arrives next",

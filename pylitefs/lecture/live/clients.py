@@ -78,7 +78,7 @@ class Shell:
         """Type a statement. LessonError if the one before has not come back."""
         self.check_free()
         self.sql, self.answer, self.is_failure_expected = sql, None, False
-        if self.setup:
+        if self.setup and "halt" not in more:
             more["setup"], self.setup = self.setup, ""
         assert self._process.stdin is not None
         try:

@@ -22,6 +22,7 @@ from pylitefs.lecture.language import commands
 from pylitefs.lecture.language.commands import Command
 from pylitefs.lecture.live.expect import Expectations
 from pylitefs.lecture.live.faults import Faults
+from pylitefs.lecture.live.halts import HaltLocks
 from pylitefs.lecture.live.holds import Holds
 from pylitefs.lecture.live.leased_stage import LeasedStage
 from pylitefs.lecture.live.leases import Leases
@@ -56,6 +57,7 @@ class Director:
             **Stepping(self.scene, self._settling).doing,
             **Faults(self.scene, self.shells, self._settling).doing,
             **Leases(self.scene, self._settling).doing,
+            **HaltLocks(self.scene, self.shells, self._settling).doing,
         }
 
     def do(self, command: Command) -> None:

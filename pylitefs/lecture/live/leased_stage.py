@@ -22,7 +22,7 @@ from pylitefs.errors import LessonError
 from pylitefs.http.lease_server import LeaseServer
 from pylitefs.lecture.language.commands import MakeCluster
 from pylitefs.lecture.live.links import Link
-from pylitefs.lecture.live.nodes import RECONNECT, Role, Stage
+from pylitefs.lecture.live.nodes import HALT_WAIT, RECONNECT, Role, Stage
 from pylitefs.lecture.model import Json
 
 KEY = "litefs/lecture"
@@ -99,6 +99,7 @@ class LeasedStage(Stage):
             "advertise-url": self.links[node.name].url,
             "candidate": True,
             "reconnect-delay": RECONNECT,
+            "halt-acquire-timeout": HALT_WAIT,
             "consul": {
                 "url": self.lease_links[node.name].url,
                 "key": KEY,

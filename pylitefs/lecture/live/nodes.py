@@ -33,6 +33,8 @@ DATABASE = "data.db"
 """The database of every lesson."""
 ARGUMENTS = ("--observed-locks",)
 RECONNECT = "200ms"
+HALT_WAIT = "1h"
+"""Who wants the HALT lock waits for as long as a class may talk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,7 @@ class Stage(Cluster):
             "advertise-url": node.url if role.is_primary else self.links[node.name].url,
             "candidate": role.is_primary,
             "reconnect-delay": RECONNECT,
+            "halt-acquire-timeout": HALT_WAIT,
         }
 
     # What is known of the nodes

@@ -35,6 +35,8 @@ class Scene:
         """(node, database, TXID) → the checksum that the position had there, of every position told."""
         self.connects: dict[str, int] = {}
         """How often each replica has connected."""
+        self.halted_by = ""
+        """The node that the primary has given the HALT lock."""
         self.typists: dict[int, str] = {}
         """Process ids of the shells that are typed into, and the node of each."""
         self.observers: set[int] = set()
@@ -57,6 +59,7 @@ class Scene:
         self.positions.clear()
         self.checksums.clear()
         self.connects.clear()
+        self.halted_by = ""
         self.paused, self.pausing = False, Pausing()
 
     def close(self) -> None:
@@ -80,6 +83,7 @@ class Scene:
             **self.stage.shown(),
             **self.holds.shown(),
             "mode": "paused" if self.paused else "running",
+            "halt": {"holder": self.halted_by} if self.halted_by else None,
             "lesson/step": self.chronicle.step,
         }
 
@@ -152,6 +156,8 @@ class Scene:
             self.connects[peer] = self.connects.get(peer, 0) + 1
         elif event["name"].startswith("lease.") and self.stage is not None:
             self.stage.lease_event(node, event["name"])
+        elif event["name"] in ("halt.acquire", "halt.release") and "primary" not in event["payload"]:
+            self.halted_by = self._peer(event) if event["name"] == "halt.acquire" else ""
         self.seen.append(entry)
         return self._changed_state()
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pylitefs.errors import LessonError, PylitefsError
-from pylitefs.lecture.language.commands import Ask, Command, Expect, MakeCluster, Note, Sql
+from pylitefs.lecture.language.commands import Ask, Command, Expect, Halt, MakeCluster, Note, Sql, Unhalt
 from pylitefs.lecture.language.grammar import parse
 from pylitefs.lecture.language.lesson import Lesson, Step
 from pylitefs.lecture.live.director import Director
@@ -93,7 +93,7 @@ class Session:
             command = parse(line)
             if isinstance(command, Ask):
                 raise LessonError("a question stands in a lesson: write it into the file")
-            if isinstance(command, Sql) and not command.connection:
+            if isinstance(command, Sql | Halt | Unhalt) and not command.connection:
                 command = replace(command, connection=YOURS)
             self._do_free(_Free(self.position, command, line), self._free)
             self._free.append(_Free(self.position, command, line))

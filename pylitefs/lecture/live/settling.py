@@ -38,6 +38,8 @@ class Settling:
         """A node is down, by whatever it was: its locks, what it held, and its shells are gone."""
         scene = self._scene
         scene.chronicle.drain()
+        if scene.nodes.roles[name].is_primary:
+            scene.halted_by = ""
         scene.nodes.seen_ended(name)
         scene.holds.forget(name)
         changes = scene.chronicle.historian.node_ended(name)

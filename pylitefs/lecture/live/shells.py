@@ -48,13 +48,13 @@ class Shells:
                     self._scene.hold_by_mode()
         return shell
 
-    def begin(self, shell: Shell, statement: str) -> None:
-        """Type a statement, and tell of it."""
+    def begin(self, shell: Shell, statement: str, verb: str = "sql", **more: object) -> None:
+        """Type a statement, or have the shell do something else of which it says this; and tell of it."""
         shell.check_free()
         key, node = self._key(shell)
         shown = {"sql": statement, "state": "running", "result": "", "pid": shell.pid}
-        self._scene.tell("command", "sql", f"{shell.name}> {statement}", node, {key: shown})
-        shell.begin(statement)
+        self._scene.tell("command", verb, f"{shell.name}> {statement}", node, {key: shown})
+        shell.begin(statement, **more)
 
     def _setup(self, node: str) -> str:
         made = self._scene.nodes.made

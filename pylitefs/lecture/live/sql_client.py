@@ -8,6 +8,7 @@ Requests come as JSON lines on standard input and are answered in order on stand
     {"sql": "INSERT …; INSERT …"}            -> {"rows": [], "changes": 2}      the last statement's rows
     {"sql": "INSERT …", "setup": "PRAGMA …"} with something before it
     {"sql": "SELECT …", "fresh": true}       on a connection of its own, closed afterwards
+    {"halt": true}, {"halt": false}          the HALT lock: `-lock` is opened and locked; and closed
     …                                        -> {"error": "database is locked"}
 
 The rules: it opens the database as anybody's program would, in autocommit mode and without a busy timeout;
@@ -20,6 +21,7 @@ write to the same file is held. So SQLite is told here that it does not run as r
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import queue
@@ -31,6 +33,7 @@ from typing import Any
 
 from pylitefs.lecture.live.confined import Confined
 
+HALT_BYTE = 72
 END_S = 2.0
 """So long an interrupted statement has to come back once standard input has ended."""
 
@@ -55,8 +58,12 @@ class Shell:
         self._confined = Confined(Path(path))
         self._connection: sqlite3.Connection | None = None
         self._now: sqlite3.Connection | None = None
+        self._halt = -1
+        """The descriptor of `-lock`."""
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        if "halt" in request:
+            return self._halted(wanted=bool(request["halt"]))
         fresh = bool(request.get("fresh"))
         self._confined.why = ""
         try:
@@ -89,6 +96,26 @@ class Shell:
             rows = [[_plain(value) for value in row] for row in connection.execute(statement)]
         return {"rows": rows, "changes": connection.total_changes - before}
 
+    def _halted(self, *, wanted: bool) -> dict[str, Any]:
+        """Take the HALT lock as LiteFS's client libraries do, or give it back."""
+        if wanted == (self._halt >= 0):
+            return {"error": f"this shell has {'the' if wanted else 'no'} HALT lock"}
+        try:
+            if wanted:
+                fd = os.open(f"{self._path}-lock", os.O_RDWR)
+                try:
+                    fcntl.lockf(fd, fcntl.LOCK_EX, 1, HALT_BYTE)
+                except BaseException:
+                    os.close(fd)
+                    raise
+                self._halt = fd
+            else:
+                fd, self._halt = self._halt, -1
+                os.close(fd)
+        except OSError as error:
+            return {"error": str(error.strerror)}
+        return {"rows": [], "changes": 0}
+
     def interrupt(self) -> None:
         connection = self._now
         if connection is not None:
@@ -98,6 +125,8 @@ class Shell:
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
+        if self._halt >= 0:
+            self._halted(wanted=False)
 
 
 def _plain(value: object) -> object:

@@ -40,8 +40,11 @@ def nodes_table(state: Json, *, live: bool) -> RenderableType:
                 *_database_cells(state, node, name, newest.get(name, 0)),
                 held if first else "",
             )
-    lease = state.get("lease")
-    return Group(table, lease_line(lease)) if isinstance(lease, dict) else table
+    lease, halt = state.get("lease"), state.get("halt")
+    lines = [lease_line(lease)] if isinstance(lease, dict) else []
+    if isinstance(halt, dict):
+        lines.append(Text(f"HALT lock: {halt['holder']}"))
+    return Group(table, *lines) if lines else table
 
 
 def lease_line(lease: Json) -> RenderableType:

@@ -71,6 +71,7 @@ class ObservedOperations(MountOperations):
         handle = self._handles[fi.fh]
         if isinstance(handle, LockHandle):
             self._closing.now = False
+            self._note_caller()
             self._halt_byte.lock(handle, fi.lock_owner, command, request)
             return
         closing, self._closing.now = getattr(self._closing, "now", False), False
@@ -99,6 +100,7 @@ class ObservedOperations(MountOperations):
         del path
         handle = self._handles[fi.fh]
         if isinstance(handle, LockHandle):
+            self._note_caller()
             self._halt_byte.flush(handle, fi.lock_owner)
             return
         self._closing.now = True

@@ -185,6 +185,7 @@ def test_the_packaged_lessons_are_in_their_order() -> None:
         "lease",
         "handoff",
         "fenced",
+        "halt",
     )
 
 

@@ -603,6 +603,21 @@ _MORE_THAN_PROSE = """([texts, tags, attributes]) => texts.map((text) => {
 })"""
 
 
+def test_who_has_the_halt_lock_is_at_the_top_while_somebody_has_it(browser: Browser) -> None:
+    """From the primary's answer on, until the lock is given back; and again until it expires."""
+    lines = list(open_recording("halt").lines())
+    with recorded(lines) as server, open_page(browser, server.url) as page:
+        expect(page.locator(".badge.recorded")).to_be_visible()
+        changes = [one["entry"] for one in lines if "entry" in one and "halt" in one["entry"]["set"]][1:]
+        assert [bool(one["set"]["halt"]) for one in changes] == [True, False, True, False]
+        for entry in changes:
+            page.locator("#slider").fill(str(entry["seq"]))
+            is_held = bool(entry["set"]["halt"])
+            wait_for(page, f"!!document.querySelector('.lease') === {str(is_held).lower()}")
+            if is_held:
+                assert page.locator(".lease").inner_text() == "HALT: n2"
+
+
 def test_the_lease_is_at_the_top_as_the_lease_service_says(browser: Browser) -> None:
     """Who has it, who does not reach the service, and that nobody has it. Where the primary is one for good
     nothing is said."""

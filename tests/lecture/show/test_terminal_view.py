@@ -51,6 +51,12 @@ def test_the_lease_is_shown_where_there_is_one() -> None:
     assert "lease" not in table(lambda state: None)
 
 
+def test_who_has_the_halt_lock_is_shown_while_somebody_has_it() -> None:
+    has = table(lambda state: state.update({"halt": {"holder": "n2"}}))
+    assert has.splitlines()[-1] == "HALT lock: n2"
+    assert "HALT" not in table(lambda state: None)
+
+
 def test_only_the_last_events_are_shown() -> None:
     many = [Entry(n, n, "event", "page.write", "n1", text=f"write {n}") for n in range(20)]
     before, *lines = shown(view.events(many))

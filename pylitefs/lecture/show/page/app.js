@@ -13,7 +13,7 @@ import { commandText, drawCaption, drawLesson, drawQuestion } from "./prose.js";
 import { EventTable } from "./table.js";
 import { FaultPanel } from "./faults.js";
 import { listenForKeys, showAgain, showAgainWith, showKeys } from "./keys.js";
-import { leaseBadge } from "./lease.js";
+import { haltBadge, leaseBadge } from "./lease.js";
 import { Appearance, Tooltip, showToast } from "./chrome.js";
 import { Fitting } from "./fit.js";
 import { drawEnd, isTheEnd } from "./end.js";
@@ -275,7 +275,7 @@ class LecturePage {
       this.busy ? h("span", { class: "badge busy", role: "status", "data-tip": this.busy }, `${this.busy} …`)
         : mode === "running" ? h("span", { class: "badge running" }, "▶ running")
           : h("span", { class: "badge paused" }, h("span", { class: "bars", "aria-hidden": "true" }), "paused"),
-      leaseBadge(history, cursor));
+      leaseBadge(history, cursor), haltBadge(history, cursor));
     const box = byId("past");
     box.hidden = !(past && this.live);
     if (!box.hidden) {

@@ -18,6 +18,7 @@ const SIGNS = {
   recovery: ["diamond", "--how-stored", "V"],
   retention: ["cross", "--muted", "D"],
   lease: ["circle", "--accent", "E"],
+  halt: ["circle", "--k-lock", "H"],
   fault: ["cross", "--bad", "F"],
   other: ["circle", "--muted", ""],
 };

@@ -54,6 +54,10 @@ export class FaultPanel {
         this._button("expire-lease", () => "expire-lease"),
         this._button("promote", (n) => `promote ${n}`),
         this._button("handoff", (n) => `handoff ${n}`)),
+      this._group("The HALT lock",
+        this._button("halt", (n) => `halt ${this._at(n)}`),
+        this._button("unhalt", (n) => `unhalt ${this._at(n)}`),
+        this._button("expire-halt", () => "expire-halt")),
       this._group("Its bytes",
         [this._button("corrupt", (n) => `corrupt ${n} ${this._draft.what} ${this._draft.offset}`.trim()),
           this._select("what", "what to corrupt", CORRUPTIBLE), this._input("offset", "offset of the byte (may be empty)", 5, "offset")]),
@@ -64,7 +68,7 @@ export class FaultPanel {
         this._button("run to commit", (n) => `run-to-commit ${n}`, "run-to-commit"),
         this._button("run", () => "run"),
         this._button("pause", () => "pause")),
-      this._group("SQL", [this._button("sql", (n) => `sql ${n}${this._draft.shell ? `/${this._draft.shell}` : ""} ${this._draft.sql}`),
+      this._group("SQL", [this._button("sql", (n) => `sql ${this._at(n)} ${this._draft.sql}`),
         this._input("shell", "shell's name (may be empty)", 5, "shell"), this._input("sql", "SQL statement", 26)]),
       this._group("Any command", [h("form", { class: "any", onsubmit: (event) => {
         event.preventDefault();
@@ -84,6 +88,11 @@ export class FaultPanel {
       this._nodes.map((node) => h("label", null,
         h("input", { type: "radio", name: "fault-node", value: node, checked: node === this._node, "data-focus": `fault-node-${node}`,
           onchange: () => (this._node = node) }), node)));
+  }
+
+  /** The node, or its shell that is named beside `sql`. */
+  _at(node) {
+    return this._draft.shell ? `${node}/${this._draft.shell}` : node;
   }
 
   _other(node) {

@@ -2,6 +2,14 @@
 // The rule: it is what the lease service says after one entry, and not what a node believes.
 import { h } from "./dom.js";
 
+/** The same of the HALT lock, as the primary says; null where nobody has it. */
+export function haltBadge(history, at) {
+  const halt = history.value("halt", at);
+  if (!halt) return null;
+  const tip = `The primary has given ${halt.holder} the HALT lock: programs on ${halt.holder} may write, and nobody else's.`;
+  return h("span", { class: "badge lease", "data-tip": tip }, h("span", null, "HALT: "), h("b", null, halt.holder));
+}
+
 /** Among the badges of the page; null where the primary is one for good. */
 export function leaseBadge(history, at) {
   const lease = history.value("lease", at);
