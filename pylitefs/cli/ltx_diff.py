@@ -90,23 +90,8 @@ def _chosen(found: Difference, table: str | None) -> Iterator[Pair]:
 
 def _rows(found: Difference, pair: Pair, row: str | None) -> Iterator[RowChange]:
     for change in found.rows(pair):
-        if row is None or row in _names_of(found, pair, change):
+        if row is None or row == ",".join(found.key(pair, change)):
             yield change
-
-
-def _key(found: Difference, pair: Pair, change: RowChange) -> list[str]:
-    """The key of a row of a table WITHOUT ROWID, or its rowid, as a person would type it."""
-    if change.rowid is not None:
-        return [str(change.rowid)]
-    side, one = (found.new, pair.new) if pair.new is not None else (found.old, pair.old)
-    assert one is not None
-    table = side.table(one.name)
-    names = list(dict.fromkeys(table.names[: len(table.key)]))
-    return [str(change.row.get(name)) for name in names]
-
-
-def _names_of(found: Difference, pair: Pair, change: RowChange) -> set[str]:
-    return {",".join(_key(found, pair, change))}
 
 
 def _statements(found: Difference, table: str | None, row: str | None) -> Iterator[str]:
@@ -159,7 +144,7 @@ def _show(found: Difference, table: str | None, row: str | None) -> None:
     for pair in _chosen(found, table):
         name = found.shown_name(pair) or pair.name
         for change in _rows(found, pair, row):
-            head = (shown(name), shown(",".join(_key(found, pair, change))), change.kind)
+            head = (shown(name), shown(",".join(found.key(pair, change))), change.kind)
             lines += [(*head, *rest) for rest in _columns(change)] or [(*head, "", "", "")]
     if lines:
         print_table(("table", "row", "change", "column", "before", "after"), lines)

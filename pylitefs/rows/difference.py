@@ -12,9 +12,9 @@ from functools import cached_property
 
 from pylitefs.ltx.decoder import open_ltx
 from pylitefs.ltx.plan import HistoryFile
-from pylitefs.ltx.timeline import Moment, Timeline
+from pylitefs.ltx.timeline import Timeline
 from pylitefs.rows.compare import Pair, RowChange, exact, pair_tables, row_changes
-from pylitefs.rows.side import Side
+from pylitefs.rows.side import Side, State
 from pylitefs.rows.touched import Touched, find_touched
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE
 from pylitefs.sqlite.schema import SHADOWS, Schema, SchemaObject
@@ -80,6 +80,16 @@ class Difference:
         """How many rows of a table differ."""
         kinds = Counter(change.kind for change in self.rows(pair))
         return Counts(kinds["added"], kinds["changed"], kinds["removed"])
+
+    def key(self, pair: Pair, change: RowChange) -> list[str]:
+        """The key of a row of a table WITHOUT ROWID, or its rowid, as a person would type it."""
+        if change.rowid is not None:
+            return [str(change.rowid)]
+        side, one = (self.new, pair.new) if pair.new is not None else (self.old, pair.old)
+        assert one is not None
+        table = side.table(one.name)
+        names = list(dict.fromkeys(table.names[: len(table.key)]))
+        return [str(change.row.get(name)) for name in names]
 
     @cached_property
     def is_vacuum(self) -> bool:
@@ -176,17 +186,21 @@ def step(timeline: Timeline, start: int, end: int, old: Side | None = None) -> D
     files = timeline.files[start:end]
     if old is None:
         old = Side(timeline.moment_at(start - 1) if start else None)
-    changed = changed_pages(files)
-    moment = timeline.moment_at(end - 1)
+    is_one_step = len(files) == 1 and files[0].min_txid == files[0].max_txid
+    return between(old, timeline.moment_at(end - 1), changed_pages(files), is_one_step=is_one_step)
+
+
+def between(old: Side, moment: State, changed: set[int], *, is_one_step: bool) -> Difference:
+    """Between two states, of which `changed` are the pages that were written from the one to the other."""
     new = Side(moment, old.schema if _has_schema_of(old, moment, changed) else None)
     if old.page_count and new.page_count and old.header.page_size != new.header.page_size:
         changed = set(range(1, max(old.page_count, new.page_count) + 1))
     touched = find_touched(old, new, changed)
     pairs = tuple(sorted(pair_tables(old, new), key=lambda pair: pair.name))
-    return Difference(old, new, touched, pairs, len(files) == 1 and files[0].min_txid == files[0].max_txid)
+    return Difference(old, new, touched, pairs, is_one_step)
 
 
-def _has_schema_of(old: Side, moment: Moment, changed: set[int]) -> bool:
+def _has_schema_of(old: Side, moment: State, changed: set[int]) -> bool:
     """Whether no page of the schema changed but in the database header, which every transaction writes."""
     if not old.page_count or not moment.page_count or changed & (old.schema.pgnos - {1}):
         return False

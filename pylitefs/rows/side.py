@@ -5,9 +5,9 @@ what a free page still holds of old rows is nobody's.
 """
 
 from collections import OrderedDict
+from typing import Protocol
 
 from pylitefs.errors import SqliteFormatError
-from pylitefs.ltx.timeline import Moment
 from pylitefs.sqlite.btree import INTERIOR_INDEX, INTERIOR_TABLE, KINDS, LEAF_INDEX, LEAF_TABLE, Node
 from pylitefs.sqlite.columns import Table, read_table
 from pylitefs.sqlite.freelist import changed_leaves
@@ -20,10 +20,22 @@ _MOST_KEPT = 4096
 _AUTO_VACUUM_OFFSET = 52
 
 
+class State(Protocol):
+    """What a database's pages are read from: a Moment of its history, or pages at hand."""
+
+    @property
+    def txid(self) -> int: ...
+    @property
+    def page_count(self) -> int: ...
+
+    def page(self, pgno: int) -> bytes:
+        """A page of it."""
+
+
 class Side:
     """One of the two states."""
 
-    def __init__(self, moment: Moment | None, schema: Schema | None = None) -> None:
+    def __init__(self, moment: State | None, schema: Schema | None = None) -> None:
         """Without a moment, or after a drop: the database without anything. `schema` is known if no page of
         it has changed since. Raises HistoryGoneError if the pages of the schema are gone."""
         self.moment = moment

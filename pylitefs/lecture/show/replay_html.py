@@ -7,12 +7,13 @@ do not fit, the bytes of the largest dumps are left out, and each says so.
 import base64
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from pylitefs.lecture.model import Dump, Json, to_line
 from pylitefs.lecture.recording import Recording, RecordingError
 from pylitefs.lecture.show.bundle import bundle
+from pylitefs.lecture.show.changed_rows import with_rows
 from pylitefs.lecture.show.server import page_files
 
 MAX_BYTES = 1_000_000
@@ -24,8 +25,9 @@ def page(recording: Recording, after: Json | None = None) -> bytes:
     """The whole file; `after` is the next lesson. RecordingError if 1 MB does not hold even its entries."""
     files = page_files()
     title = f"{recording.head.title} – pylitefs"
+    rows = {line["entry"]["seq"]: line for line in with_rows(recording.lines()) if "entry" in line}
     for attempt in _smaller_and_smaller(recording):
-        html = bundle(files, _packed(attempt), title, json.dumps(after) if after else "").encode()
+        html = bundle(files, _packed(attempt, rows), title, json.dumps(after) if after else "").encode()
         if len(html) <= MAX_BYTES:
             return html
     raise RecordingError(
@@ -34,8 +36,10 @@ def page(recording: Recording, after: Json | None = None) -> bytes:
     )
 
 
-def _packed(recording: Recording) -> str:
-    text = "".join(f"{to_line(line)}\n" for line in recording.lines())
+def _packed(recording: Recording, rows: Mapping[int, Json]) -> str:
+    """The lines; the entries are those with their rows, which were told from all of the bytes."""
+    lines = (rows[line["entry"]["seq"]] if "entry" in line else line for line in recording.lines())
+    text = "".join(f"{to_line(line)}\n" for line in lines)
     return base64.b64encode(gzip.compress(text.encode("utf-8", "surrogatepass"), mtime=0)).decode()
 
 

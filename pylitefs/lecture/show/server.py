@@ -36,6 +36,7 @@ from pylitefs.lecture.language.verbs import VERBS
 from pylitefs.lecture.model import Dump, Entry, Json, to_line
 from pylitefs.lecture.recording import following
 from pylitefs.lecture.show.asking import ACTIONS, Lecture, Refused, last_event, parse_request, read_body
+from pylitefs.lecture.show.changed_rows import ChangedRows, with_rows, with_rows_of
 from pylitefs.trace import TRACEPOINTS
 
 KEEP_ALIVE_S = 15.0
@@ -73,6 +74,7 @@ class _Lines:
         self.busy = ""
         self.lines: list[str] = [self._header]
         self._dumps: set[str] = set()
+        self._rows = ChangedRows()
         self.closed = False
 
     @property
@@ -91,7 +93,8 @@ class _Lines:
         new = [dump for dump in dumps if dump.id not in self._dumps]
         self._dumps.update(dump.id for dump in new)
         lines = [to_line({"dump": dump.to_json()}) for dump in new]
-        self.append([*lines, to_line({"entry": entry.to_json()})])
+        told = with_rows_of({"entry": entry.to_json()}, self._rows.of(entry, dumps))
+        self.append([*lines, to_line(told)])
 
     def begin(self) -> None:
         """Forget everything but the header: a new run."""
@@ -99,6 +102,7 @@ class _Lines:
             self.run += 1
             self.lines = [self._header]
             self._dumps = set()
+            self._rows = ChangedRows()
         self.wake()
 
     def set_busy(self, what: str) -> None:
@@ -187,7 +191,7 @@ class LectureServer:
         cls, lines: Iterable[Json], bind: tuple[str, int] = ("127.0.0.1", 0), *, token: str = ""
     ) -> "LectureServer":
         """A server of what was recorded: the header and the lines after it, as JSON values."""
-        rest = iter(lines)
+        rest = with_rows(lines)
         server = cls(next(rest), bind, token=token)
         server._live = False
         server._lines.append(to_line(line) for line in rest)

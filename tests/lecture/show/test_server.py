@@ -12,6 +12,7 @@ import pytest
 from pylitefs.errors import ConfigError
 from pylitefs.lecture.language.verbs import VERBS
 from pylitefs.lecture.model import Json
+from pylitefs.lecture.show.changed_rows import with_rows
 from pylitefs.lecture.show.server import LectureServer, page_files
 from tests.lecture import recordings
 from tests.lecture.scripted import ScriptedSession, live, recorded
@@ -262,8 +263,8 @@ def test_again_begins_a_new_run(lecture: Live) -> None:
 
 
 def test_a_recording_is_served_and_cannot_be_acted_on() -> None:
-    """The same lines, and no nodes."""
-    lines = recordings.lines(recordings.made())
+    """The same lines, with the rows beside its LTX files, and no nodes."""
+    lines = list(with_rows(recordings.lines(recordings.made())))
     with recorded() as server:
         messages = read_events(server, len(lines))
         assert messages[0].data["live"] is False

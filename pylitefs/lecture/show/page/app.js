@@ -9,6 +9,7 @@ import { drawLanes, drawNodes } from "./nodes.js";
 import { Diagram } from "./diagram.js";
 import { ByteInspector } from "./bytes.js";
 import { drawXor, newestXor } from "./xor.js";
+import { drawRows } from "./rows.js";
 import { commandText, drawCaption, drawLesson, drawQuestion } from "./prose.js";
 import { EventTable } from "./table.js";
 import { FaultPanel } from "./faults.js";
@@ -19,7 +20,7 @@ import { Fitting } from "./fit.js";
 import { drawEnd, isTheEnd } from "./end.js";
 
 const DOUBLE_PRESS_MS = 1000;
-const TABS = [["bytes", "Bytes"], ["checksum", "Checksum"], ["events", "Events"], ["faults", "Break things"]];
+const TABS = [["bytes", "Bytes"], ["rows", "Rows"], ["checksum", "Checksum"], ["events", "Events"], ["faults", "Break things"]];
 
 function panelId(tab) {
   return tab === "question" || tab === "end" ? tab : `panel-${tab}`;
@@ -312,6 +313,7 @@ class LecturePage {
 
   _drawPanel(from) {
     if (this.tab === "bytes") this.bytes.show(this.history, this.cursor, from);
+    else if (this.tab === "rows") drawRows(byId("panel-rows"), this.history, this.cursor, from, (index) => this.go(index));
     else if (this.tab === "checksum") drawXor(byId("panel-checksum"), this.history, this.cursor);
     else if (this.tab === "events") this.table.show(this.history, this.cursor, from);
     else this.faults.show(this.history.nodes(this.history.length - 1), this.live, this.busy);

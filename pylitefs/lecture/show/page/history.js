@@ -66,6 +66,7 @@ export class History {
     this.dumps = new Map();
     this.frames = [];
     this.xors = [];
+    this.rows = [];
     this.hasEvents = false;
     this._state = new Map();
     this._dumpKeys = new Map();
@@ -102,6 +103,7 @@ export class History {
       this._dumpKeys.get(dump.key).put(index, id);
     }
     if (entry.xor.length) this.xors.push(index);
+    if (entry.rows) this.rows.push(index);
     if (entry.kind === "command" && entry.name === "cluster") this._noteCluster(index);
     if (entry.frame) this._noteFrame(entry.frame, index);
   }

@@ -8,7 +8,7 @@ export const KEY_HELP = [
   [". ,", "one event on, one event back"],
   ["Home End", "the beginning; the newest"],
   ["1 … 9", "answer the question"],
-  ["b x e f", "bytes, checksum (XOR), events, break things; z follows the step again"],
+  ["b r x e f", "bytes, rows, checksum (XOR), events, break things; z follows the step again"],
   ["[ ] c", "in the bytes: field before, field after, next change; arrows move by byte and row"],
   ["p", "pause, or run"],
   ["a", "again from a step: new nodes, everything before it done again, with or without what you did"],
@@ -24,7 +24,7 @@ const MOST_LINES = 8;
 const STEP_KEYS = { PageDown: "next", PageUp: "back" };
 const FREE_KEYS = {
   ArrowRight: "next", ArrowLeft: "back", " ": "next", ".": "forward", ",": "backward", Home: "start", End: "end",
-  b: "tab-bytes", x: "tab-checksum", e: "tab-events", f: "tab-faults", z: "follow", p: "pause", a: "again",
+  b: "tab-bytes", r: "tab-rows", x: "tab-checksum", e: "tab-events", f: "tab-faults", z: "follow", p: "pause", a: "again",
   "+": "zoom-in", "=": "zoom-in", "-": "zoom-out", l: "large", d: "theme", "?": "keys",
 };
 
