@@ -10,6 +10,7 @@ does not have the lock gets 409.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import BinaryIO
@@ -64,7 +65,7 @@ class HaltApi:
         self._sender(request, "halt")
         if self._store.get(name) is None:
             raise HTTPException(404, f'database not found: "{name}"')
-        lock_id = int(text) if (text := request.query_params.get("lockID", "")).isdecimal() else 0
+        lock_id = _number(request.query_params.get("lockID", "")) or 0
         try:
             body = RequestFile(request)
             await in_thread(lambda: self._take_in(name, lock_id, body))
@@ -112,10 +113,18 @@ def _name(request: Request) -> str:
 
 def _lock_id(request: Request) -> int:
     text = request.query_params.get("id", "")
-    digits = text.removeprefix("-").removeprefix("+")
-    if not (digits.isascii() and digits.isdecimal()) or abs(int(text)) > _LARGEST_ID:
+    number = _number(text)
+    if number is None:
         raise HTTPException(400, f"invalid id: {json.dumps(text)}")
-    return int(text)
+    return number
+
+
+def _number(text: str) -> int | None:
+    """As Go reads one of 64 bits; None for what is none."""
+    found = re.fullmatch(r"([-+]?)0*([0-9]{1,19})", text)
+    if found is None or int(found[2]) > _LARGEST_ID:
+        return None
+    return int(found[1] + found[2])
 
 
 def _shown(grant: Grant) -> str:

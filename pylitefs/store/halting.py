@@ -65,6 +65,8 @@ class Grant:
     busy: threading.Lock = field(default_factory=threading.Lock)
     """Held while a transaction is taken in, and when the lock ends."""
     over: bool = False
+    is_lost: bool = False
+    """The applier has died, and SQLite's lock with it."""
 
 
 class Halts:
@@ -101,16 +103,18 @@ class Halts:
         with ExitStack() as undo:
             undo.enter_context(turns.held_for(patience))
             lock = undo.enter_context(self._store.applier.halt_lock(name, patience.left))
-            if not patience.left:
-                patience.blocked(name, "its writers")  # Who asked is gone.
             pos = self._stand_still(database)
-            self._check_primary(name)
             grant = Grant(name, lock_id, node, pos, 0, lock, 0.0, everything=undo.pop_all())
             self._extend(grant)
             with self._changed:
                 self._held[name] = grant
                 database.state.halted_by = node
                 self._watch()
+        # Whatever ended it before it was here has found nothing to end.
+        if not patience.left or not self._store.status.is_primary:
+            self._end(grant, "nobody wants it, or it is not this node's to give any more")
+            self._check_primary(name)
+            patience.blocked(name, "its writers")
         log.debug("%s: node %s has the HALT lock, at position %s", name, node or "without an id", pos)
         if self._store.tracer.active:
             self._trace("halt.acquire", grant)
@@ -162,35 +166,46 @@ class Halts:
         with grant.busy:
             if grant.over:
                 raise HaltError(f"the HALT lock of {name} that id {lock_id} had is over: take it again")
-            stored = self._take_in(database, grant.lock, chunks)
+            stored = self._take_in(database, grant, chunks)
+        if grant.is_lost:
+            self._end(grant, "the applier process ended, and its locks with it")
         pos = Pos(stored.header.max_txid, stored.trailer.post_apply_checksum)
         tracer = self._store.tracer
         if tracer.active:
             tracer.emit("halt.tx", name, pos.txid, peer=grant.node, size=stored.size, checksum=pos.checksum)
         return pos
 
-    def _take_in(self, database: Database, lock: HaltLock, chunks: Iterable[bytes]) -> Stored:
+    def _take_in(self, database: Database, grant: Grant, chunks: Iterable[bytes]) -> Stored:
         state = database.state
         with state.apply_lock.held_for(Patience("a replica's transaction", READERS_S)):
-            stored = store_file(database, _continuing(state.told, chunks), fresh=False)
-            if isinstance(stored, Received):
-                raise LtxError(f"{stored.header.filename} carries this node's own id")
-            span = (stored.header.min_txid, stored.header.max_txid)
-            state.applying = stored.header.max_txid
+            with state.lock:
+                if state.unsettled:
+                    raise HaltError(f"somebody has written {database.name} here meanwhile: take the lock again")
+                # SQLite's lock may be lost, with the applier: from here on nobody commits the same TXID here.
+                state.applying = state.pos.txid + 1
             try:
-                with state.lock:
-                    state.check_commit()
-                lock.apply(stored.path, timeout=READERS_S, verified=True)
-            except (BusyError, UntouchedError, OSError):
-                state.ltx.remove(*span)
-                raise
-            except ApplierError as error:
-                log.error("%s: %s; a replica's transaction is durable, and is finished", database.name, error)
-                self._finish(database, stored)
+                stored = store_file(database, _continuing(state.told, chunks), fresh=False)
+                if isinstance(stored, Received):
+                    raise LtxError(f"{stored.header.filename} carries this node's own id")
+                self._apply(database, grant, stored)
             finally:
                 state.applying = 0
             tell_applied(database, stored)
         return stored
+
+    def _apply(self, database: Database, grant: Grant, stored: Stored) -> None:
+        state = database.state
+        try:
+            with state.lock:
+                state.check_commit()
+            grant.lock.apply(stored.path, timeout=READERS_S, verified=True)
+        except (BusyError, UntouchedError, OSError):
+            state.ltx.remove(stored.header.min_txid, stored.header.max_txid)
+            raise
+        except ApplierError as error:
+            log.error("%s: %s; a replica's transaction is durable, and is finished", database.name, error)
+            grant.is_lost = True
+            self._finish(database, stored)
 
     def _finish(self, database: Database, stored: Stored) -> None:
         """The applier died over it: its successor writes it whole. If the node ends first, its start does."""

@@ -149,3 +149,16 @@ def test_times_are_written_as_go_does() -> None:
     assert rfc3339(1_795_750_829_154_125_392) == "2026-11-27T03:40:29.154125392Z"
     assert rfc3339(1_795_750_829_150_000_000) == "2026-11-27T03:40:29.15Z"
     assert rfc3339(1_795_750_829_000_000_000) == "2026-11-27T03:40:29Z"
+
+
+def test_an_id_that_is_no_number_of_64_bits_is_refused_in_words(store: Store) -> None:
+    """Two signs, digits without end, digits that are not ASCII: an answer, and no error of this node's own."""
+    Writer(store, "x.db").commit({1: 1})
+    with asked(store) as (http, halts):
+        for text in ("-%2B5", "--5", "%2B", "9" * 5000, "%D9%A3", str(1 << 63)):
+            answer = http.post(f"/halt?name=x.db&id={text}")
+            assert answer.status_code == 400 and answer.text.startswith("invalid id: "), text[:10]
+            assert http.delete(f"/halt?name=x.db&id={text}").status_code == 400
+            assert http.post(f"/tx?name=x.db&lockID={text}", content=b"short").status_code in {409, 500}
+        assert not halts.held()
+        assert "lockID" not in http.post(f"/tx?name=x.db&lockID={'9' * 5000}", content=bytes(200)).text

@@ -1,5 +1,6 @@
 """The HALT locks that a primary gives: who gets them, what they let in, and how they end."""
 
+import errno
 import threading
 import time
 from collections.abc import Iterator
@@ -19,13 +20,14 @@ from pylitefs.errors import (
     PositionMismatchError,
     ReadOnlyReplicaError,
 )
-from pylitefs.store import halting, status
+from pylitefs.store import halting, incoming, status
 from pylitefs.store.applying import DirectApplier, HaltLock
+from pylitefs.store.capture import commit_transaction
 from pylitefs.store.halting import Halts
 from pylitefs.store.store import Store
 from pylitefs.store.turns import Patience
 from pylitefs.trace import Event
-from tests.replication.stores import Writer, database_bytes, opened
+from tests.replication.stores import PAGE, Writer, database_bytes, opened
 
 
 class Locks(DirectApplier):
@@ -203,3 +205,67 @@ def test_the_end_as_the_primary_ends_them_all(store: Store) -> None:
     assert locks(store).held == 0
     with pytest.raises(ReadOnlyReplicaError):
         halts.acquire("made.db", 2, patience())
+
+
+def test_who_is_gone_before_he_has_it_holds_up_nobody(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """His connection broke just before the lock was his: his request to give it back found none. The same where
+    this node stops being the primary in that moment."""
+    Writer(store).commit({1: 1})
+    halts = Halts(store)
+    leaves, asks = Patience("a HALT lock", 5.0), Patience("a HALT lock", 5.0)
+    endings = [
+        (leaves, lambda: (leaves.give_up(), halts.release("made.db", 1))),
+        (asks, lambda: (setattr(store.status, "is_primary", False), halts.end_all("it is over"))),
+    ]
+    extend = Halts._extend
+    for waits, ends in endings:
+
+        def and_ends(self: Halts, grant: halting.Grant, ends: object = ends) -> None:
+            extend(self, grant)
+            ends()  # type: ignore[operator]
+
+        monkeypatch.setattr(Halts, "_extend", and_ends)
+        with pytest.raises((BusyError, ReadOnlyReplicaError)):
+            halts.acquire("made.db", 1, waits)
+        assert not halts.held() and locks(store).held == 0
+        assert store.require("made.db").state.halted_by is None
+
+
+def test_a_commit_here_between_the_doubt_and_the_disk_is_not_written_over(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The applier has died, and SQLite's lock with it: who writes here may commit. One of the two is taken."""
+    writer = Writer(store)
+    writer.commit({1: 1})
+    halts = Halts(store)
+    halts.acquire("made.db", 1, patience())
+    state = store.require("made.db").state
+    refused: list[OSError] = []
+
+    def commits_here(*_: object) -> None:
+        with state.lock, pytest.raises(OSError) as caught:
+            commit_transaction(state, PAGE, 1, [(1, bytes([3]) * PAGE)])
+        refused.append(caught.value)
+
+    monkeypatch.setattr(incoming, "check_room", commits_here)
+    assert halts.take_in("made.db", 1, [writer.next_file({1: 2, 2: 2})]).txid == 2
+    assert [error.errno for error in refused] == [errno.EBUSY] and state.pos.txid == 2
+    assert database_bytes(store, "made.db")[0] == 2
+    with state.lock:
+        commit_transaction(state, PAGE, 2, [(1, bytes([3]) * PAGE)])
+
+
+def test_a_lock_whose_applier_has_died_is_over(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite's lock went with it. The transaction it died over is finished, and the next one is refused."""
+    monkeypatch.setattr(halting, "AGAIN_S", 0.01)
+    writer = Writer(store)
+    writer.commit({1: 1})
+    halts = Halts(store)
+    halts.acquire("made.db", 1, patience())
+    locks(store).error = ApplierError("the locks on made.db are lost")
+    assert halts.take_in("made.db", 1, [writer.next_file({1: 2})]).txid == 2
+    assert wait_until(lambda: not halts.held() and locks(store).held == 0, 10)
+    with pytest.raises(HaltError, match="take it again"):
+        halts.take_in("made.db", 1, [writer.next_file({1: 3})])
