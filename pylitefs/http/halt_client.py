@@ -49,7 +49,7 @@ class HaltClient:
             pos = facts["pos"]
             at = Pos(int(pos["TXID"], 16), int(pos["PostApplyChecksum"], 16))
             return Granted(at, nanoseconds(facts["expires"]))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             raise RemoteError(f"{url} answers to /halt with something that is no lock") from None
 
     def release(self, url: str, name: str, lock_id: int) -> None:

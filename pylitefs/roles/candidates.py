@@ -74,7 +74,7 @@ def read_answer(text: str) -> Answer:
             Standing(int(facts["term"]), sum(Pos.parse(pos).txid for pos in facts["positions"].values())),
             {str(id): str(url) for id, url in facts["candidates"].items()},
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"no candidate's answer: {error!r}") from None
 
 
@@ -144,7 +144,7 @@ class Candidates:
         none."""
         try:
             positions = [Pos.parse(text) for text in json.loads(self._get(url, history=name).text)["history"]]
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError):
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError, RecursionError):
             return {}
         return {pos.txid: pos.checksum for pos in positions}
 

@@ -21,7 +21,7 @@ from functools import cached_property
 from pylitefs.errors import BusyError, HaltError, PylitefsError, RemoteError
 from pylitefs.store.database import Database
 from pylitefs.store.files import file_size
-from pylitefs.store.halted import HeldHalt, PrimaryCalls, UnsureError
+from pylitefs.store.halted import HeldHalt, PrimaryCalls, UnreachableError, UnsureError
 from pylitefs.store.names import FileKind
 from pylitefs.store.state import DatabaseState
 from pylitefs.store.status import lease_clock, watch_lease_time
@@ -109,11 +109,12 @@ class HaltHolder:
             try:
                 self._be_level(held, patience)
                 self._store.applier.release(name)
+                held.everything = undo.pop_all()  # Before it may end: its end lets the next one in.
                 self._begin(held)
             except BaseException as error:
                 self._give_up(held, str(error))
+                self._let_next_in(held)
                 raise
-            held.everything = undo.pop_all()
         self._trace("halt.acquire", held)
         log.log(
             logging.DEBUG if quick else logging.INFO,
@@ -126,6 +127,7 @@ class HaltHolder:
     def _ask(self, database: Database, patience: Patience) -> HeldHalt | None:
         status, name = self._store.status, database.name
         lock_id = secrets.randbits(63) or 1
+        unsure: HeldHalt | None = None
         while True:
             if status.is_primary:
                 return None
@@ -139,11 +141,17 @@ class HaltHolder:
                     return held
                 except UnsureError as error:
                     why = str(error)
+                    unsure = unsure if isinstance(error, UnreachableError) else held
                 except RemoteError as error:
                     if "lease expired" not in str(error):
                         raise HaltError(f"the primary refuses the HALT lock of {name}: {error}") from None
                     why = str(error)
-            patience.blocked(name, why)
+            try:
+                patience.blocked(name, why)
+            except (BusyError, InterruptedError):
+                if unsure is not None:  # The primary may have given it, and its answer was lost.
+                    self._start(self._tell_primary, unsure)
+                raise
             time.sleep(AGAIN_S)
 
     def _renew(self, held: HeldHalt, timeout: float) -> None:
@@ -242,7 +250,12 @@ class HaltHolder:
             with self._changed:
                 if self._held.get(held.name) is held:
                     del self._held[held.name]
-            held.everything.close()
+            self._let_next_in(held)
+
+    def _let_next_in(self, held: HeldHalt) -> None:
+        with self._changed:
+            everything, held.everything = held.everything, ExitStack()
+        everything.close()
 
     def _tell_primary(self, held: HeldHalt) -> None:
         for _ in range(3):
@@ -310,6 +323,8 @@ class HaltHolder:
             except (PylitefsError, OSError) as error:
                 log.warning("%s: the HALT lock is not renewed: %s", held.name, error)
                 held.renew_at = min(held.deadline, now + 1.0)
+            if held.over:  # The two requests may have crossed: what came late is a new lock to the primary.
+                self._start(self._tell_primary, held)
         elif held.over:
             with self._changed:
                 self._changed.wait(0.05)

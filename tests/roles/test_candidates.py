@@ -125,3 +125,18 @@ def test_another_program_s_answer_is_none(text: str) -> None:
     """Real LiteFS answers 404."""
     with pytest.raises(ValueError):
         read_answer(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"id": 1, "clusterID": "", "eligible": true, "isPrimary": false, "term": Infinity, "positions": {},'
+        ' "candidates": {}}',
+        "[" * 100_000,
+        '{"id": 1, "clusterID": "", "eligible": true, "isPrimary": false, "term": ' + "9" * 5000 + "}",
+    ],
+)
+def test_whatever_a_candidate_says_the_lease_s_thread_goes_on(text: str) -> None:
+    """Numbers without an end, brackets without an end: it is no candidate of ours."""
+    with pytest.raises(ValueError, match=r"candidate|digits"):
+        read_answer(text)

@@ -15,7 +15,7 @@ from pylitefs.ltx.position import Pos
 from pylitefs.store import halted
 from pylitefs.store.database import Database
 from pylitefs.store.halt_holder import HaltHolder
-from pylitefs.store.halted import Granted, UnsureError
+from pylitefs.store.halted import Granted, HeldHalt, UnreachableError, UnsureError
 from pylitefs.store.store import Store
 from tests.replication.stores import Writer, opened
 from tests.store.serving import Served
@@ -267,3 +267,65 @@ def test_a_second_one_here_waits_for_the_first(store: Store, database: Database,
     holder.stop()
     assert not third.is_live
     assert Writer(store, "b.db").pos == Pos()
+
+
+def test_a_renewal_that_arrives_after_the_lock_was_given_back_leaves_no_lock(
+    store: Store, database: Database, primary: Primary
+) -> None:
+    """The two requests cross on their way: to the primary the late one is a new lock, which nobody wants."""
+    holder = holder_of(store, primary)
+    primary.life = 0.3
+    held = holder.take(database)
+    assert held is not None
+    on_its_way, go = threading.Event(), threading.Event()
+    answer = primary.acquire
+
+    def late(url: str, name: str, lock_id: int, timeout: float) -> Granted:
+        on_its_way.set()
+        assert go.wait(20)
+        return answer(url, name, lock_id, timeout)
+
+    primary.acquire = late  # type: ignore[method-assign]
+    assert on_its_way.wait(20)
+    holder.give_back(held)
+    assert primary.asked == ["acquire", "release"]
+    go.set()
+    assert wait_until(lambda: primary.asked == ["acquire", "release", "acquire", "release"], 10)
+    assert wait_until(lambda: not holder.held(), 10)
+
+
+def test_a_lock_whose_answer_is_lost_is_given_back_by_who_gives_up(
+    store: Store, database: Database, primary: Primary
+) -> None:
+    """The primary may have given it. Who was not even reached has not."""
+    primary.error = UnsureError("no answer")
+    with pytest.raises(BusyError, match="no answer"):
+        holder_of(store, primary, 0.05).take(database)
+    with pytest.raises(InterruptedError):
+        holder_of(store, primary).take(database, lambda: True)
+    assert wait_until(lambda: primary.asked.count("release") == 2, 10)
+    primary.asked.clear()
+    primary.error = UnreachableError("nobody there")
+    with pytest.raises(BusyError, match="nobody there"):
+        holder_of(store, primary, 0.05).take(database)
+    assert "release" not in primary.asked
+
+
+def test_a_lock_that_ends_as_soon_as_it_is_had_keeps_nobody_out(
+    store: Store, database: Database, primary: Primary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end has come to its end before `take` has: the next one here gets its turn."""
+    holder = holder_of(store, primary)
+    begin = HaltHolder._begin
+
+    def and_ends(self: HaltHolder, held: HeldHalt) -> None:
+        begin(self, held)
+        self.end(held, "the primary is not connected any more")
+        assert wait_until(lambda: not self.held(), 10)
+
+    monkeypatch.setattr(HaltHolder, "_begin", and_ends)
+    first = holder.take(database)
+    assert first is not None and not first.is_live
+    monkeypatch.setattr(HaltHolder, "_begin", begin)
+    second = holder.take(database, seconds=5.0)
+    assert second is not None and second.is_live
