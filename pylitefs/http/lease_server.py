@@ -165,7 +165,7 @@ async def _json_body(request: Request) -> dict[str, object]:
         body += chunk[: MOST_VALUE - len(body)]
     try:
         found = json.loads(body) if body else {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadRequestError(f"Request decode failed: {error}") from None
     if not isinstance(found, dict):
         raise BadRequestError("Request decode failed: not an object")

@@ -180,7 +180,9 @@ class Halts:
         with state.apply_lock.held_for(Patience("a replica's transaction", READERS_S)):
             with state.lock:
                 if state.unsettled:
-                    raise HaltError(f"somebody has written {database.name} here meanwhile: take the lock again")
+                    raise HaltError(
+                        f"somebody has written {database.name} here meanwhile: take the lock again"
+                    )
                 # SQLite's lock may be lost, with the applier: from here on nobody commits the same TXID here.
                 state.applying = state.pos.txid + 1
             try:

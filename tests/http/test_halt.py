@@ -152,7 +152,7 @@ def test_times_are_written_as_go_does() -> None:
 
 
 def test_an_id_that_is_no_number_of_64_bits_is_refused_in_words(store: Store) -> None:
-    """Two signs, digits without end, digits that are not ASCII: an answer, and no error of this node's own."""
+    """Two signs, digits without end, digits that are not ASCII: an answer, not this node's own error."""
     Writer(store, "x.db").commit({1: 1})
     with asked(store) as (http, halts):
         for text in ("-%2B5", "--5", "%2B", "9" * 5000, "%D9%A3", str(1 << 63)):

@@ -77,6 +77,7 @@ def test_errors_are_consul_s(tmp_path: Path) -> None:
         got = http.put("/v1/kv/k?acquire=nobody", content=b"x")
         assert got.status_code == 500 and "invalid session" in got.text
         assert http.put("/v1/session/create", content=b"{").status_code == 400
+        assert http.put("/v1/session/create", content=b"[" * 100_000).status_code == 400
         assert http.put("/v1/session/create", json={"TTL": "x"}).status_code == 400
         assert http.put("/v1/kv/k", content=b"x" * (513 * 1024)).status_code == 413
 

@@ -207,24 +207,23 @@ def test_the_end_as_the_primary_ends_them_all(store: Store) -> None:
         halts.acquire("made.db", 2, patience())
 
 
-def test_who_is_gone_before_he_has_it_holds_up_nobody(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """His connection broke just before the lock was his: his request to give it back found none. The same where
-    this node stops being the primary in that moment."""
+def test_who_is_gone_before_he_has_it_holds_up_nobody(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """His connection broke just before the lock was his: his request to give it back found none. The same
+    where this node stops being the primary in that moment."""
     Writer(store).commit({1: 1})
     halts = Halts(store)
     leaves, asks = Patience("a HALT lock", 5.0), Patience("a HALT lock", 5.0)
-    endings = [
-        (leaves, lambda: (leaves.give_up(), halts.release("made.db", 1))),
-        (asks, lambda: (setattr(store.status, "is_primary", False), halts.end_all("it is over"))),
-    ]
     extend = Halts._extend
-    for waits, ends in endings:
+    for waits in (leaves, asks):
 
-        def and_ends(self: Halts, grant: halting.Grant, ends: object = ends) -> None:
+        def and_ends(self: Halts, grant: halting.Grant, waits: Patience = waits) -> None:
             extend(self, grant)
-            ends()  # type: ignore[operator]
+            if waits is leaves:
+                leaves.give_up()
+                self.release("made.db", 1)
+            else:
+                store.status.is_primary = False
+                self.end_all("it is over")
 
         monkeypatch.setattr(Halts, "_extend", and_ends)
         with pytest.raises((BusyError, ReadOnlyReplicaError)):
@@ -236,7 +235,7 @@ def test_who_is_gone_before_he_has_it_holds_up_nobody(
 def test_a_commit_here_between_the_doubt_and_the_disk_is_not_written_over(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The applier has died, and SQLite's lock with it: who writes here may commit. One of the two is taken."""
+    """The applier has died, and SQLite's lock with it: who writes here might commit. One is taken."""
     writer = Writer(store)
     writer.commit({1: 1})
     halts = Halts(store)

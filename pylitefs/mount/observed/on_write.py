@@ -80,9 +80,15 @@ class HaltOnWrite:
             if auto is None and database.state.is_halted:
                 return True  # Somebody has it by `DB-lock`.
             if auto is None or auto.is_gone:
-                auto = self._autos[caller.database] = _Auto()
+                auto = _Auto()
                 name = f"halt-on-write {caller.database}"
-                threading.Thread(target=self._have, args=(database, auto), name=name, daemon=True).start()
+                thread = threading.Thread(target=self._have, args=(database, auto), name=name, daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:  # This process may have no more of them just now.
+                    log.warning("%s: a write here does not get the HALT lock: %s", database.name, error)
+                    return False
+                self._autos[caller.database] = auto
             auto.wanted = time.monotonic()
         end = time.monotonic() + WAIT_S
         while time.monotonic() < end and not interrupted():
@@ -119,6 +125,9 @@ class HaltOnWrite:
             held = self._holder.take(database, quick=True)
         except (PylitefsError, OSError) as error:
             log.warning("%s: a write here does not get the HALT lock: %s", database.name, error)
+            held = None
+        except Exception:
+            log.exception("%s: the HALT lock: an error of pylitefs itself", database.name)
             held = None
         with self._changed:
             auto.held, auto.done = held, True

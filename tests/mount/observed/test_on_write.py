@@ -1,6 +1,7 @@
 """`lease.halt-on-write`: when SQLite's writer may keep its first lock. (With real clients:
 tests/cluster/test_halt.py.)"""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,3 +102,22 @@ def test_what_the_primary_refuses_is_locked(
     assert wait_until(lambda: may_keep(halts, caller(), RESERVED), 10)
     halts.leave(caller(), [RESERVED])
     assert wait_until(lambda: not store.require("a.db").state.is_halted, 10)
+
+
+def test_an_error_of_this_node_s_own_keeps_writers_out_for_no_longer_than_it_lasts(
+    store: Store, halts: HaltOnWrite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No thread to be had, or anything else: the next attempt is a new one."""
+    take, start = HaltHolder.take, threading.Thread.start
+
+    def cannot(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(on_write, "WAIT_S", 0.05)
+    for owner, name in ((threading.Thread, "start"), (HaltHolder, "take")):
+        monkeypatch.setattr(owner, name, cannot)
+        assert not may_keep(halts, caller(), RESERVED)
+        monkeypatch.setattr(threading.Thread, "start", start)
+        monkeypatch.setattr(HaltHolder, "take", take)
+    assert wait_until(lambda: may_keep(halts, caller(), RESERVED), 10)
+    halts.leave(caller(), [Held(EVERYTHING, True)])
