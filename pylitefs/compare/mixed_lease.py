@@ -4,9 +4,8 @@
     POST /handoff on the primary, or POST /promote on the other one, each in both directions
 
 The rule: what was acknowledged is there once, on both nodes. What was refused may be there, or not. Clients
-of pylitefs write on while it hands its lease over. Those of LiteFS rest until it has: it ends itself, with
-exit code 99, where it loses the lease in the middle of a transaction of WAL mode, and may lose what it
-acknowledges then.
+of pylitefs write on while it hands its lease over. Those of LiteFS rest until it has: it ends itself where it
+loses the lease in the middle of a transaction of WAL mode, and may lose what it acknowledges then.
 """
 
 import contextlib
