@@ -38,7 +38,7 @@ def compared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[list[
     def make(unknown: list[str]) -> list[Any]:
         asked: list[Any] = []
 
-        def fake(selected: Any, ours: Any, theirs: Any, known: Any, base: Path, *, on_outcome: Any) -> Any:
+        def fake(selected: Any, ours: Any, theirs: Any, known: Any, base: Path, **_: Any) -> Any:
             asked.append(([one.name for one in selected], theirs, base.exists()))
             return SimpleNamespace(unknown=unknown)
 

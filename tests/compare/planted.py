@@ -99,8 +99,10 @@ def late_mode() -> None:
     """A replica's database looks writable at first."""
     of_file, started = MountAttributes.of_file, time.monotonic()
 
-    def planted(self: MountAttributes, found: os.stat_result, kind: FileKind | None = None) -> Attributes:
-        return of_file(self, found, None if time.monotonic() - started < 60 else kind)
+    def planted(
+        self: MountAttributes, found: os.stat_result, kind: FileKind | None = None, *, halted: bool = False
+    ) -> Attributes:
+        return of_file(self, found, None if time.monotonic() - started < 60 else kind, halted=halted)
 
     MountAttributes.of_file = planted  # type: ignore[method-assign, assignment]
 

@@ -284,17 +284,18 @@ def test_a_closed_description_s_lock_is_no_conflict_any_more(path: Path) -> None
 
 
 def test_files_that_the_mount_makes_itself_are_locked_like_others(bare: Mounted, path: Path) -> None:
-    """`DB-lock` has no file in the data directory, and a `-shm` has its own locks."""
+    """A `-shm` is a file of its own. (Of `DB-lock` the HALT byte alone can be locked, where locks are observed:
+    `mount/observed/test_halt_byte.py`.)"""
     (bare.dir / "a.db-shm").touch()
     code = f"import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+b'), {fcntl.LOCK_EX | fcntl.LOCK_NB}, 1, 72)"
-    with open(bare.dir / "a.db-lock", "r+b") as file:
+    with open(bare.dir / "a.db-shm", "r+b") as file:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 72)
-        for name, is_refused in (("a.db-lock", True), ("a.db", False), ("a.db-shm", False)):
+        for name, is_refused in (("a.db-shm", True), ("a.db", False)):
             done = subprocess.run([sys.executable, "-c", code, bare.dir / name], stderr=subprocess.PIPE)
             assert (b"BlockingIOError" in done.stderr) is is_refused, done.stderr
             assert (done.returncode != 0) is is_refused
         fcntl.lockf(file, fcntl.LOCK_UN)
-        done = subprocess.run([sys.executable, "-c", code, bare.dir / "a.db-lock"])
+        done = subprocess.run([sys.executable, "-c", code, bare.dir / "a.db-shm"])
         assert done.returncode == 0
 
 
