@@ -104,7 +104,7 @@ def late_mode() -> None:
     ) -> Attributes:
         return of_file(self, found, None if time.monotonic() - started < 60 else kind, halted=halted)
 
-    MountAttributes.of_file = planted  # type: ignore[method-assign, assignment]
+    MountAttributes.of_file = planted  # type: ignore[method-assign]
 
 
 def no_destroy() -> None:

@@ -284,7 +284,7 @@ def test_a_closed_description_s_lock_is_no_conflict_any_more(path: Path) -> None
 
 
 def test_files_that_the_mount_makes_itself_are_locked_like_others(bare: Mounted, path: Path) -> None:
-    """A `-shm` is a file of its own. (Of `DB-lock` the HALT byte alone can be locked, where locks are observed:
+    """A `-shm` is a file of its own. (Of `DB-lock` the HALT byte alone is locked, where locks are seen:
     `mount/observed/test_halt_byte.py`.)"""
     (bare.dir / "a.db-shm").touch()
     code = f"import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+b'), {fcntl.LOCK_EX | fcntl.LOCK_NB}, 1, 72)"
