@@ -209,6 +209,18 @@ class Corrupt(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class Ltx(Command):
+    """Ask a node's LTX files, or those of its backup, or do something by them."""
+
+    verb: ClassVar[str] = "ltx"
+    node: str
+    what: str
+    """history, diff, undo: of the node; backup, hole, verify, restore: of its backup."""
+    txid: int = 0
+    """0 where `what` is about all transactions."""
+
+
+@dataclass(frozen=True, slots=True)
 class Expect(Command):
     """Base of what a lesson says is so: polled for up to 10 s, and an `ExpectError` if it never was."""
 
@@ -352,6 +364,8 @@ class Note(Command):
 
 
 CORRUPTIBLE = ("database", "journal", "wal", "ltx", "link")
+LTX_OF_ALL = ("history", "backup", "verify")
+LTX_OF_ONE = ("diff", "undo", "hole", "restore")
 ROLES = ("primary", "replica")
 JOURNAL_MODES = ("delete", "truncate", "persist", "wal")
 

@@ -225,6 +225,15 @@ def _corrupt(rest: str) -> c.Command:
     return c.Corrupt(node_name(node), what, number(offset[0], "offset") if offset else None)
 
 
+def _ltx(rest: str) -> c.Command:
+    node, what, *txid = split_words(rest, 2, 3)
+    if what not in c.LTX_OF_ALL + c.LTX_OF_ONE:
+        raise Wrong(f"{what!r} is nothing that LTX files can be asked for")
+    if (what in c.LTX_OF_ONE) != bool(txid):
+        raise Wrong("the TXID is missing" if not txid else f"{what} has no TXID")
+    return c.Ltx(node_name(node), what, number(txid[0], "TXID") if txid else 0)
+
+
 def _ask(rest: str) -> c.Command:
     question: list[str] = []
     choices: list[tuple[str, str]] = []
@@ -286,6 +295,7 @@ _PARSERS: Mapping[str, Callable[[str], c.Command]] = MappingProxyType(
         "unhalt": _one_shell(c.Unhalt),
         "expire-halt": _no_words(c.ExpireHalt),
         "corrupt": _corrupt,
+        "ltx": _ltx,
         "expect": expect,
         "ask": _ask,
         "note": _note,

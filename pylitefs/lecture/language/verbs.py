@@ -67,6 +67,10 @@ VERBS: Mapping[str, Help] = MappingProxyType(
             "corrupt NODE database|journal|wal|ltx|link [OFFSET]",
             "flip one bit of a file, or of what arrives next",
         ),
+        "ltx": Help(
+            "ltx NODE history|diff TXID|undo TXID|backup|hole TXID|verify|restore TXID",
+            "what the LTX files of a node, or of its backup, tell and can do",
+        ),
         "expect": Help("expect …", "say what is so; where it is not, the lesson is wrong"),
         "ask": Help("ask QUESTION", "ask the class; choices follow, one a line: - wrong, + right, = why"),
         "note": Help("note TEXT", "say a sentence"),

@@ -23,6 +23,7 @@ from pylitefs.lecture.language.commands import Command
 from pylitefs.lecture.live.expect import Expectations
 from pylitefs.lecture.live.faults import Faults
 from pylitefs.lecture.live.halts import HaltLocks
+from pylitefs.lecture.live.histories import Histories
 from pylitefs.lecture.live.holds import Holds
 from pylitefs.lecture.live.leased_stage import LeasedStage
 from pylitefs.lecture.live.leases import Leases
@@ -58,6 +59,7 @@ class Director:
             **Faults(self.scene, self.shells, self._settling).doing,
             **Leases(self.scene, self._settling).doing,
             **HaltLocks(self.scene, self.shells, self._settling).doing,
+            **Histories(self.scene, self.shells, self._settling).doing,
         }
 
     def do(self, command: Command) -> None:

@@ -75,6 +75,11 @@ class Scene:
         entry = Entry(0, 0.0, kind, name, node, text=text)
         self.chronicle.tell(entry, lambda: {**self._changed_state(), **(changes or {})})
 
+    def tell_of(self, txid: int, entry: Entry) -> None:
+        """An entry of the lecture's own about a transaction; how the nodes stand comes with it."""
+        entry.txid = txid
+        self.chronicle.tell(entry, self._changed_state)
+
     def state(self) -> Json:
         """The nodes' state, and what is held."""
         if self.stage is None:

@@ -49,6 +49,8 @@ FORMS = {
     "restart n1 as replica of n2": c.Restart("n1", "replica", "n2"),
     "corrupt n2 database": c.Corrupt("n2", "database"),
     "corrupt n2 ltx 100": c.Corrupt("n2", "ltx", 100),
+    "ltx n1 history": c.Ltx("n1", "history"),
+    "ltx n1 restore 3": c.Ltx("n1", "restore", 3),
     "note Look  at\nthis": c.Note("Look at this"),
     "ask Which\none?\n- this\n+ that,\n  or so\n= since\n  it is": c.Ask(
         "Which one?", ("this", "that, or so"), 1, "since it is"

@@ -186,6 +186,8 @@ def test_the_packaged_lessons_are_in_their_order() -> None:
         "handoff",
         "fenced",
         "halt",
+        "who-changed",
+        "backup",
     )
 
 

@@ -9,7 +9,7 @@ import { drawLanes, drawNodes } from "./nodes.js";
 import { Diagram } from "./diagram.js";
 import { ByteInspector } from "./bytes.js";
 import { drawXor, newestXor } from "./xor.js";
-import { drawRows } from "./rows.js";
+import { drawRows, transactionAt } from "./rows.js";
 import { commandText, drawCaption, drawLesson, drawQuestion } from "./prose.js";
 import { EventTable } from "./table.js";
 import { FaultPanel } from "./faults.js";
@@ -255,7 +255,9 @@ class LecturePage {
     const xor = newestXor(this.history, this.cursor);
     const told = this.history.entries[this.history.told(this.cursor)];
     const isXor = xor >= from && (told.name === "pos.advance" || !told.dumps.length);
-    if (isXor) this.tab = "checksum";
+    const isAboutRows = told.kind === "note" && told.name.startsWith("ltx.");
+    if (isAboutRows && transactionAt(this.history, this.cursor, from) >= 0) this.tab = "rows";
+    else if (isXor) this.tab = "checksum";
     else if (this.history.entries.slice(from, this.cursor + 1).some((entry) => entry.dumps.length)) this.tab = "bytes";
     this.bytes.follows = true;
   }
