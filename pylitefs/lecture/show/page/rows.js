@@ -12,10 +12,13 @@ export function transactionAt(history, at, from) {
   if (at < 0) return -1;
   const told = history.entries[history.told(at)];
   const known = history.rows.filter((index) => index <= at).reverse();
-  const same = known.filter((index) => history.entries[index].database === told.database && history.entries[index].txid === told.txid);
-  const here = same.find((index) => history.entries[index].node === told.node) ?? same[0];
-  if (told.txid && OF_A_TRANSACTION.test(told.name) && here !== undefined) return here;
-  return known.length && known[0] >= from ? known[0] : -1;
+  const of = (one, since) => {
+    const same = known.filter((index) => index >= since && history.entries[index].database === one.database && history.entries[index].txid === one.txid);
+    return same.find((index) => history.entries[index].node === told.node) ?? same[0] ?? -1;
+  };
+  const here = told.txid && OF_A_TRANSACTION.test(told.name) ? of(told, 0) : -1;
+  if (here >= 0) return here;
+  return known.length && known[0] >= from ? of(history.entries[known[0]], from) : -1;
 }
 
 /** Draw them; `go` leads to an entry. */
