@@ -66,6 +66,8 @@ class Difference:
     step: int = 0
     is_consequence: bool = False
     known: str = ""
+    rows: list[str] = field(default_factory=list)
+    """Of pages that differ: the rows that do."""
 
     @property
     def state(self) -> State:

@@ -74,6 +74,7 @@ def _differences(differences: Sequence[Report], names: Sequence[str]) -> Iterato
     for one in differences:
         at = f"line {one['step']}" if one["step"] else "at the end"
         where = f"{_text(one['aspect'])}<br>{_text(one['where'])} ({at})"
+        where += "".join(f"<br><code>{_text(row)}</code>" for row in one.get("rows", ()))
         values = "".join(f"<td><code>{_text(one[side])}</code></td>" for side in ("ours", "theirs"))
         yield f"<tr><td class='{one['state']}'>{one['state']}</td><td>{where}</td>{values}</tr>"
     yield "</table>"

@@ -131,6 +131,7 @@ def _described(difference: Difference, comparison: Comparison) -> str:
     return (
         f"{head}{escape(difference.aspect)}, {escape(difference.where)}\n"
         f"    pylitefs: {escape(difference.ours)}\n    {comparison.theirs.name}: {escape(difference.theirs)}"
+        + "".join(f"\n    row {escape(row)}" for row in difference.rows)
     )
 
 

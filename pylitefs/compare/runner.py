@@ -18,6 +18,7 @@ from pylitefs.compare.driver import SILENT
 from pylitefs.compare.end_checks import check_end
 from pylitefs.compare.findings import Findings
 from pylitefs.compare.ltx_facts import LtxFacts
+from pylitefs.compare.row_differences import differing_rows
 from pylitefs.compare.side import Answer, Side, txid_of
 from pylitefs.compare.workload import Step, Workload
 
@@ -193,7 +194,9 @@ class Runner:
             if field_name.startswith("post"):
                 database.diverged = not equal
         for aspect, mine, other in ltx_facts.compare(ours, theirs, salts=self._salts):
-            same(aspect, where, (mine, other), line)
+            if not same(aspect, where, (mine, other), line) and aspect == "page bytes":
+                names = (self.sides[0].name, self.sides[1].name)
+                self.findings.differences[-1].rows = differing_rows(ours, theirs, names)
         same("timestamp is of today", where, (_is_recent(ours), _is_recent(theirs)), line)
 
     def _follow(self, database: _Database, side: Side, line: int, position: str) -> None:

@@ -15,6 +15,7 @@ def findings() -> Findings:
     found.same("position", "a.db-pos", ("1", "1"), 2)
     found.same("mode", "a.db", ("r", "w"), 2)
     found.same("page bytes", "a.db TXID 2", ("<here>", "[there]"), 3)
+    found.differences[-1].rows = ["t 1: pylitefs x '<b>'; LiteFS x 'y'"]
     found.same("position", "a.db-pos", ("2", "3"), follows=True)
     found.explain([KNOWN])
     return found

@@ -29,6 +29,7 @@ def test_what_was_seen_is_text_and_no_markup(written: dict[str, Any]) -> None:
     text = page(written)
     for shown in ("<x>", "<here>", "<title>.", "Because <b>"):
         assert shown not in text
+    assert "t 1: pylitefs x &#x27;&lt;b&gt;&#x27;; LiteFS x" in text, "the rows that differ"
     assert "SELECT &#x27;&lt;x&gt;&#x27;" in text and "&lt;here&gt;" in text
 
 

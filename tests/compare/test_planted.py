@@ -234,6 +234,7 @@ def test_the_command_compares_reports_and_leaves_nothing(
     report = json.loads(written.read_text())
     assert report["unknown"] == 1
     assert [one["aspect"] for one in report["workloads"][0]["differences"]] == ["page bytes"]
+    assert report["workloads"][0]["differences"][0]["rows"] == ["no row differs"], "it is a byte of no row"
     assert html.read_text() == page(report)
     assert "page 2 byte 100" in html.read_text() and "<svg" in html.read_text()
     assert not base.exists() and not is_mounted(base / "shared" / "ours" / "n1" / "mnt")

@@ -35,7 +35,10 @@ def test_the_table_counts_by_aspect_and_what_is_unknown_is_never_folded_away() -
     rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.strip()}
     assert rows["position"] == ["1", "1"] and rows["mode"] == ["1"]
     assert rows["in"] == ["all", "1", "1", "2"]
-    assert "unknown w line 3: page bytes, a.db TXID 2\n    pylitefs: <here>\n    LiteFS: [there]" in text
+    assert (
+        "unknown w line 3: page bytes, a.db TXID 2\n    pylitefs: <here>\n    LiteFS: [there]\n    row t 1"
+        in text
+    )
     assert "consequence w at the end: position" in text
     assert "known lag (1; w): right is pylitefs" in text and "unmet" not in text
     assert text.rstrip().endswith("1 workloads, 2 transactions, SQLite 3.46: 1 unknown differences")
