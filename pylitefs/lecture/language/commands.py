@@ -210,14 +210,12 @@ class Corrupt(Command):
 
 @dataclass(frozen=True, slots=True)
 class Ltx(Command):
-    """Ask a node's LTX files, or those of its backup, or do something by them."""
+    """Ask a node's LTX files (history, diff, undo), or its backup's; `txid` 0: it is about all of them."""
 
     verb: ClassVar[str] = "ltx"
     node: str
     what: str
-    """history, diff, undo: of the node; backup, hole, verify, restore: of its backup."""
     txid: int = 0
-    """0 where `what` is about all transactions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,8 +362,6 @@ class Note(Command):
 
 
 CORRUPTIBLE = ("database", "journal", "wal", "ltx", "link")
-LTX_OF_ALL = ("history", "backup", "verify")
-LTX_OF_ONE = ("diff", "undo", "hole", "restore")
 ROLES = ("primary", "replica")
 JOURNAL_MODES = ("delete", "truncate", "persist", "wal")
 
@@ -377,8 +373,7 @@ EXPECTATIONS: Mapping[type[Expect], Help] = MappingProxyType(
             "the query gives these rows: one a line, columns joined by |",
         ),
         ExpectSqlFails: Help(
-            'expect NODE sql "SELECT …" fails TEXT',
-            "the query fails, and the message holds this text",
+            'expect NODE sql "SELECT …" fails TEXT', "the query fails, and the message holds this text"
         ),
         ExpectAt: Help("expect NODE at TXID", "the database's position has this TXID"),
         ExpectChecksum: Help(

@@ -33,6 +33,9 @@ TIME = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s)")
 MOST_REPLICAS = 8
 SHORTEST_LEASE_S, LONGEST_LEASE_S = 1.0, 600.0
 CHOICES_AT_LEAST = 2
+LTX_OF_ALL = ("history", "backup", "verify")
+LTX_OF_ONE = ("diff", "undo", "hole", "restore")
+"""What `ltx` does by all LTX files, and by those of one TXID."""
 
 
 def join_lines(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
@@ -227,9 +230,9 @@ def _corrupt(rest: str) -> c.Command:
 
 def _ltx(rest: str) -> c.Command:
     node, what, *txid = split_words(rest, 2, 3)
-    if what not in c.LTX_OF_ALL + c.LTX_OF_ONE:
+    if what not in LTX_OF_ALL + LTX_OF_ONE:
         raise Wrong(f"{what!r} is nothing that LTX files can be asked for")
-    if (what in c.LTX_OF_ONE) != bool(txid):
+    if (what in LTX_OF_ONE) != bool(txid):
         raise Wrong("the TXID is missing" if not txid else f"{what} has no TXID")
     return c.Ltx(node_name(node), what, number(txid[0], "TXID") if txid else 0)
 
