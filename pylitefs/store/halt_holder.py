@@ -19,6 +19,7 @@ from contextlib import ExitStack, suppress
 from functools import cached_property
 
 from pylitefs.errors import BusyError, HaltError, PylitefsError, RemoteError
+from pylitefs.store import replica_wal
 from pylitefs.store.database import Database
 from pylitefs.store.files import file_size
 from pylitefs.store.halted import HeldHalt, PrimaryCalls, UnreachableError, UnsureError
@@ -68,6 +69,8 @@ class HaltHolder:
         self._held: dict[str, HeldHalt] = {}
         self._turns: dict[str, Turns] = {}
         self._watching = False
+        self._told: set[str] = set()
+        """Databases with connections that cannot write with the lock: once is enough."""
         watch_lease_time(self._look)
 
     @cached_property
@@ -116,6 +119,9 @@ class HaltHolder:
                 self._let_next_in(held)
                 raise
         self._trace("halt.acquire", held)
+        may_tell = not quick and name not in self._told
+        if may_tell and replica_wal.tell_of_readers(database.state, database.files):
+            self._told.add(name)
         log.log(
             logging.DEBUG if quick else logging.INFO,
             "%s: this node has the HALT lock, at position %s",

@@ -18,6 +18,8 @@ class OpenFiles:
         """Guards which descriptors are on which files. Taken after the state's lock, and never for long."""
         self.write_only: set[int] = set()
         """Those on a live database that were opened to write only: their writes are refused."""
+        self.wal_readers: set[int] = set()
+        """Those on the WAL that were opened to read it alone."""
         self.appliers_index: set[int] = set()
         """The applier's on the WAL index, where it may hold a lock: then no client makes the index anew."""
         self.appliers_database: set[int] = set()
@@ -46,6 +48,8 @@ class OpenFiles:
         """Someone has opened it. The applier's eyes, which only read the index, do not count."""
         if not applier:
             self._live[kind].add(fd)
+            if kind is FileKind.WAL and flags & os.O_ACCMODE == os.O_RDONLY:
+                self.wal_readers.add(fd)
         elif kind is FileKind.SHM and flags & os.O_ACCMODE != os.O_RDONLY:
             self.appliers_index.add(fd)
         elif kind is FileKind.DATABASE:
@@ -54,6 +58,7 @@ class OpenFiles:
     def discard(self, kind: FileKind, fd: int) -> None:
         self._live[kind].discard(fd)
         self.write_only.discard(fd)
+        self.wal_readers.discard(fd)
         self.appliers_index.discard(fd)
         self.appliers_database.discard(fd)
 
@@ -63,5 +68,7 @@ class OpenFiles:
         if kind is FileKind.DATABASE:
             self.write_only.clear()
             self.appliers_database.clear()
+        elif kind is FileKind.WAL:
+            self.wal_readers.clear()
         elif kind is FileKind.SHM:
             self.appliers_index.clear()

@@ -14,6 +14,7 @@ import os
 
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, READ_VERSION_OFFSET
 from pylitefs.store.names import FileKind
+from pylitefs.store.open_files import OpenFiles
 from pylitefs.store.privacy import FILE_MODE
 from pylitefs.store.state import DatabaseState
 
@@ -24,6 +25,17 @@ def check_opening(state: DatabaseState, flags: int) -> None:
     """Raise OSError (EACCES) where a client opens a replica's WAL to write it."""
     if flags & os.O_ACCMODE != os.O_RDONLY and state.node.status.wal_is_shut and not state.is_halted:
         raise OSError(errno.EACCES, "this node is a replica: write on the primary")
+
+
+def tell_of_readers(state: DatabaseState, files: OpenFiles) -> bool:
+    """This node has the HALT lock: whether connections are open that cannot write all the same, and were told
+    of. SQLite refuses their writes without a word to this node."""
+    if not state.node.status.wal_is_shut or not (count := len(files.wal_readers)):
+        return False
+    why = f"{count} connection(s) opened its WAL before this node had the HALT lock, so to read alone"
+    remedy = "open them again while it is held, or set fuse.replica-wal: writable"
+    state.node.refuse(state.name, "writes of open connections", why, remedy)
+    return True
 
 
 def stat(state: DatabaseState) -> os.stat_result:

@@ -110,6 +110,24 @@ def counting(cluster: Cluster, times: int, *how: str) -> Iterator[list["subproce
             program.wait()
 
 
+def test_a_connection_from_before_the_lock_is_told_the_remedy_in_wal_mode(
+    cluster_factory: ClusterFactory,
+) -> None:
+    """It has its WAL open to read alone, and SQLite keeps it so; a new one writes."""
+    cluster = cluster_factory(replicas=1)
+    made(cluster, "wal")
+    replica = cluster.replicas[0]
+    with closing(connect(replica.database("c.db"))) as before:
+        assert counted(before) == 0
+        with halted(replica, "c.db"):
+            with pytest.raises(sqlite3.OperationalError, match="readonly"):
+                bump(before)
+            assert "fuse.replica-wal: writable" in replica.log.read_text()
+            with closing(connect(replica.database("c.db"))) as here:
+                assert bump(here) == 1
+            assert counted(before) == 1
+
+
 def test_a_lock_is_renewed_while_it_is_held_and_ends_with_its_process(
     cluster_factory: ClusterFactory, eventually: Eventually
 ) -> None:

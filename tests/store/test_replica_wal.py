@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from pylitefs.cluster.cluster import wait_until
+from pylitefs.store.halt_holder import HaltHolder
 from pylitefs.store.names import FileKind
 from pylitefs.store.store import Store
 from tests.store.serving import Served
 from tests.store.support import opened
+from tests.store.test_halt_holder import URL, Primary
 
 
 @pytest.fixture
@@ -60,3 +63,31 @@ def test_where_clients_may_have_to_write_it_they_open_it_so(replica: Store, role
         database.stat(FileKind.WAL)
     database.release(FileKind.WAL, database.create_file(FileKind.WAL, os.O_RDWR, applier=False))
     database.release(FileKind.WAL, database.open_file(FileKind.WAL, os.O_RDWR, applier=False))
+
+
+def test_who_opened_it_before_the_halt_lock_is_told_of_in_the_log(
+    replica: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SQLite says "readonly database" there without asking this node again. Once a database is enough; and
+    where nobody has it open so, or may open it to write, there is nothing to tell."""
+    database = replica.require("wal.db")
+    primary = Primary(database.pos)
+    replica.status.primary_url = URL
+    holder = HaltHolder(replica, lambda: primary)
+
+    def lines_after_a_lock() -> int:
+        caplog.clear()
+        held = holder.take(database)
+        assert held is not None
+        holder.give_back(held)
+        assert wait_until(lambda: not holder.held(), 10)
+        return sum("fuse.replica-wal: writable" in line for line in caplog.messages)
+
+    assert lines_after_a_lock() == 0
+    database.stat(FileKind.WAL)
+    fd = database.open_file(FileKind.WAL, os.O_RDONLY, applier=False)
+    replica.status.wal_stays_writable = True
+    assert lines_after_a_lock() == 0
+    replica.status.wal_stays_writable = False
+    assert [lines_after_a_lock(), lines_after_a_lock()] == [1, 0]
+    database.release(FileKind.WAL, fd)
