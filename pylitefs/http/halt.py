@@ -80,7 +80,9 @@ class HaltApi:
         return Response()
 
     def _take_in(self, name: str, lock_id: int, body: RequestFile) -> Pos:
-        """The whole body first: the lock may end while it comes, and not while it is applied."""
+        """The whole body first: the lock may end while it comes, and not while it is applied. Who
+        has no lock fills no disk."""
+        self._halts.check_holder(name, lock_id)
         path = self._store.temp_path(".tx")
         try:
             with open(path, "w+b", opener=private) as file:

@@ -150,6 +150,14 @@ class Halts:
             sync_all(state)
             return state.told
 
+    def check_holder(self, name: str, lock_id: int) -> Grant:
+        """The lock with this id. HaltError if it is somebody else's, or nobody's; ReadOnlyReplicaError."""
+        self._check_primary(name)
+        grant = self.held().get(name)
+        if grant is None or grant.id != lock_id:
+            raise HaltError(f"the HALT lock of {name} is not held by id {lock_id}: take it again")
+        return grant
+
     def take_in(self, name: str, lock_id: int, chunks: Iterable[bytes]) -> Pos:
         """A transaction of the holder's becomes this node's newest; the position after it.
 
@@ -159,10 +167,7 @@ class Halts:
         database = self._store.get(name)
         if database is None:
             raise DatabaseNotFoundError(f'database not found: "{name}"')
-        self._check_primary(name)
-        grant = self.held().get(name)
-        if grant is None or grant.id != lock_id:
-            raise HaltError(f"the HALT lock of {name} is not held by id {lock_id}: take it again")
+        grant = self.check_holder(name, lock_id)
         with grant.busy:
             if grant.over:
                 raise HaltError(f"the HALT lock of {name} that id {lock_id} had is over: take it again")

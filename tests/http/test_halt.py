@@ -162,3 +162,22 @@ def test_an_id_that_is_no_number_of_64_bits_is_refused_in_words(store: Store) ->
             assert http.post(f"/tx?name=x.db&lockID={text}", content=b"short").status_code in {409, 500}
         assert not halts.held()
         assert "lockID" not in http.post(f"/tx?name=x.db&lockID={'9' * 5000}", content=bytes(200)).text
+
+
+def test_who_has_no_lock_fills_no_disk(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """His transaction is refused before its first byte is kept."""
+    Writer(store, "x.db").commit({1: 1})
+    made: list[str] = []
+    temp_path = store.temp_path
+
+    def noted(suffix: str) -> Path:
+        made.append(suffix)
+        return temp_path(suffix)
+
+    monkeypatch.setattr(store, "temp_path", noted)
+    with asked(store) as (http, _):
+        assert http.post("/tx?name=x.db&lockID=7", content=bytes(1 << 20)).status_code == 409
+        assert made == []
+        http.post("/halt?name=x.db&id=7")
+        assert http.post("/tx?name=x.db&lockID=7", content=bytes(1 << 20)).status_code == 500
+        assert made == [".tx"]
