@@ -9,6 +9,7 @@ are the same on every system. https://sqlite.org/c3ref/c_testctrl_always.html (S
 
 import ctypes
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ from pylitefs.compare.bench.client_measures import Answer, Measures, Request
 from pylitefs.compare.probes import run_probe
 
 _PRNG_SEED = 28
+_HALT_BYTE = 72
 _LONGEST = 2000
 """Rows that take more characters than this are answered as a digest."""
 
@@ -40,7 +42,9 @@ def seed_sqlite(seed: int) -> bool:
 
 
 class Session(Measures):
-    """What the requests of one process share: the connection."""
+    """What the requests of one process share: the connection, and a `-lock` file."""
+
+    lock_fd = -1
 
     def open(self, request: Request) -> Answer:
         self.connection = sqlite3.connect(
@@ -71,6 +75,18 @@ class Session(Measures):
         """A small file's text and when it was last changed."""
         path = Path(request["path"])
         return {"text": path.read_bytes().decode("latin-1"), "mtime_ms": path.stat().st_mtime_ns // 1_000_000}
+
+    def halt(self, request: Request) -> Answer:
+        """Open a `-lock` file and lock its byte 72: that blocks until the lock is there."""
+        self.lock_fd = os.open(request["path"], os.O_RDWR)
+        fcntl.lockf(self.lock_fd, fcntl.LOCK_EX, 1, _HALT_BYTE)
+        return {"rows": []}
+
+    def unhalt(self, request: Request) -> Answer:
+        del request
+        fcntl.lockf(self.lock_fd, fcntl.LOCK_UN, 1, _HALT_BYTE)
+        os.close(self.lock_fd)
+        return {"rows": []}
 
     def unlink(self, request: Request) -> Answer:
         os.unlink(request["path"])

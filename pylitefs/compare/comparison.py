@@ -18,6 +18,7 @@ from pylitefs.cluster.cluster import ClusterError, is_mounted
 from pylitefs.compare.backup_side import BackupSide
 from pylitefs.compare.driver import Driver
 from pylitefs.compare.findings import Known
+from pylitefs.compare.halt_side import HaltSide
 from pylitefs.compare.leased import LeasedSystem
 from pylitefs.compare.leased_side import LeasedSide
 from pylitefs.compare.nodes import BACKUP, System
@@ -118,7 +119,8 @@ def _system(base: Path, program: Program, workload: Workload | None) -> System:
 def _side(system: System, workload: Workload | None) -> Side:
     if isinstance(system, LeasedSystem):
         return LeasedSide(system)
-    return BackupSide(system) if workload is not None and workload.kind == "backup" else Side(system)
+    kinds = {"backup": BackupSide, "halt": HaltSide}
+    return kinds.get(workload.kind if workload else "", Side)(system)
 
 
 def _named(ours: Program, theirs: Program) -> Iterator[tuple[str, Program]]:

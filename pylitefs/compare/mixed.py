@@ -2,6 +2,7 @@
 
     follow     a replica of the one behind a primary of the other, while workloads run, both ways
     take over  a node is stopped, and the other program started on its data directory, both roles, both ways
+    halt       a replica of the one writes through a primary of the other (mixed_halt.py)
     hand over  both are candidates of one lease, which goes to and fro under writes (mixed_lease.py)
 
 The rule: what is compared is the primary with its replica. Where the positions match no snapshot may be
@@ -18,6 +19,7 @@ from pylitefs.compare.end_checks import bytes_of, described, integrity
 from pylitefs.compare.findings import Findings, MixedOutcome
 from pylitefs.compare.leased import LeasedSystem
 from pylitefs.compare.leased_side import LeasedSide
+from pylitefs.compare.mixed_halt import write_on_the_replica
 from pylitefs.compare.mixed_lease import hand_over
 from pylitefs.compare.nodes import System
 from pylitefs.compare.programs import Program
@@ -42,7 +44,7 @@ def run(
     """Everything there is to mix; `tell` gets each outcome as it comes."""
     outcomes = []
     for n, (primary, replica) in enumerate(((ours, theirs), (theirs, ours))):
-        for do in (_follow, _take_over, _hand_over):
+        for do in (_follow, _take_over, _halt, _hand_over):
             began = time.monotonic()
             outcome = do(workloads, primary, replica, base / f"mixed{n}{do.__name__}")
             outcome.seconds = time.monotonic() - began
@@ -66,6 +68,26 @@ def _follow(workloads: Sequence[Workload], primary: Program, replica: Program, b
         try:
             for workload in filter(can_be_mixed, workloads):
                 _run_workload(side, workload, outcome)
+        finally:
+            side.close()
+    finally:
+        system.stop(STOP_SECONDS)
+    return outcome
+
+
+def _halt(workloads: Sequence[Workload], primary: Program, replica: Program, base: Path) -> MixedOutcome:
+    """Writes on a replica of one program, with the HALT lock of a primary of the other."""
+    del workloads
+    outcome = MixedOutcome(f"a replica of {replica.name} writes through {primary.name}", Findings("halt"))
+    system = System(base, primary, replica)
+    try:
+        system.start()
+        names = write_on_the_replica(system, outcome)
+        side = Side(system)
+        try:
+            for name in names:
+                check_pair(side, name, outcome, is_checkpointed=False)
+                outcome.transactions += len(side.primary.ltx_files(name))
         finally:
             side.close()
     finally:

@@ -30,6 +30,15 @@ A primary and a replica with a backup of type `file`, in a folder of each system
     [keep the backup]               a copy, for the other system
     [restore the other's backup]    both nodes begin anew with empty data and the other system's folder
 
+A primary and a replica, and who has the HALT lock of a database (halt_side.py):
+
+    [cluster halt]
+    [halt h one.db on the replica]  client `h` opens `one.db-lock` and locks byte 72, as LiteFS's clients do
+    [unhalt h]                      it unlocks and closes
+    [killed h one.db]               `kill -9`; ends once a writer of the primary may write
+    [forward one.db lock 5]         POST /tx on the primary with its own newest LTX file
+    [run -with-halt-lock-on {one.db} -- CMD on the replica]   {NAME} is that file's path in the mount
+
 The rule: every line but comments and options is a step, done on one system and then on the other.
 """
 
@@ -74,6 +83,13 @@ KINDS: dict[str, dict[str, str]] = {
         "led": "",
         "look": "",
         "requests": "",
+    },
+    "halt": {
+        "halt": r"(\w+) (\S+) on the (primary|replica)",
+        "unhalt": r"(\w+)",
+        "killed": r"(\w+) (\S+)",
+        "forward": r"(\S+) lock (\d+)",
+        "run": r"(.+) on the (primary|replica)",
     },
     "backup": {
         "backed": r"up (\S+)",

@@ -71,7 +71,8 @@ def test_there_are_more_than_twenty_and_all_can_be_read() -> None:
 
 def test_slow_ones_are_run_only_when_asked_for() -> None:
     assert {one.name for one in chosen((), slow=True)} - {one.name for one in chosen((), slow=False)} == {
-        "30-lock-page"
+        "30-lock-page",
+        "83-halt-kept",
     }
     assert [one.name for one in chosen(["04-wal"], slow=False)] == ["04-wal"]
     with pytest.raises(WorkloadError, match="no workload 'nobody'"):
