@@ -29,7 +29,7 @@ MOST_ROWS = 200
 """Of a transaction; the rest is a number."""
 MOST_CHARS = 1000
 """Of a value."""
-_BROKEN = (PylitefsError, sqlite3.Error, ValueError, ArithmeticError, LookupError, RecursionError)
+_BROKEN = (PylitefsError, sqlite3.Error, ValueError, ArithmeticError, LookupError, RuntimeError)
 """What reading pages raises that are none: a recording may come from anywhere."""
 _MOST_STATES = 64
 _MOST_PAGES = 4096

@@ -79,6 +79,18 @@ def test_rows_are_shown_with_signs_and_the_whole_value_in_the_tip(browser: Brows
         )
 
 
+def test_a_transaction_that_is_told_of_is_shown(browser: Browser, tmp_path: Path) -> None:
+    """The lesson's `ltx n1 diff 1` turns to the tab by itself, and shows that one and not the newest."""
+    found = committed(tmp_path / "a.db", SCRIPTS)
+    note = Entry(2, 9.0, "note", "ltx.diff", "n1", "data.db", 1, text="Transaction 1.", stop=True, step=0)
+    with recorded(lines([*found, (note, [])])) as server, open_page(browser, server.url) as page:
+        wait_for(page, "document.querySelector('#slider').max === '2'")
+        at(page, 1)
+        expect(page.locator("#panel-bytes")).to_be_visible()
+        at(page, 2)
+        expect(page.locator("#panel-rows")).to_contain_text("transaction 1 of data.db on n1: 2 rows added")
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_rows_fit_at_every_size(browser: Browser, tmp_path: Path, theme: str) -> None:
     """On small projectors in both types, and on a phone."""

@@ -15,6 +15,7 @@ import pytest
 from pylitefs.lecture.model import Dump, Entry, Json
 from pylitefs.lecture.recording import Recording, RecordingError
 from pylitefs.lecture.show.replay_html import MAX_BYTES, page
+from tests.lecture.committed import committed
 from tests.lecture.sample_run import HEAD, recording
 
 INSIDE = re.compile(r'<script type="application/json" id="recording">([^<]*)</script>')
@@ -50,6 +51,19 @@ def test_it_needs_nothing_from_outside() -> None:
     assert not re.search(r'\bsrc="', html)
     assert not re.search(r"<link[^>]*stylesheet", html)
     assert "@import" not in html
+
+
+def test_rows_are_told_also_where_the_bytes_are_left_out(tmp_path: Path) -> None:
+    """They are told from all of the bytes, and stay when those go."""
+    [(entry, [dump])] = committed(tmp_path / "a.db", ["CREATE TABLE t(x); INSERT INTO t VALUES ('here')"])
+    noise = with_dumps(50, 24_000)
+    last = replace(entry, seq=50, dumps=("ltx",))
+    dumps = {**noise.dumps, "ltx": replace(dump, id="ltx")}
+    html = page(Recording(HEAD, (*noise.entries, last), dumps))
+    [told] = [line["entry"] for line in lines_in(html) if "rows" in line.get("entry", {})]
+    assert told["rows"]["tables"][0]["rows"] == [["added", "1", [["x", None, "'here'"]]]]
+    left_out = [line["dump"] for line in lines_in(html) if "dump" in line]
+    assert any("left out" in one["note"] for one in left_out)
 
 
 def test_where_the_bytes_do_not_fit_the_longest_are_left_out_and_say_so() -> None:
