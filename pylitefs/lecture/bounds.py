@@ -77,6 +77,11 @@ class _Lease:
     ttl_s: StrictInt | StrictFloat
 
 
+@dataclass(frozen=True)
+class _Halt:
+    holder: StrictStr
+
+
 _TEXT, _INT = TypeAdapter[object](StrictStr), TypeAdapter[object](StrictInt)
 _SMALL_FACTS = TypeAdapter[object](dict[StrictStr, _Small])
 
@@ -88,6 +93,7 @@ _VALUES: Mapping[tuple[str, str, int], TypeAdapter[object]] = {
     ("lesson", "yours", 2): TypeAdapter(list[tuple[StrictInt, StrictStr]]),
     ("question", "", 1): TypeAdapter(_Question),
     ("lease", "", 1): TypeAdapter(_Lease),
+    ("halt", "", 1): TypeAdapter(_Halt),
     ("node", "lease", 3): _TEXT,
     ("node", "role", 3): _TEXT,
     ("node", "mount", 3): _TEXT,

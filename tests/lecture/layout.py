@@ -1,5 +1,6 @@
 """What is wrong with the page as it is laid out now: found in the browser, with one evaluation a state."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,9 +36,25 @@ def stops(entries: Sequence[Entry]) -> list[int]:
     return found
 
 
+DRAWN = f"""async () => {{
+  for (let turn = 0; turn < 2; turn++) {{
+    await new Promise((done) => requestAnimationFrame(() => setTimeout(done, 0)));
+  }}
+  return ({MEASURE})();
+}}"""
+"""The same, once it is drawn: a window that is resized draws anew in the next frame."""
+
+
 def wrong(page: Page) -> list[str]:
-    """What is wrong now."""
-    found: list[str] = page.evaluate(MEASURE)
+    """What is wrong, and stays so."""
+    deadline = time.monotonic() + 5.0
+    while (found := _wrong(page)) and time.monotonic() < deadline:
+        pass
+    return found
+
+
+def _wrong(page: Page) -> list[str]:
+    found: list[str] = page.evaluate(DRAWN)
     return found
 
 

@@ -8,7 +8,6 @@ node stored it, is all the same. What is not known is said.
 """
 
 import io
-import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ MOST_ROWS = 200
 """Of a transaction; the rest is a number."""
 MOST_CHARS = 1000
 """Of a value."""
-_BROKEN = (PylitefsError, sqlite3.Error, ValueError, ArithmeticError, LookupError, RuntimeError)
+_BROKEN = (PylitefsError, ValueError, ArithmeticError, LookupError, RuntimeError)
 """What reading pages raises that are none: a recording may come from anywhere."""
 _MOST_STATES = 64
 _MOST_PAGES = 4096
