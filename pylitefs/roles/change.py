@@ -95,6 +95,8 @@ class Changes:
         store.status.changing = False
         with suppress(OSError):  # The disk's trouble is told by whoever writes a transaction.
             store.terms.end(store.positions() if handed else None)
+        with suppress(PylitefsError, OSError):
+            self._applier.release()  # Whatever it knows of a WAL, clients have written to it since.
         for name in store.names()[: most_databases()]:
             with suppress(PylitefsError, OSError):
                 self._applier.hold(name)

@@ -278,12 +278,17 @@ class HaltHolder:
         """What a client has left: a WAL, which a replica has not, or a journal."""
         state, applier = database.state, self._store.applier
         applier.release(database.name)  # It knows sizes that are no longer so.
+        if self._store.status.is_primary:
+            return
         if file_size(state.path(FileKind.JOURNAL)):
             self._start(self._roll_back, database)
         if database.wal_watch.tracker.captured > (MOST_FRAMES if quick else 0):
             with suppress(BusyError):
                 _apply_again(database, self._store)
-        applier.hold(database.name)
+        if not self._store.status.is_primary:
+            applier.hold(database.name)
+        if self._store.status.is_primary:
+            applier.release(database.name)  # It became so just now.
 
     def _roll_back(self, database: Database) -> None:
         """Have SQLite roll back what a client was in the middle of, once that lets go of it."""
@@ -350,12 +355,14 @@ def _apply_again(database: Database, store: Store) -> None:
         header = state.ltx.header(*spans[-1]) if spans else None
         if header is None or header.max_txid != state.pos.txid or not header.commit or state.halt is not None:
             return
+        if state.node.status.is_primary:
+            return
         state.applying = header.max_txid
         try:
             path = state.ltx.path(header.min_txid, header.max_txid)
             store.applier.apply(database.name, path, verified=True, timeout=TIDY_S)
+            with state.lock:
+                database.wal_watch.tracker.reset(state.sums.page_count)
+                database.rollback_watch.forget()
         finally:
             state.applying = 0
-        with state.lock:
-            database.wal_watch.tracker.reset(state.sums.page_count)
-            database.rollback_watch.forget()

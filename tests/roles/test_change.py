@@ -89,7 +89,8 @@ def test_a_node_leads_and_follows(store: Store, applier: Told, eventually: Calla
     noted = [one.text for one in store.status.roles.changes()]
     assert noted == ["primary", "not the primary any more: the lease was handed over"]
     assert not store.status.has_lease and store.terms.handed == store.positions()
-    assert applier.calls == ["release", "hold made.db"]
+    # What the applier knows of the WAL may be from before clients have written here: not for its next apply.
+    assert applier.calls == ["release", "release", "hold made.db"]
     database = store.get("made.db")
     assert database is not None and database.state.follows
     changes.lead(lease_clock() + 60, 0)

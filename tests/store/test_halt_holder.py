@@ -13,6 +13,7 @@ from pylitefs.cluster.cluster import wait_until
 from pylitefs.errors import BusyError, HaltError, RemoteError
 from pylitefs.ltx.position import Pos
 from pylitefs.store import halted
+from pylitefs.store.applying import DirectApplier
 from pylitefs.store.database import Database
 from pylitefs.store.halt_holder import HaltHolder
 from pylitefs.store.halted import Granted, HeldHalt, UnreachableError, UnsureError
@@ -329,3 +330,33 @@ def test_a_lock_that_ends_as_soon_as_it_is_had_keeps_nobody_out(
     monkeypatch.setattr(HaltHolder, "_begin", begin)
     second = holder.take(database, seconds=5.0)
     assert second is not None and second.is_live
+
+
+class Holds(DirectApplier):
+    """Notes of which databases it is a client."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.calls: list[str] = []
+
+    def hold(self, database: str) -> None:
+        self.calls.append("hold")
+
+    def release(self, database: str | None = None) -> None:
+        self.calls.append("release")
+
+
+@pytest.mark.parametrize("leads", [False, True])
+def test_a_node_that_leads_by_then_is_not_made_a_replica_again(
+    store: Store, database: Database, primary: Primary, leads: bool
+) -> None:
+    """What is tidied up after a lock, is tidied up beside a change of role. An applier that held the WAL of a
+    primary would take it for as empty as it was then, and the next apply would lose what was written."""
+    store.applier = applier = Holds(store.data_dir)
+    holder = holder_of(store, primary)
+    held = holder.take(database)
+    assert held is not None
+    store.status.is_primary = leads
+    holder.end(held, "the primary is not connected any more")
+    assert wait_until(lambda: not holder.held(), 10)
+    assert ("hold" in applier.calls) is not leads
