@@ -16,6 +16,7 @@ import ctypes
 import errno
 import fcntl
 import logging
+import signal
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias, cast
@@ -37,6 +38,11 @@ log = logging.getLogger("pylitefs")
 _PYBUF_READ = 0x100
 _PYBUF_WRITE = 0x200
 _NS = 1_000_000_000
+_IGNORED = 1
+"""SIG_IGN, as C has it: Python's own call works in the main thread alone."""
+_libc = ctypes.CDLL(None)
+_libc.signal.argtypes = [ctypes.c_int, ctypes.c_void_p]
+_libc.signal.restype = ctypes.c_void_p
 
 _libfuse = fuse._libfuse
 _libfuse.fuse_get_session.argtypes = [ctypes.c_void_p]
@@ -101,7 +107,11 @@ class Fuse(fuse.FUSE):
         self._on_init, self._on_destroy = on_init, on_destroy
         # This thread is Python's own, which keeps its state; libfuse calls `destroy` in it.
         _thread.kept = True
-        super().__init__(operations, mount_dir, raw_fi=True, foreground=True, encoding="utf-8", **options)
+        try:
+            super().__init__(operations, mount_dir, raw_fi=True, foreground=True, encoding="utf-8", **options)
+        finally:
+            # libfuse's end has it kill the process again, which is to write to sockets and pipes still.
+            _libc.signal(signal.SIGPIPE, _IGNORED)
 
     @staticmethod
     def _wrapper(func: Callable[..., int | None], *args: object) -> int:

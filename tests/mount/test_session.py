@@ -54,6 +54,14 @@ def test_stop_ends_within_a_second_under_load_with_files_open(
         assert said in (f"ended {errno.ENOTCONN}", f"ended {errno.ECONNABORTED}")
 
 
+def test_a_broken_pipe_kills_no_process_whose_mount_has_ended(bare: Mounted) -> None:
+    """Python ignores SIGPIPE from its start on; libfuse's end would not."""
+    bare.ask("stop")
+    text = Path(f"/proc/{bare.process.pid}/status").read_text()
+    status = dict(line.split(":\t", 1) for line in text.splitlines())
+    assert int(status["SigIgn"], 16) >> (signal.SIGPIPE - 1) & 1
+
+
 def test_stopping_twice_is_stopping_once(bare: Mounted) -> None:
     bare.ask("stop")
     bare.ask("stop")
