@@ -73,18 +73,21 @@ def test_both_ways_are_followed_and_taken_over(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(mixed, "_follow", played("follow"))
     monkeypatch.setattr(mixed, "_take_over", played("take over"))
+    monkeypatch.setattr(mixed, "_halt", played("write on the replica"))
     monkeypatch.setattr(mixed, "_hand_over", played("hand over"))
     told: list[MixedOutcome] = []
     outcomes = mixed.run([], OURS, THEIRS, tmp_path, told.append)
     assert done == [
         ("follow", "pylitefs", "LiteFS"),
         ("take over", "pylitefs", "LiteFS"),
+        ("write on the replica", "pylitefs", "LiteFS"),
         ("hand over", "pylitefs", "LiteFS"),
         ("follow", "LiteFS", "pylitefs"),
         ("take over", "LiteFS", "pylitefs"),
+        ("write on the replica", "LiteFS", "pylitefs"),
         ("hand over", "LiteFS", "pylitefs"),
     ]
-    assert told == outcomes and len({one.title for one in outcomes}) == 6, "a folder for each"
+    assert told == outcomes and len({one.title for one in outcomes}) == 8, "a folder for each"
 
 
 @pytest.mark.fuse
@@ -96,6 +99,6 @@ def test_mixed_clusters_have_no_difference(tmp_path: Path) -> None:
     arguments = ["--mixed", "--litefs", str(launcher(tmp_path, "none")), "--json", str(written)]
     assert run(["compare", "01-journal-delete", "04-wal", *arguments]) == 0
     outcomes = json.loads(written.read_text())
-    assert len(outcomes) == 4
+    assert len(outcomes) == 8
     assert all(one["equal"]["position"] and one["transactions"] for one in outcomes)
     assert all(one["equal"]["no snapshot"] for one in outcomes if "directories" in one["title"])
