@@ -14,6 +14,7 @@ NOISE = 0.05
 
 
 @pytest.mark.fuse
+@pytest.mark.full
 def test_tracing_costs_less_than_two_percent_of_a_commit(tmp_path: Path) -> None:
     """Counted on real mounts: how often a commit asks whether someone listens, times what asking takes."""
     costs = measure(tmp_path, commits=10, rounds=1)

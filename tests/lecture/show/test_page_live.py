@@ -1,5 +1,7 @@
 """Three lessons on real nodes in a real browser: stepped, answered, inspected, broken, replayed.
 
+Each takes 15 s or more. The ordinary run has `tests/lecture/test_first_commit.py`, and live pages in parts.
+
 `PYLITEFS_SCREENSHOTS=docs/img` keeps the pictures of the docs.
 """
 
@@ -20,7 +22,7 @@ from pylitefs.child_python import python_module
 from pylitefs.cluster.cluster import is_mounted
 from tests.lecture.browsing import chromium, open_page, pause_as_people_do, place, step, wait_for
 
-pytestmark = [pytest.mark.browser, pytest.mark.fuse, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.fuse, pytest.mark.full, pytest.mark.timeout(240)]
 
 PYLITEFS = tuple(python_module("pylitefs"))
 MOST_STEPS = 60
@@ -202,7 +204,7 @@ def replayed(browser: Browser, shown: Shown, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "shown",
-    [LESSONS[0], *(pytest.param(one, marks=pytest.mark.full) for one in LESSONS[1:])],
+    LESSONS,
     ids=lambda shown: shown.name,
 )
 def test_a_lesson(browser: Browser, tmp_path: Path, shown: Shown) -> None:
