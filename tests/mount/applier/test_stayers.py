@@ -17,7 +17,7 @@ MOST_REFUSED = 0.02
 StartReader = Callable[..., Reader]
 
 
-@pytest.mark.parametrize("seconds", [2.5, pytest.param(12.0, marks=pytest.mark.full)])
+@pytest.mark.parametrize("seconds", [4.0, pytest.param(12.0, marks=pytest.mark.full)])
 @pytest.mark.parametrize("mode", ["delete", "wal"])
 def test_a_reader_that_stays_turns_nearly_nobody_away(
     *,
