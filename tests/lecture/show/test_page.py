@@ -610,6 +610,8 @@ def test_who_has_the_halt_lock_is_at_the_top_while_somebody_has_it(browser: Brow
         expect(page.locator(".badge.recorded")).to_be_visible()
         changes = [one["entry"] for one in lines if "entry" in one and "halt" in one["entry"]["set"]][1:]
         assert [bool(one["set"]["halt"]) for one in changes] == [True, False, True, False]
+        last = max(one["entry"]["seq"] for one in lines if "entry" in one)
+        wait_for(page, f"document.querySelector('#slider').max === '{last}'")
         for entry in changes:
             page.locator("#slider").fill(str(entry["seq"]))
             is_held = bool(entry["set"]["halt"])
@@ -628,6 +630,7 @@ def test_the_lease_is_at_the_top_as_the_lease_service_says(browser: Browser) -> 
         changes = [one["entry"] for one in fenced if "entry" in one]
         told = [one for one in changes if {"lease", "node/n1/lease"} & one["set"].keys()]
         seen = []
+        wait_for(page, f"document.querySelector('#slider').max === '{changes[-1]['seq']}'")
         for entry in told[1:]:
             page.locator("#slider").fill(str(entry["seq"]))
             wait_for(page, "document.querySelector('.lease')")
