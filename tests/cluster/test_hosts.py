@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests import forked
 from tests.cluster import test_failover as failover
 from tests.cluster.clients import Clients
 from tests.cluster.hosts import Hosts, Housed, hosts, why_not
@@ -25,6 +26,7 @@ CASES: list[Callable[..., None]] = [
 
 @pytest.fixture
 def three() -> Iterator[Hosts]:
+    forked.shared()  # What it forks has its network: it must not be begun on a host that goes.
     with hosts(["watch", "lease", "n1", "n2", "n3"]) as made:
         yield made
 
