@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 from pylitefs.lecture.recording import open_recording, packaged
 from pylitefs.lecture.show import handout
 from tests import axe
+from tests.lecture import recordings
 from tests.lecture.browsing import chromium, open_page, pause_as_people_do, step, wait_for
 from tests.lecture.scripted import live, recorded
 
@@ -76,6 +77,8 @@ def test_axe_finds_nothing_serious_on_a_recording(browser: Browser) -> None:
     """At its end, with a node whose way is cut, in the dark."""
     with recorded() as server, open_page(browser, server.url, theme="dark") as page:
         wait_for(page, "document.querySelector('.badge.recorded')")
+        last = recordings.lines(recordings.made())[-1]["entry"]["seq"]
+        wait_for(page, f"document.querySelector('#slider').max === '{last}'")
         page.keyboard.press("End")
         wait_for(page, "document.querySelector('.card')")
         assert not axe.serious(page)
