@@ -236,15 +236,6 @@ class ObservedOperations(MountOperations):
         )
 
 
-def make_operations(
-    store: "Store", is_applier_thread: Callable[[int], bool], locks: LockTable | None
-) -> MountOperations:
-    """The mount's callbacks: with observed locks if there is a table to keep them in."""
-    if locks is None:
-        return MountOperations(store, is_applier_thread)
-    return ObservedOperations(store, is_applier_thread, locks)
-
-
 def _payload(caller: Caller, lock: Held) -> dict[str, object]:
     return {
         "lock": "+".join(names_of(lock)),

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from pylitefs.mount.observed.lock_table import LockTable
-from pylitefs.mount.observed.operations import make_operations
+from pylitefs.mount.observed.operations import ObservedOperations
+from pylitefs.mount.operations import MountOperations
 from pylitefs.mount.session import MountSession, install_signal_handlers
 from pylitefs.store.status import Status
 from pylitefs.trace import Tracer
@@ -30,7 +31,11 @@ def main() -> None:
     mode, data_dir, mount_dir = sys.argv[1:]
     store = PassthroughStore(Path(data_dir), status, Tracer())
     locks = LockTable() if mode == "observed" else None
-    operations = make_operations(store, is_applier_thread, locks)  # type: ignore[arg-type]
+    operations: MountOperations
+    if locks is None:
+        operations = MountOperations(store, is_applier_thread)  # type: ignore[arg-type]
+    else:
+        operations = ObservedOperations(store, is_applier_thread, locks=locks)  # type: ignore[arg-type]
     session = MountSession(operations, Path(mount_dir))
     session.start()
     print("ready", flush=True)
