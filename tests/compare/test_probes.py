@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pylitefs.compare.probes import PROBES, run_probe
+from tests.open_files import open_below
 
 
 @pytest.fixture
@@ -20,10 +21,9 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", PROBES)
 def test_every_probe_ends_with_a_word(name: str, folder: Path) -> None:
     """An answer or an errno's name; never an exception, and nothing stays open."""
-    before = len(os.listdir("/proc/self/fd"))
     result = run_probe(name, folder, "a.db")
     assert result and "\n" not in result
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_below(folder) == []
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pylitefs.store.capture import all_pgnos, commit_drop, commit_transaction, p
 from pylitefs.store.state import DatabaseState
 from pylitefs.store.store import Store
 from pylitefs.trace import Event
+from tests.open_files import open_below
 from tests.store.crashes import watching
 from tests.store.support import opened
 
@@ -89,12 +90,12 @@ def test_a_transaction_that_cannot_be_made_durable_leaves_everything_as_it_was(
         if what == call:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    descriptors = len(os.listdir("/proc/self/fd"))
+    opened = open_below(store.data_dir)
     with watching(store.data_dir, fail), pytest.raises(OSError):
         commit_transaction(state, SIZE, pages, content)
     assert before == (state.pos, state.sums.value, state.sums.page_count, state.ltx.ranges(), state.page_size)
     assert not state.ltx.path(2, 2).exists()
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert open_below(store.data_dir) == opened
     done = commit_transaction(state, SIZE, pages, content)
     assert done is not None and done.txid == 2
     with open_ltx(state.ltx.path(2, 2)) as decoder:

@@ -11,6 +11,7 @@ import pytest
 from pylitefs.store.database import Database
 from pylitefs.store.names import FileKind
 from pylitefs.store.store import Store
+from tests.open_files import open_below
 from tests.store.serving import Served
 from tests.store.support import data_file, refused
 
@@ -127,7 +128,7 @@ def test_a_copy_that_cannot_be_kept_fails_and_leaves_nothing(
     store: Store, source: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     database = store.create("a.db")
-    descriptors = len(os.listdir("/proc/self/fd"))
+    before = open_below(store.data_dir)
     fd = copy_in(database, source.read_bytes())
     database.ltx_dir.rmdir()  # The LTX file cannot be made.
     refused(errno.ENOENT, lambda: database.sync(FileKind.DATABASE, fd))
@@ -137,7 +138,7 @@ def test_a_copy_that_cannot_be_kept_fails_and_leaves_nothing(
     assert store.positions() == {}
     assert "refused on a.db: copying a file onto the mount" in caplog.text
     database.state.close()
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert open_below(store.data_dir) == before
 
 
 def test_a_copy_over_a_database_is_refused_with_the_way_to_do_it(

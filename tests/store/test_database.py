@@ -14,6 +14,7 @@ from pylitefs.ltx.checksum import EMPTY_CHECKSUM
 from pylitefs.store.names import FileKind
 from pylitefs.store.store import Store
 from pylitefs.trace import Event, Gate
+from tests.open_files import open_below
 from tests.store.serving import Served
 from tests.store.support import data_file, opened, query, refused
 
@@ -162,7 +163,7 @@ def test_no_descriptor_is_left_behind(served: Served, store: Store) -> None:
     served.connect("warm.db").execute("CREATE TABLE t (x)")
     store.require("warm.db").state.close()
     served.close()
-    count = len(os.listdir("/proc/self/fd"))
+    before = open_below(store.data_dir)
     again = Served(store, served.directory)
     for mode in ("delete", "truncate", "persist", "wal", "memory", "off"):
         db = again.connect("a.db", f"journal_mode={mode}")
@@ -175,7 +176,7 @@ def test_no_descriptor_is_left_behind(served: Served, store: Store) -> None:
         again.unlink("a.db")
     again.close()
     store.require("a.db").state.close()
-    assert len(os.listdir("/proc/self/fd")) == count
+    assert open_below(store.data_dir) == before
 
 
 def test_writes_are_counted_by_file_and_transactions_too(served: Served, store: Store) -> None:

@@ -18,6 +18,7 @@ from pylitefs.store.retention import Limits
 from pylitefs.store.status import Status
 from pylitefs.store.store import Store
 from pylitefs.trace import Event, Tracer
+from tests.open_files import open_below
 from tests.store.crashes import watching
 from tests.store.serving import Served
 from tests.store.support import opened
@@ -127,22 +128,19 @@ def test_retention_runs_by_itself_and_ends_with_the_store(tmp_path: Path) -> Non
     db.execute("INSERT INTO t VALUES (1)")
     assert reaped.wait(10)
     served.close()
-    before = threading.active_count()
+    before = set(threading.enumerate())
     store.close()
-    assert threading.active_count() == before - 1
+    assert [t.name for t in before if not t.is_alive()] == ["pylitefs-retention"]
     store.close()
 
 
 def test_a_closed_store_has_let_go_of_everything(tmp_path: Path) -> None:
-    with opened(tmp_path / "warm"):
-        pass
-    count = len(os.listdir("/proc/self/fd"))
     with opened(tmp_path / "data") as store:
         served = Served(store, tmp_path / "mnt")
         db = served.connect("a.db", "journal_mode=wal")
         db.execute("CREATE TABLE t (x)")
         served.close()
-    assert len(os.listdir("/proc/self/fd")) == count
+    assert open_below(tmp_path) == []
 
 
 def test_many_databases_are_written_at_once(served: Served, store: Store) -> None:

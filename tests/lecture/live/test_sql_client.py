@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pylitefs.lecture.live.sql_client import Shell, statements
+from tests.open_files import open_below
 
 
 @pytest.fixture
@@ -81,14 +82,7 @@ def test_a_fresh_connection_is_another_and_is_closed(shell: Shell, path: Path) -
     assert shell.answer({"sql": "INSERT INTO t VALUES (1)", "fresh": True}) == {"error": "database is locked"}
     assert shell.answer({"sql": "SELECT * FROM own"})["rows"] == []
     shell.answer({"sql": "COMMIT"})
-    assert sum(one == str(path) for one in map(_target, os.listdir("/proc/self/fd"))) == 1
-
-
-def _target(fd: str) -> str:
-    try:
-        return os.readlink(f"/proc/self/fd/{fd}")
-    except FileNotFoundError:
-        return ""
+    assert open_below(path.parent).count(path.name) == 1
 
 
 def test_a_statement_can_be_interrupted_and_nothing_else_is(shell: Shell) -> None:

@@ -5,7 +5,6 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from pylitefs.mount.applier.files import DatabaseFiles
 from pylitefs.mount.applier.locks import CKPT, DATABASE_LOCKS, READ4, SHARED, WAL_LOCKS, WRITE
 from pylitefs.mount.applier.messages import Message
 from pylitefs.mount.applier.write import Transaction, write_transaction
+from tests.open_files import open_below
 
 from .support import Source, bump, make_rows
 
@@ -40,16 +40,6 @@ class Caller:
 
     def pause(self, seconds: float) -> None:
         raise BusyError(self._holders())
-
-
-def opened(directory: Path) -> list[str]:
-    """Names of the files there that this process has open, once for each descriptor."""
-    found = []
-    for fd in os.listdir("/proc/self/fd"):
-        with suppress(FileNotFoundError):  # The listing's own.
-            path = Path(os.readlink(f"/proc/self/fd/{fd}"))
-            found += [path.name] if path.parent == directory else []
-    return sorted(found)
 
 
 @pytest.fixture
@@ -152,7 +142,7 @@ def test_the_databases_used_longest_ago_are_closed(
     path = make_rows(Source(tmp_path / "source", mode="wal"))
 
     def still_open() -> list[str]:
-        return [name for name in opened(mount) if name.endswith(".db")]
+        return [name for name in open_below(mount) if name.endswith(".db")]
 
     for name in ("a.db", "b.db", "a.db", "c.db"):
         apply(calls, path, name)
@@ -308,10 +298,10 @@ def test_who_cannot_have_its_lock_holds_nothing(
     join(other)
     file, what = (other.shm, CKPT) if mode == "wal" else (other.db, SHARED)
     assert file.try_lock(what, exclusive=True)
-    before = opened(mount)
+    before = open_below(mount)
     with pytest.raises(BusyError):
         calls.dispatch(Caller(), {"op": op, "db": "a.db", "timeout": 0})
-    assert opened(mount) == before
+    assert open_below(mount) == before
     file.unlock(what)
     file, what = (other.shm, WAL_LOCKS) if mode == "wal" else (other.db, DATABASE_LOCKS)
     assert file.try_lock(what, exclusive=True)

@@ -11,6 +11,7 @@ import pytest
 from pylitefs.mount.applier import index_eyes
 from pylitefs.mount.applier.index_eyes import IndexEyes
 from pylitefs.sqlite.wal import WalHeader
+from tests.open_files import open_below
 
 DB = "a.db"
 
@@ -74,9 +75,8 @@ def test_a_new_generation_is_another_file(eyes: IndexEyes, db: sqlite3.Connectio
 def test_few_files_stay_open(eyes: IndexEyes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of the databases that were looked at last."""
     monkeypatch.setattr(index_eyes, "most_databases", lambda: 3)
-    before = len(os.listdir("/proc/self/fd"))
     for number in range(10):
         (tmp_path / f"{number}.db-shm").write_bytes(bytes(32768))
         message = {"db": f"{number}.db", "generation": 1, "salts": [1, 2], "frame": 1}
         assert eyes.shows(message)["shown"] is False
-    assert len(os.listdir("/proc/self/fd")) == before + 3
+    assert open_below(tmp_path) == [".", "7.db-shm", "8.db-shm", "9.db-shm"]

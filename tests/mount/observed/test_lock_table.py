@@ -21,6 +21,7 @@ from pylitefs.mount.observed.lock_table import (
     names_of,
 )
 from pylitefs.sqlite.locks import PENDING_BYTE, RESERVED_BYTE, SHARED_FIRST, SHARED_SIZE, WAL_DMS_LOCK
+from tests.open_files import open_below
 
 SHARED = Span.of(SHARED_FIRST, SHARED_SIZE)
 RESERVED = Span.of(RESERVED_BYTE, 1)
@@ -196,14 +197,13 @@ def test_names() -> None:
 
 
 def test_nothing_stays_open(files: Files) -> None:
-    before = set(os.listdir("/proc/self/fd"))
     caller = files.caller(1)
     files.table.try_lock(caller, RESERVED, True)
     files.table.forget_handle(1)
     files.table.try_lock(caller, RESERVED, True)
     files.table.close()
     os.close(files.fds.pop())
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert open_below(files.path.parent) == []
 
 
 STEPS = st.tuples(st.integers(1, 3), st.sampled_from("rwu"), st.integers(0, 7), st.integers(0, 7))
