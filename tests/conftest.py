@@ -27,9 +27,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """No test starts a program that others may lack; and none inherits that a shell's jobs ignore Ctrl-C."""
+    """No test starts a program that others may lack; and none inherits that a shell's jobs ignore Ctrl-C.
+
+    A run that is told to end, by `timeout` for one, ends like one with Ctrl-C: what it started goes first.
+    """
     sys.addaudithook(refuse_others)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     # How quick the machine is at the moment is nothing that Hypothesis is to judge.
     settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("any machine")
