@@ -190,7 +190,7 @@ def index_of(status: int, body: bytes, header: str) -> int:
     """How many changes Consul has counted: the key's newest, or where there is no key, all of them."""
     try:
         return int(json.loads(body)[0]["ModifyIndex"]) if status == OK else int(header)
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError):
         return 0
 
 
@@ -201,7 +201,7 @@ def primary_of(value: bytes | None) -> PrimaryInfo | None:
     try:
         found = json.loads(value)
         return PrimaryInfo(str(found["hostname"]), str(found["advertise-url"]).rstrip("/"))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise LeaseError(
             f"the lease's key holds {value[:80]!r}, which is no primary: is lease.consul.key in other use?"
         ) from None
@@ -210,7 +210,7 @@ def primary_of(value: bytes | None) -> PrimaryInfo | None:
 def _parsed(call: Call, body: bytes) -> object:
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise LeaseError(f"the lease service answers {call} with something that is no JSON") from None
 
 

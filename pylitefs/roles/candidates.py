@@ -10,6 +10,7 @@ with an older transaction stops nobody. Real LiteFS asks nobody (`lease.newest-f
 import json
 import logging
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from http import HTTPStatus
 import httpx
 
 from pylitefs.config.token import authorization
+from pylitefs.errors import LtxError
 from pylitefs.ltx.position import Pos
 from pylitefs.store.files import write_durably
 from pylitefs.store.store import Store
@@ -29,6 +31,9 @@ NAME = "candidates.json"
 CONNECT_S, ANSWER_S = 0.5, 2.0
 """So long a candidate is waited for: the cluster has no primary meanwhile. A host that is there connects at
 once. A busy node may be slow to answer, and its transactions are worth the wait."""
+WHOLE_S = 5.0
+MOST_BYTES = 16 << 20
+"""Of one answer, however slowly it comes: it must not hold up the election."""
 LEARN_S = 5.0
 MOST = 32
 
@@ -74,7 +79,7 @@ def read_answer(text: str) -> Answer:
             Standing(int(facts["term"]), sum(Pos.parse(pos).txid for pos in facts["positions"].values())),
             {str(id): str(url) for id, url in facts["candidates"].items()},
         )
-    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+    except (LtxError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"no candidate's answer: {error!r}") from None
 
 
@@ -122,20 +127,29 @@ class Candidates:
         except OSError as error:
             self._store.disk.note(error)
 
-    def _get(self, url: str, **params: str) -> httpx.Response:
-        return httpx.get(
+    def _get(self, url: str, **params: str) -> tuple[int, str]:
+        """Status and text. httpx.HTTPError also for an answer without an end."""
+        ends = time.monotonic() + WHOLE_S
+        body = bytearray()
+        with httpx.stream(
+            "GET",
             f"{url}/candidates",
             params=params,
             timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
             trust_env=False,
             verify=url.startswith("https:"),
             headers=self._headers,
-        )
+        ) as said:
+            for chunk in said.iter_bytes():
+                body += chunk
+                if len(body) > MOST_BYTES or time.monotonic() > ends:
+                    raise httpx.ReadTimeout(f"{url} answers without an end")
+            return said.status_code, body.decode("utf-8", "replace")
 
     def ask(self, url: str) -> Answer | None:
         """What the node at this URL says; None if there is none, or it is none of ours."""
         try:
-            return read_answer(self._get(url).text)
+            return read_answer(self._get(url)[1])
         except (httpx.HTTPError, httpx.InvalidURL, ValueError):
             return None
 
@@ -143,8 +157,12 @@ class Candidates:
         """The positions that a database of the node at this URL has had: checksums by TXID; {}: it says
         none."""
         try:
-            positions = [Pos.parse(text) for text in json.loads(self._get(url, history=name).text)["history"]]
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError, RecursionError):
+            _, said = self._get(url, history=name)
+            positions = [Pos.parse(text) for text in json.loads(said)["history"]]
+        except (httpx.HTTPError, httpx.InvalidURL):
+            return {}
+        except (LtxError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return {}
             return {}
         return {pos.txid: pos.checksum for pos in positions}
 
@@ -152,10 +170,10 @@ class Candidates:
         """Ask the primary who else is a candidate. False only where it has said that it knows of no such
         question, as real LiteFS does; what was not heard says nothing about it."""
         try:
-            said = self._get(url)
-            if said.status_code == HTTPStatus.NOT_FOUND:
+            status, said = self._get(url)
+            if status == HTTPStatus.NOT_FOUND:
                 return False
-            answer = read_answer(said.text)
+            answer = read_answer(said)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError):
             return True
         if answer.is_primary:

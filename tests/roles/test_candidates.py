@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -134,9 +135,42 @@ def test_another_program_s_answer_is_none(text: str) -> None:
         ' "candidates": {}}',
         "[" * 100_000,
         '{"id": 1, "clusterID": "", "eligible": true, "isPrimary": false, "term": ' + "9" * 5000 + "}",
+        '{"id": 1, "clusterID": "", "eligible": true, "isPrimary": false, "term": 1, "candidates": {},'
+        ' "positions": {"a.db": "no"}}',
     ],
 )
 def test_whatever_a_candidate_says_the_lease_s_thread_goes_on(text: str) -> None:
-    """Numbers without an end, brackets without an end: it is no candidate of ours."""
+    """Numbers without an end, brackets without an end, a position that is none: no candidate of ours."""
     with pytest.raises(ValueError, match=r"candidate|digits"):
         read_answer(text)
+
+
+@pytest.mark.parametrize("text", ['{"history": ["no"]}', '{"history": [7]}', "[]", "[" * 100_000])
+def test_a_history_that_is_none_is_none(own: Store, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    candidates = Candidates(own, "http://me:1")
+    monkeypatch.setattr(candidates, "_get", lambda url, history: (200, text))
+    assert candidates.history("http://o:1", "a.db") == {}
+
+
+def test_an_answer_without_an_end_holds_up_no_election(own: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte comes soon after the one before it."""
+    monkeypatch.setattr("pylitefs.roles.candidates.WHOLE_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                while True:
+                    connection.sendall(b"{")
+                    connection.settimeout(0.01)
+                    with suppress(TimeoutError):
+                        if not connection.recv(1):
+                            return
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        assert Candidates(own, "http://me:1").ask(f"http://127.0.0.1:{listener.getsockname()[1]}") is None
+        thread.join(20)
+        assert not thread.is_alive()
