@@ -173,9 +173,9 @@ def _one(build: Builder, part: ltx.Part, wrong: str) -> None:
     name, _, torn = part.name.partition(", torn")
     if part.is_content:
         if name.startswith("page "):
-            pgno = int(name.removeprefix("page "))
-            words = f"torn{torn}" if torn else page_summary(part.data, pgno)
-            build.content(size, name, _PAGE_MEANING, value=words)
+            number, _, packed = name.removeprefix("page ").partition(", ")
+            words = f"torn{torn}" if torn else "" if packed else page_summary(part.data, int(number))
+            build.content(size, name, _BLOCK_MEANING if packed else _PAGE_MEANING, value=words)
         elif name.startswith("LZ4 block"):
             build.content(size, name, _BLOCK_MEANING, value=f"torn{torn}" if torn else f"{size:,} bytes")
         else:
