@@ -29,6 +29,7 @@ class Client:
 
     def __init__(self, path: Path, role: str = "shell", **options: object) -> None:
         self.name = f"{role} on {path.parent.parent.name}"
+        self.path = path
         self.options = options
         arguments = (path, json.dumps({"role": role, **options}))
         self.process = forked.python("-m", "tests.cluster.client", *arguments)

@@ -24,22 +24,24 @@ class Workload:
         writers: int = 3,
         gap: float = 0.0,
         page_size: int = 0,
+        name: str = DB,
     ) -> None:
         self.cluster = cluster
+        self.name = name
         self.clients = clients
         self.rng = random.Random(seed)
         self.readers: list[Client] = []
         size, auto_vacuum = page_size or self.rng.choice(PAGE_SIZES), self.rng.choice((0, 0, 1, 2))
         print(f"page_size={size} auto_vacuum={auto_vacuum}")
-        maker = clients(cluster.primary, DB)
+        maker = clients(cluster.primary, name)
         maker.ask("make", mode=mode, page_size=size, auto_vacuum=auto_vacuum, writers=writers)
         maker.close()
         self.writers = [self._writer(number, gap) for number in range(writers)]
-        wait_level(cluster, DB)
+        wait_level(cluster, name)
 
     def _writer(self, number: int, gap: float) -> Client:
         more = {"number": number, "seed": self.rng.random(), "gap": gap, "reopen": True}
-        return self.clients(self.cluster.primary, DB, "writer", timeout=20.0, open="rw", **more)
+        return self.clients(self.cluster.primary, self.name, "writer", timeout=20.0, open="rw", **more)
 
     def replace_writer(self, number: int) -> None:
         """Kill a writer in the middle of whatever it does, and have another go on in its place."""
@@ -49,7 +51,9 @@ class Workload:
 
     def read(self, node: ClusterNode, **options: object) -> Client:
         """A reader that begins at once; `timeout`, `gap` and the like are options of client.py."""
-        reader = self.clients(node, DB, "reader", **({"timeout": 20.0, "gap": 0.05, "open": "rw"} | options))
+        reader = self.clients(
+            node, self.name, "reader", **({"timeout": 20.0, "gap": 0.05, "open": "rw"} | options)
+        )
         reader.run()
         self.readers.append(reader)
         return reader
@@ -82,12 +86,12 @@ class Workload:
     def assert_settles(self) -> None:
         """All nodes end equal; every reader comes to see what was written last, and nobody saw anything
         wrong; each node's LTX files add up."""
-        assert_all_equal(self.cluster, DB, self.clients)
+        assert_all_equal(self.cluster, self.name, self.clients)
         seqs = self.seqs
         for reader in self.readers:
             wait_seen(reader, seqs)
         for node in self.cluster:
-            assert_history_adds_up(node, DB)
+            assert_history_adds_up(node, self.name)
 
     def assert_saw_nothing_wrong(self) -> None:
         """No reader saw half a transaction, or one older than before, or (but for those that reopen) an
