@@ -49,7 +49,7 @@ INSIDE: Mapping[str, set[str]] = {
     "lecture": {"lecture/language"},
     "lecture/language": set(),
     "lecture/anatomy": {"lecture/model.py"},
-    "lecture/history": {"lecture/model.py", "lecture/anatomy"},
+    "lecture/history": {"lecture/model.py", "lecture/invariants.py", "lecture/anatomy"},
     "lecture/live": {"lecture/model.py", "lecture/history", "lecture/language"},
     "lecture/show": {
         "lecture/model.py",

@@ -71,6 +71,16 @@ class _Question:
 
 
 @dataclass(frozen=True)
+class _Invariant:
+    name: StrictStr
+    short: StrictStr
+    says: StrictStr
+    state: StrictStr
+    why: StrictStr
+    at: StrictInt
+
+
+@dataclass(frozen=True)
 class _Lease:
     holder: StrictStr
     session: StrictStr
@@ -92,6 +102,7 @@ _VALUES: Mapping[tuple[str, str, int], TypeAdapter[object]] = {
     ("lesson", "step", 2): _INT,
     ("lesson", "yours", 2): TypeAdapter(list[tuple[StrictInt, StrictStr]]),
     ("question", "", 1): TypeAdapter(_Question),
+    ("invariants", "", 1): TypeAdapter(list[_Invariant]),
     ("lease", "", 1): TypeAdapter(_Lease),
     ("halt", "", 1): TypeAdapter(_Halt),
     ("node", "lease", 3): _TEXT,

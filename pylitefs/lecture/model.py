@@ -168,6 +168,7 @@ STATE_KEYS: Mapping[str, str] = {
     "lesson/step": "the index of the command that was run last",
     "lesson/yours": "what a person did beside the lesson: [[the index of the step that came next, the line]]",
     "question": "an open question: {'text', 'choices', 'answer': index or null until revealed, 'why'}",
+    "invariants": "five sentences, as invariants.py: [{'name', 'short', 'says', 'state', 'why', 'at': seq}]",
     "lease": "of a cluster with a lease: {'holder': 'n1' or '', 'session': its first 8 digits, 'ttl_s'}",
     "halt": "who has the HALT lock, as the primary says: {'holder': 'n2'}; nothing where nobody has it",
     "node/NODE/lease": "'cut' where the node's way to the lease service is cut, else ''",

@@ -30,7 +30,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pylitefs import __version__
 from pylitefs.errors import PylitefsError
-from pylitefs.lecture import bounds, json_lines
+from pylitefs.lecture import bounds, invariants, json_lines
 from pylitefs.lecture.language import lesson as lessons
 from pylitefs.lecture.language.safe_html import why_not_prose
 from pylitefs.lecture.model import FORMAT, Dump, Entry, Json, Term, to_line
@@ -264,7 +264,7 @@ class _Reader:
                 self._add_entry(found["entry"], len(head.steps))
             else:
                 raise self._wrong('it has neither a "dump" nor an "entry"')
-        return Recording(head, tuple(self._entries), self._dumps, is_cut)
+        return Recording(head, invariants.told(self._entries), self._dumps, is_cut)
 
     def _wrong(self, what: str) -> RecordingError:
         return RecordingError(f"{self._name}, line {self._number}: {what}; {_REMEDY}")

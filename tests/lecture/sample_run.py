@@ -1,5 +1,6 @@
 """A small made-up run of a lesson, for the tests of whoever shows one."""
 
+from pylitefs.lecture.invariants import told
 from pylitefs.lecture.model import Dump, Entry, Json, Part, Term
 from pylitefs.lecture.recording import Head, HeadSection, HeadStep, Recording
 
@@ -36,7 +37,7 @@ ANSWERED: Json = {**QUESTION, "answer": 1, "why": "The capture makes it."}
 
 def entries() -> list[Entry]:
     """The run, in order: a cluster, a write with bytes, a question, its answer, and a last event."""
-    return [
+    run = [
         Entry(
             seq=0,
             t_ms=0,
@@ -99,6 +100,7 @@ def entries() -> list[Entry]:
             step=2,
         ),
     ]
+    return list(told(run))
 
 
 def recording() -> Recording:

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from pylitefs.lecture.history.historian import Historian
+from pylitefs.lecture.invariants import Invariants
 from pylitefs.lecture.model import Dump, Entry, Json
 
 log = logging.getLogger("pylitefs.lecture")
@@ -39,6 +40,7 @@ class Chronicle:
         self.historian = Historian()
         self.count = 0
         """Messages dealt with: a number that changes when something happened."""
+        self._invariants = Invariants()
         self._emit = emit
         self._on_event = on_event
         self._lock = threading.RLock()
@@ -102,6 +104,7 @@ class Chronicle:
             self._waiting.clear()
             self._kept, self._pending = None, {}
             self.step, self.state, self.historian = -1, {}, Historian()
+            self._invariants = Invariants()
             self._next_seq, self._last_ms, self._began_ns = 0, 0.0, time.monotonic_ns()
 
     def close(self) -> None:
@@ -141,6 +144,7 @@ class Chronicle:
         self._last_ms = max(self._last_ms, (at_ns - self._began_ns) / 1e6)
         entry.seq, entry.t_ms, entry.step = self._next_seq, self._last_ms, self.step
         entry.set = {**self._pending, **entry.set, **changes}
+        entry.set |= self._invariants.after(entry)
         self._pending = {}
         self._next_seq += 1
         for key, value in entry.set.items():

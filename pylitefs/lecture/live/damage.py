@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pylitefs.errors import LessonError
+from pylitefs.lecture.model import Json
 from pylitefs.sqlite.header import DatabaseHeader
 from pylitefs.sqlite.wal import FRAME_HEADER_SIZE, WAL_HEADER_SIZE
 
@@ -18,6 +19,13 @@ class Damage:
     offset: int
     before: int
     after: int
+    pgno: int = 0
+    """Of the database file: the page that the byte is in."""
+
+    @property
+    def facts(self) -> Json:
+        """As an entry has them."""
+        return {"file": self.path.name, "offset": self.offset, **({"pgno": self.pgno} if self.pgno else {})}
 
     def __str__(self) -> str:
         return f"byte {self.offset:,} of {self.path.name} was {self.before:#04x} and is {self.after:#04x}"
@@ -30,12 +38,18 @@ def corrupt(data_dir: Path, database: str, what: str, offset: int | None = None)
     place = _telling_offset(path, what, size) if offset is None else offset
     if place >= size:
         raise LessonError(f"{path} has {size:,} bytes: there is no byte {place:,} to corrupt")
+    pgno = place // _page_size(path) + 1 if what == "database" else 0
     with path.open("r+b") as file:
         file.seek(place)
         before = file.read(1)[0]
         file.seek(place)
         file.write(bytes([before ^ 1]))
-    return Damage(path, place, before, before ^ 1)
+    return Damage(path, place, before, before ^ 1, pgno)
+
+
+def _page_size(path: Path) -> int:
+    with path.open("rb") as file:
+        return DatabaseHeader.parse(file.read(100)).page_size
 
 
 def _path(folder: Path, what: str) -> Path:

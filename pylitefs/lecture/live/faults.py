@@ -14,6 +14,7 @@ from pylitefs.lecture.live.nodes import DATABASE
 from pylitefs.lecture.live.scene import Scene
 from pylitefs.lecture.live.settling import Settling
 from pylitefs.lecture.live.shells import Shells
+from pylitefs.lecture.model import Entry
 
 CONNECT_S = 3.0
 """So long a command waits for a replica to connect again, where nothing is known to keep it from it."""
@@ -104,12 +105,14 @@ class Faults:
     def _corrupt(self, command: commands.Corrupt) -> None:
         scene = self._scene
         node = scene.nodes.node(command.node)
+        entry = Entry(0, 0.0, "fault", "corrupt", command.node, DATABASE)
         if command.what == "link":
             scene.nodes.replica(command.node).corrupt_next(command.offset)
-            text = f"One bit of what {command.node} receives next will be wrong"
+            entry.text = f"One bit of what {command.node} receives next will be wrong"
         else:
-            text = f"On {command.node} {damage.corrupt(node.data, DATABASE, command.what, command.offset)}"
-        scene.tell("fault", "corrupt", text, command.node)
+            done = damage.corrupt(node.data, DATABASE, command.what, command.offset)
+            entry.text, entry.detail = f"On {command.node} {done}", done.facts
+        scene.tell_of(0, entry)
 
 
 class Reconnects:

@@ -18,6 +18,13 @@ LAST_EVENTS = 12
 _SHOWN_BYTES = 16
 _KIND_STYLES = {"fault": "bold red", "error": "bold red", "command": "bold", "sql": "cyan", "note": "italic"}
 
+_VERDICTS = {
+    "holds": ("✓", "green"),
+    "broken": ("✗", "bold red"),
+    "unknown": ("?", "yellow"),
+    "none": ("–", "dim"),
+}
+
 
 def nodes_table(state: Json, *, live: bool) -> RenderableType:
     """Every node with its databases: role, position, how far behind, who locks what, what is held."""
@@ -41,10 +48,23 @@ def nodes_table(state: Json, *, live: bool) -> RenderableType:
                 held if first else "",
             )
     lease, halt = state.get("lease"), state.get("halt")
-    lines = [lease_line(lease)] if isinstance(lease, dict) else []
+    lines = invariant_lines(state.get("invariants") or ())
+    if isinstance(lease, dict):
+        lines.append(lease_line(lease))
     if isinstance(halt, dict):
         lines.append(Text(f"HALT lock: {halt['holder']}"))
     return Group(table, *lines) if lines else table
+
+
+def invariant_lines(verdicts: Iterable[Json]) -> list[RenderableType]:
+    """The five sentences in a row, each with its sign; below it why one is not so, or not known."""
+    row, reasons = Text(), list[RenderableType]()
+    for one in verdicts:
+        sign, style = _VERDICTS.get(str(one["state"]), _VERDICTS["unknown"])
+        row.append(f"{'  ' if row else ''}{sign} {one['short']}", style)
+        if one["state"] in ("broken", "unknown"):
+            reasons.append(Text(f"{sign} {one['why']}", style))
+    return [row, *reasons] if row else []
 
 
 def lease_line(lease: Json) -> RenderableType:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from pylitefs.lecture.history.chronicle import Chronicle
+from pylitefs.lecture.invariants import told as of_recording
 from pylitefs.lecture.model import Dump, Entry, Json, state_at
 
 
@@ -81,8 +82,22 @@ def test_the_state_is_what_all_entries_give(told: Told) -> None:
     told.chronicle.drain()
     assert told.chronicle.state == state_at(told.entries)
     assert told.chronicle.state == {"nodes": ["n1"], "question": "open", "seen/n1": "ltx.commit"} | {
-        key: value for key, value in told.chronicle.state.items() if key.startswith(("db/", "page/"))
+        key: value
+        for key, value in told.chronicle.state.items()
+        if key.startswith(("db/", "page/", "invariants"))
     }
+
+
+def test_the_five_sentences_are_told_with_the_entry_that_breaks_one(told: Told) -> None:
+    """A live history says of them what a recording of it will say; a new one begins green."""
+    told.chronicle.tell(Entry(0, 0.0, "command", "cluster"), lambda: {"nodes": ["n1"]})
+    told.chronicle.put("n1", message("pos.advance", 1))
+    told.chronicle.drain()
+    assert [one.set["invariants"][0]["state"] for one in told.entries] == ["holds", "broken"]
+    assert tuple(told.entries) == of_recording(told.entries)
+    told.chronicle.begin_again()
+    told.chronicle.tell(Entry(0, 0.0, "command", "cluster"), lambda: {"nodes": ["n1"]})
+    assert told.entries[-1].set["invariants"][0]["state"] == "holds"
 
 
 def test_an_event_that_is_not_to_be_told_leaves_no_gap(told: Told) -> None:

@@ -43,6 +43,13 @@ def test_one_bit_is_another_and_the_report_says_where(folder: Path, tmp_path: Pa
     assert done.after == now[done.offset] == done.before ^ 1
 
 
+def test_it_says_which_page_of_the_database_it_is(folder: Path, tmp_path: Path) -> None:
+    """In small facts, from which a viewer tells what is broken by it."""
+    assert corrupt(tmp_path, "data.db", "database").facts == {"file": "database", "offset": 2047, "pgno": 2}
+    assert corrupt(tmp_path, "data.db", "database", 1024).facts["pgno"] == 2
+    assert corrupt(tmp_path, "data.db", "wal", 40).facts == {"file": "wal", "offset": 40}
+
+
 def test_of_the_ltx_files_it_is_the_newest(folder: Path, tmp_path: Path) -> None:
     assert corrupt(tmp_path, "data.db", "ltx", 7).path.name == "0000000000000002-0000000000000002.ltx"
 

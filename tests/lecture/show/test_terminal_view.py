@@ -57,6 +57,18 @@ def test_who_has_the_halt_lock_is_shown_while_somebody_has_it() -> None:
     assert "HALT" not in table(lambda state: None)
 
 
+def test_the_five_sentences_stand_in_a_row_and_what_is_broken_has_its_reason() -> None:
+    """One line where all is well; what no lease and no replica make meaningless has a dash."""
+    said = {name: (sign, short) for name, sign, short in (("a", "holds", "one"), ("b", "broken", "two"))}
+    verdicts = [
+        {"name": n, "short": short, "state": s, "why": f"{n} is so.", "at": 0}
+        for n, (s, short) in said.items()
+    ]
+    lines = table(lambda state: state.update({"invariants": verdicts})).splitlines()
+    assert [line.rstrip() for line in lines[-2:]] == ["✓ one  ✗ two", "✗ b is so."]
+    assert "✓ file, then position  ✓ checksum = bytes" in table(lambda state: None).splitlines()[-1]
+
+
 def test_only_the_last_events_are_shown() -> None:
     many = [Entry(n, n, "event", "page.write", "n1", text=f"write {n}") for n in range(20)]
     before, *lines = shown(view.events(many))
