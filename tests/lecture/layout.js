@@ -18,7 +18,7 @@
   }
   // Text that its box does not hold. What is meant to end in an ellipsis has all of it in its tip.
   const may = '.shell *, .field-value, .events *, .badge.busy, .bytes-head .note, select, option, textarea, input';
-  for (const one of all('#top *, #lesson *, #caption *, #nodes *, #tabs *, #panels *, #bar *')) {
+  for (const one of all('#top *, #lesson *, #caption *, #invariants *, #nodes *, #tabs *, #panels *, #bar *')) {
     if (one.matches(may) || one.closest('.hex-rows, .ascii')) continue;
     const style = getComputedStyle(one);
     if (style.overflowX !== 'visible' && one.scrollWidth > one.clientWidth + 1) bad.push(`cut: ${name(one)}`);
@@ -29,7 +29,7 @@
   // Each part ends before the next begins, and the bar is in the window.
   const parts = all('#top, main, #time');
   parts.forEach((one, n) => { if (n && box(one).top < box(parts[n - 1]).bottom - 1) bad.push(`covered: ${name(parts[n - 1])}`); });
-  const inner = all('#past, #caption, #nodes, #lower');
+  const inner = all('#past, #caption, #invariants, #nodes, #lower');
   inner.forEach((one, n) => { if (n && box(one).top < box(inner[n - 1]).bottom - 1) bad.push(`covered: ${name(inner[n - 1])}`); });
   for (const one of all('.card')) {
     const end = box(one).bottom + 1;

@@ -14,6 +14,7 @@ import { commandText, drawCaption, drawLesson, drawQuestion } from "./prose.js";
 import { EventTable } from "./table.js";
 import { FaultPanel } from "./faults.js";
 import { listenForKeys, showAgain, showAgainWith, showKeys } from "./keys.js";
+import { drawInvariants } from "./invariants.js";
 import { haltBadge, leaseBadge } from "./lease.js";
 import { Appearance, Tooltip, showToast } from "./chrome.js";
 import { Fitting } from "./fit.js";
@@ -218,6 +219,7 @@ class LecturePage {
     this._drawTop();
     drawLesson(byId("prose"), byId("steps"), history, cursor, view, { again: (step) => this.again(step) });
     drawCaption(byId("told"), byId("alone"), history, cursor);
+    drawInvariants(byId("invariants"), history, cursor, from, { go: (index) => this.go(index) });
     drawNodes(byId("nodes"), history, cursor, from, view);
     drawQuestion(byId("question"), byId("announce"), history, cursor, view, { answer: (number) => this.answer(number) });
     if (this._ended) drawEnd(byId("end"), history, view, this._next, { go: (index) => this.go(index), again: () => this._againFromTheBeginning() });

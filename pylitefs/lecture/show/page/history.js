@@ -43,6 +43,7 @@ const DULL_FRAMES = new Set(["ready", "heartbeat", "end"]);
 /** How much an entry says about its stretch. */
 function weightOf(entry, held) {
   if (["question", "answer", "note", "error"].includes(entry.kind)) return 9;
+  if ((entry.set.invariants || []).some((one) => one.state === "broken" && one.at === entry.seq)) return 8;
   if (entry.kind === "fault") return entry.name === "stop" ? 3 : 8;
   if (held) return 7;
   if (entry.name === "catchup.decide") return /snapshot/i.test(entry.text) ? 6 : 3;

@@ -1,0 +1,40 @@
+// The five sentences that a class should learn, in a row: green while each is so, red from the tracepoint on
+// that breaks it, with the reason. The rule: nothing is decided here; the state's `invariants` says it.
+import { fill, h } from "./dom.js";
+
+const VERDICTS = {
+  holds: ["✓", "It is so."],
+  broken: ["✗", "Broken."],
+  unknown: ["?", "Not known."],
+  none: ["–", ""],
+};
+
+/** After entry `at`; `from` is the first entry that is new. A click goes to where a sentence became so. */
+export function drawInvariants(box, history, at, from, on) {
+  const verdicts = history.value("invariants", at) || [];
+  box.hidden = !verdicts.length;
+  fill(box,
+    h("div", { class: "verdicts", role: "group", "aria-label": "What must always be so" },
+      verdicts.map((one) => verdictView(one, from, at, on))),
+    h("div", { class: "reasons", role: "status", "aria-live": "polite" }, reasonsOf(verdicts, history)));
+}
+
+function verdictView(one, from, at, on) {
+  const [sign, words] = VERDICTS[one.state] || VERDICTS.unknown;
+  const said = [one.says, words, one.why].filter(Boolean).join(" ");
+  const isNew = one.at >= from && one.at <= at && one.at > 0;
+  return h("button", { type: "button", class: `verdict is-${one.state}${isNew ? " is-new" : ""}`, "data-focus": `verdict-${one.name}`,
+    "data-name": one.name, "data-tip": said, "aria-label": `${one.short}: ${said}`, onclick: () => on.go(one.at) },
+  h("span", { class: "sign", "aria-hidden": "true" }, sign), one.short);
+}
+
+/** Why those that are red are so, the newest first; what is not known comes after them. */
+function reasonsOf(verdicts, history) {
+  const told = (state) => verdicts.filter((one) => one.state === state).sort((a, b) => b.at - a.at);
+  return [...told("broken"), ...told("unknown")].map((one) => {
+    const entry = history.entries[one.at];
+    const place = entry && entry.kind === "event" ? `${entry.node} ${entry.name}` : entry ? entry.name : "";
+    return h("p", { class: `reason is-${one.state}` }, h("b", null, one.short), " ", h("span", { class: "sign" }, VERDICTS[one.state][0]), " ", one.why,
+      place ? [" ", h("code", null, place)] : null);
+  });
+}
