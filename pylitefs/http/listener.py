@@ -71,12 +71,14 @@ class Listener(socket.socket):
                     raise
                 self._accept_with_spare()
                 continue
-            if self._has_room():
+            if self._has_room(address):
                 self.connections.add(connection)
                 return connection, address
             self._turn_away(connection)
 
-    def _has_room(self) -> bool:
+    def _has_room(self, address: object) -> bool:
+        """Whether one more connection, from this address, may stay."""
+        del address
         most = min(MOST_CONNECTIONS, limits.open_files_limit() // 4)
         count = len(self.connections)
         if count >= most:

@@ -155,7 +155,7 @@ class Writer:
                 self._begin_anew()
                 lines.append(self._head.to_json())
             self._next = entry.seq + 1
-            lines += [_without_mounts(line) for line in self._liner.lines(entry, dumps)]
+            lines += [without_mounts(line) for line in self._liner.lines(entry, dumps)]
             self._put(lines)
 
     def _begin_anew(self) -> None:
@@ -203,7 +203,8 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _without_mounts(line: Json) -> Json:
+def without_mounts(line: Json) -> Json:
+    """A line without the paths of the mounts: they are the machine's own."""
     entry = line.get("entry")
     if not entry or not any(_is_mount(key) for key in entry["set"]):
         return line

@@ -71,13 +71,13 @@ def _cut(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-async def read_body(request: Request) -> bytes:
+async def read_body(request: Request, most: int = MAX_REQUEST) -> bytes:
     """The body. A client that goes away has asked for nothing."""
     body = b""
     try:
         async for chunk in request.stream():
             body += chunk
-            if len(body) > MAX_REQUEST:
+            if len(body) > most:
                 raise Refused(413, "that is too long")
     except ClientDisconnect:
         raise Refused(400, "the request ended early") from None

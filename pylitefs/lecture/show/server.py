@@ -71,7 +71,8 @@ class _Lines:
         self._lock = threading.Lock()
         self._wakers: set[Callable[[], None]] = set()
         self.run = 0
-        self.busy = ""
+        self.now: dict[str, object] = {"busy": ""}
+        """What holds now, by the name of its event: sent to a reader when it is another than it was."""
         self.lines: list[str] = [self._header]
         self._dumps: set[str] = set()
         self._rows = ChangedRows()
@@ -105,8 +106,8 @@ class _Lines:
             self._rows = ChangedRows()
         self.wake()
 
-    def set_busy(self, what: str) -> None:
-        self.busy = what
+    def tell(self, event: str, what: object) -> None:
+        self.now[event] = what
         self.wake()
 
     def close(self) -> None:
@@ -130,7 +131,7 @@ class _Lines:
         with self._lock:
             self._wakers.add(waker)
         try:
-            busy: str | None = None
+            told: dict[str, object] = {}
             while not self.closed:
                 wake.clear()
                 with self._lock:
@@ -141,9 +142,11 @@ class _Lines:
                 out = [_message("reset", run)] if reset else []
                 out += [f"id: {run}-{at + n + 1}\ndata: {line}\n\n" for n, line in enumerate(lines)]
                 at += len(lines)
-                if self.busy != busy and len(lines) < LINES_A_MESSAGE:
-                    busy = self.busy
-                    out.append(_message("busy", busy))
+                if self.now != told and len(lines) < LINES_A_MESSAGE:
+                    before, told = told, dict(self.now)
+                    out += [
+                        _message(event, what) for event, what in told.items() if what != before.get(event)
+                    ]
                 if out:
                     yield "".join(out).encode("utf-8", "surrogatepass")
                     continue
@@ -172,6 +175,7 @@ class LectureServer:
         self._lesson = str(header.get("lesson", ""))
         self._lines = _Lines(header)
         self._lecture: Lecture | None = None
+        self._share: Json | None = None
         self._live = True
         self._doing = threading.Lock()
         self._host = bind[0]
@@ -214,6 +218,14 @@ class LectureServer:
     def emit(self, entry: Entry, dumps: Sequence[Dump]) -> None:
         """Show one more entry. In any thread; one at a time."""
         self._lines.emit(entry, dumps)
+
+    def share(self, link: Json) -> None:
+        """Students follow: the page shows this link (`Sharing.link`), and the votes of `tell_votes`."""
+        self._share = link
+
+    def tell_votes(self, votes: Json) -> None:
+        """How the class has voted, as votes.py has it. In any thread."""
+        self._lines.tell("votes", votes)
 
     def start(self) -> None:
         """Listen, and serve in a thread. Raises ConfigError if the port cannot be had."""
@@ -258,6 +270,8 @@ class LectureServer:
         found = page_files().get(name)
         if found is None:
             return PlainTextResponse("no such file", 404)
+        if name == "index.html" and self._share is not None:
+            found = page_with(found, "share")
         return Response(found, media_type=TYPES[PurePosixPath(name).suffix], headers=HEADERS)
 
     async def _events(self, request: Request) -> Response:
@@ -277,7 +291,8 @@ class LectureServer:
     def _hello(self) -> Json:
         verbs = [{"verb": verb, "usage": line.usage, "help": line.help} for verb, line in VERBS.items()]
         after = following(self._lesson, live=self._live)
-        return {"live": self._live, "next": after, "verbs": verbs, "tracepoints": dict(TRACEPOINTS)}
+        hello = {"live": self._live, "next": after, "verbs": verbs, "tracepoints": dict(TRACEPOINTS)}
+        return hello if self._share is None else {**hello, "share": self._share}
 
     async def _recording(self, request: Request) -> Response:
         try:
@@ -308,20 +323,32 @@ class LectureServer:
     def _perform(self, lecture: Lecture, what: str, value: object) -> None:
         """Do one thing, in a worker thread. Raises LessonError if another is still being done."""
         if not self._doing.acquire(blocking=False):
-            raise LessonError(f"still busy with {self._lines.busy}")
+            raise LessonError(f"still busy with {self._lines.now['busy']}")
         try:
-            self._lines.set_busy(str(value) if what == "line" else what)
+            self._lines.tell("busy", str(value) if what == "line" else what)
             if what in ("again", "afresh"):
                 self._lines.begin()
             ACTIONS[what][1](lecture, value)
         finally:
-            self._lines.set_busy("")
+            self._lines.tell("busy", "")
             self._doing.release()
 
 
 def _refusal(refused: Refused) -> Response:
     log.warning("refused: %s", refused)
     return JSONResponse({"error": str(refused)}, refused.status, headers=HEADERS)
+
+
+def page_with(index: bytes, script: str) -> bytes:
+    """index.html for a page that makes more of the lecture's: `script`.js begins, with share.css."""
+    for old, new in (
+        (b"<body>", f'<body data-page="{script}">'),
+        (b'src="app.js"', f'src="{script}.js"'),
+        (b'href="style.css">', 'href="style.css">\n<link rel="stylesheet" href="share.css">'),
+    ):
+        assert index.count(old) == 1, old
+        index = index.replace(old, new.encode())
+    return index
 
 
 def page_files() -> Mapping[str, bytes]:

@@ -27,7 +27,8 @@ function panelId(tab) {
   return tab === "question" || tab === "end" ? tab : `panel-${tab}`;
 }
 
-class LecturePage {
+/** The page of who gives the lecture; share.js and follow.js make others of it. */
+export class LecturePage {
   constructor() {
     this.history = new History();
     this.cursor = -1;
@@ -59,19 +60,23 @@ class LecturePage {
 
   async start() {
     try {
-      this.source = await openSource({
-        hello: (found) => this._hello(found),
-        lines: (lines) => this._take(lines),
-        reset: () => this._reset(),
-        busy: (what) => this._setBusy(what),
-        gone: (why) => showToast(why, 4000),
-      });
+      this.source = await openSource(this._takers());
     } catch (error) {
       showToast(`The recording cannot be read: ${error.message}`, 0);
     }
   }
 
   // What comes in.
+
+  _takers() {
+    return {
+      hello: (found) => this._hello(found),
+      lines: (lines) => this._take(lines),
+      reset: () => this._reset(),
+      busy: (what) => this._setBusy(what),
+      gone: (why) => showToast(why, 4000),
+    };
+  }
 
   _hello(found) {
     this.live = found.live;
@@ -434,4 +439,4 @@ class LecturePage {
   }
 }
 
-new LecturePage().start();
+if (!document.body.dataset.page) new LecturePage().start();

@@ -1,7 +1,7 @@
 // Where the lines come from: the lecture's server (server-sent events, and POST for the buttons), a
 // recording in the page itself (gzip, base64), or a recording at a URL.
 
-/** Open whatever this page has. `on`: hello, lines, reset, busy, gone. */
+/** Open whatever this page has. `on`: hello, lines, reset, busy, gone; votes, of a lecture that is shared. */
 export async function openSource(on) {
   const inline = document.getElementById("recording");
   const url = new URLSearchParams(location.search).get("recording");
@@ -36,13 +36,13 @@ class RecordedSource {
   }
 }
 
-class LiveSource {
-  constructor(on) {
+export class LiveSource {
+  constructor(on, address = `events${location.search}`) {
     this._on = on;
     this._waiting = [];
     this._scheduled = false;
     this._seen = "";
-    const events = new EventSource(`events${location.search}`);
+    const events = new EventSource(address);
     events.addEventListener("hello", (event) => on.hello(JSON.parse(event.data)));
     events.addEventListener("reset", () => {
       this._waiting = [];
@@ -52,16 +52,29 @@ class LiveSource {
       this._flush();
       on.busy(JSON.parse(event.data));
     });
+    events.addEventListener("votes", (event) => {
+      this._flush();
+      if (on.votes) on.votes(JSON.parse(event.data));
+    });
     events.addEventListener("end", () => {
       events.close();
       on.gone("The lecture has ended. What was seen stays here to look at.");
     });
     events.onmessage = (event) => {
-      this._waiting.push(JSON.parse(event.data));
+      this._waiting.push(...parseLines(event.data));
       this._seen = event.lastEventId;
       this._schedule();
     };
-    events.onerror = () => on.gone("The connection to the lecture is lost; trying again …");
+    events.onerror = () => {
+      const refused = events.readyState === EventSource.CLOSED && on.refused;
+      if (refused) on.refused();
+      else on.gone("The connection to the lecture is lost; trying again …");
+    };
+  }
+
+  /** The id of the newest message. */
+  get seen() {
+    return this._seen;
   }
 
   /** Lines are handed on in batches: thousands of them are one drawing. */
