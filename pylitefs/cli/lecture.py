@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from pylitefs.cli.lecture_page import checked_bind, page_options
+from pylitefs.cli.lecture_share import checked_share, share_options
 from pylitefs.errors import ConfigError, LessonError, MountError
 from pylitefs.lecture.language import lesson as lessons
 from pylitefs.lecture.recording import open_recording, packaged
@@ -22,6 +23,7 @@ from pylitefs.lecture.recording import open_recording, packaged
 @click.option("--headless", is_flag=True, help="Run to the end as a test; exit 1 where an expect fails.")
 @click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="Keep the run, to replay it.")
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where; else a temporary folder.")
+@share_options
 @page_options
 def lecture(
     *,
@@ -34,16 +36,22 @@ def lecture(
     host: str,
     port: int,
     no_browser: bool,
+    share: str | None,
+    share_token: str,
 ) -> int:
     """Start a lesson's nodes and step through it: LESSON is a name of --list, or a Markdown file of your own.
 
     It starts paused, prints the page's URL and opens it; Ctrl-C ends all of it. Without LESSON it asks
-    which; with --headless it runs them all, and --record then names a folder.
+    which; with --headless it runs them all, and --record then names a folder. With --share students follow
+    on their own devices, and vote.
     """
     bind = checked_bind(host, port)
+    sharing = checked_share(share, share_token)
     if listing:
         list_lessons()
         return 0
+    if headless and sharing:
+        raise ConfigError("--share: nobody can follow a run that is --headless; leave one of them out")
     if headless:
         return _headless(lesson, record, directory)
     name = lesson or _ask_which()
@@ -58,9 +66,9 @@ def lecture(
         with run.folder(directory) as base, ended_by_signals():
             run.try_mount(base)
             if terminal:
-                run.in_terminal(chosen, base, record)
+                run.in_terminal(chosen, base, record, sharing)
             else:
-                run.in_page(chosen, base, record, bind, browser=not no_browser)
+                run.in_page(chosen, base, record, bind, sharing, browser=not no_browser)
     except MountError as error:
         return _offer_recording(name, str(error), bind, terminal=terminal, browser=not no_browser)
     return 0

@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from pylitefs.cli.lecture_page import show
+from pylitefs.cli.lecture_share import Share, say, shared
 from pylitefs.cluster import own_folder
 from pylitefs.cluster.cluster import Cluster, ClusterError, is_mounted
 from pylitefs.errors import LessonError, MountError
@@ -80,25 +81,43 @@ def recorded(lesson: Lesson, base: Path, record: Path | None, emit: Emit) -> Ite
     click.echo(f"recorded: pylitefs replay {record}", err=True)
 
 
-def in_page(lesson: Lesson, base: Path, record: Path | None, bind: tuple[str, int], *, browser: bool) -> None:
+def in_page(
+    lesson: Lesson,
+    base: Path,
+    record: Path | None,
+    bind: tuple[str, int],
+    share: Share | None = None,
+    *,
+    browser: bool,
+) -> None:
     """The lesson in a browser, until Ctrl-C."""
-    server = LectureServer(Head.of(lesson).to_json(), bind)
+    head = Head.of(lesson).to_json()
+    server = LectureServer(head, bind)
     with (
-        recorded(lesson, base, record, server.emit) as emit,
+        shared(head, base, share, server.emit) as (both, sharing),
+        recorded(lesson, base, record, both) as emit,
         contextlib.closing(Session(lesson, base, emit)) as session,
     ):
         server.attach(session)
+        if sharing is not None:
+            say(sharing, with_code=False)
+            server.share(sharing.link())
+            sharing.on_votes = server.tell_votes
         show(server, browser=browser)
 
 
-def in_terminal(lesson: Lesson, base: Path, record: Path | None) -> None:
+def in_terminal(lesson: Lesson, base: Path, record: Path | None, share: Share | None = None) -> None:
     """The lesson in this terminal, until `q` or Ctrl-C."""
-    story = Story()
+    story, head = Story(), Head.of(lesson)
     with (
-        recorded(lesson, base, record, story.emit) as emit,
+        shared(head.to_json(), base, share, story.emit) as (both, sharing),
+        recorded(lesson, base, record, both) as emit,
         contextlib.closing(Session(lesson, base, emit)) as session,
     ):
-        TerminalLecture(Head.of(lesson), story, session).run()
+        if sharing is not None:
+            say(sharing, with_code=True)
+        votes = (lambda: sharing.votes) if sharing is not None else None
+        TerminalLecture(head, story, session, votes=votes).run()
 
 
 def headless(chosen: Sequence[Lesson], base: Path, record: Path | None, *, all_lessons: bool) -> int:

@@ -29,6 +29,7 @@ log = logging.getLogger("pylitefs")
 class Listener(socket.socket):
     """A listening socket that knows its connections, so that they can be cut off."""
 
+    whose = "the API"
     connections: "weakref.WeakSet[socket.socket]"
     turned_away: "deque[socket.socket]"
     is_full: bool
@@ -76,10 +77,15 @@ class Listener(socket.socket):
                 return connection, address
             self._turn_away(connection)
 
+    @property
+    def most(self) -> int:
+        """So many connections at a time."""
+        return min(MOST_CONNECTIONS, limits.open_files_limit() // 4)
+
     def _has_room(self, address: object) -> bool:
         """Whether one more connection, from this address, may stay."""
         del address
-        most = min(MOST_CONNECTIONS, limits.open_files_limit() // 4)
+        most = self.most
         count = len(self.connections)
         if count >= most:
             count = sum(one.fileno() >= 0 for one in tuple(self.connections))
@@ -89,8 +95,9 @@ class Listener(socket.socket):
         if not self.is_full:
             self.is_full = True
             log.warning(
-                "the API has %d connections, its most: more are closed with 503; end readers of /events that "
+                "%s has %d connections, its most: more are closed with 503; end readers of /events that "
                 "are not needed, or raise the limit of open files (%d)",
+                self.whose,
                 count,
                 limits.open_files_limit(),
             )

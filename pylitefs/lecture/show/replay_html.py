@@ -14,7 +14,7 @@ from pylitefs.lecture.model import Dump, Json, to_line
 from pylitefs.lecture.recording import Recording, RecordingError
 from pylitefs.lecture.show.bundle import bundle
 from pylitefs.lecture.show.changed_rows import with_rows
-from pylitefs.lecture.show.server import page_files
+from pylitefs.lecture.show.page_files import page_files
 
 MAX_BYTES = 1_000_000
 #: The longest dumps that are kept whole, tried in this order.

@@ -18,8 +18,7 @@ import json
 import logging
 import secrets
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from importlib.resources import files
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import PurePosixPath
 
 from starlette.applications import Starlette
@@ -37,25 +36,12 @@ from pylitefs.lecture.model import Dump, Entry, Json, to_line
 from pylitefs.lecture.recording import following
 from pylitefs.lecture.show.asking import ACTIONS, Lecture, Refused, last_event, parse_request, read_body
 from pylitefs.lecture.show.changed_rows import ChangedRows, with_rows, with_rows_of
+from pylitefs.lecture.show.page_files import HEADERS, TYPES, page_files, page_with
 from pylitefs.trace import TRACEPOINTS
 
 KEEP_ALIVE_S = 15.0
 LINES_A_MESSAGE = 500
 """How many lines are handed to the socket at once: a long history arrives in a few writes."""
-
-TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 
 log = logging.getLogger("pylitefs.lecture")
 
@@ -337,25 +323,3 @@ class LectureServer:
 def _refusal(refused: Refused) -> Response:
     log.warning("refused: %s", refused)
     return JSONResponse({"error": str(refused)}, refused.status, headers=HEADERS)
-
-
-def page_with(index: bytes, script: str) -> bytes:
-    """index.html for a page that makes more of the lecture's: `script`.js begins, with share.css."""
-    for old, new in (
-        (b"<body>", f'<body data-page="{script}">'),
-        (b'src="app.js"', f'src="{script}.js"'),
-        (b'href="style.css">', 'href="style.css">\n<link rel="stylesheet" href="share.css">'),
-    ):
-        assert index.count(old) == 1, old
-        index = index.replace(old, new.encode())
-    return index
-
-
-def page_files() -> Mapping[str, bytes]:
-    """The page's files by name: what is served, and what a self-contained page is made from."""
-    folder = files("pylitefs.lecture.show") / "page"
-    return {
-        entry.name: entry.read_bytes()
-        for entry in folder.iterdir()
-        if entry.is_file() and PurePosixPath(entry.name).suffix in TYPES
-    }

@@ -75,12 +75,15 @@ class TerminalLecture:
         *,
         console: Console | None = None,
         read: Callable[[str], str | None] | None = None,
+        votes: Callable[[], Json] | None = None,
     ) -> None:
+        """`votes` gives those of a class that follows, as votes.py tells them."""
         self._head = head
         self._story = story
         self._lecture = lecture
         self._console = console or console_for_lectures()
         self._read = read or read_line
+        self._votes = votes
         self._at = -1
         """Index of the entry that is shown; -1 before the first."""
         self._section = -1
@@ -108,6 +111,8 @@ class TerminalLecture:
             self._next()
         elif line in {"b", "back"}:
             self._back()
+        elif line in {"v", "votes"} and self._votes is not None:
+            self._say_votes()
         elif word == "d" and (not rest or _is_number(rest)):
             self._dump(int(rest or 1))
         elif line in {"?", "h", "help"}:
@@ -136,6 +141,7 @@ class TerminalLecture:
             else:
                 self._say("This is the end of the recording.")
         else:
+            self._say_votes()
             if self._lecture.next() is False:
                 self._say("The lesson is over. Its nodes go on until you quit; ? names what they can do.")
             self._catch_up()
@@ -168,8 +174,15 @@ class TerminalLecture:
             self._say(f"You say {number}.")
             self._next()
         else:
+            self._say_votes()
             self._lecture.answer(number - 1)
             self._catch_up()
+
+    def _say_votes(self) -> None:
+        """How the class has voted on the question that is open, before its answer is shown."""
+        asked = self._state().get("question") if self._votes else None
+        if self._votes and asked and asked.get("answer") is None:
+            self._console.print(view.votes(self._votes()))
 
     def _is_behind(self) -> bool:
         return any(entry.stop for entry in self._story.entries()[self._at + 1 :])
@@ -188,6 +201,8 @@ class TerminalLecture:
         for key, meaning in _KEYS:
             self._console.print(Text(f"{key:10}{meaning}"))
         if self._lecture is not None:
+            if self._votes is not None:
+                self._console.print(Text(f"{'v':10}how the class has voted so far"))
             self._say("Or a command of the lesson language:")
             for verb in VERBS.values():
                 self._console.print(Text.assemble((verb.usage, "bold"), f"  {verb.help}"))

@@ -16,6 +16,8 @@ from pylitefs.lecture.model import Dump, Entry, Json, Part, Term
 
 LAST_EVENTS = 12
 _SHOWN_BYTES = 16
+_BAR = 30
+"""Characters of the longest bar."""
 _KIND_STYLES = {"fault": "bold red", "error": "bold red", "command": "bold", "sql": "cyan", "note": "italic"}
 
 _VERDICTS = {
@@ -163,6 +165,17 @@ def question(asked: Json, chosen: int | None = None) -> RenderableType:
     if answer is not None:
         said = "" if chosen is None else "Right." if chosen == answer else "Not so."
         lines += [Text(one) for one in [f"{said} {asked.get('why') or ''}".strip()] if one]
+    return Group(*lines)
+
+
+def votes(told: Json) -> RenderableType:
+    """How a class has voted, as bars; `told` as votes.py has it, {} before anybody follows."""
+    counts = told.get("counts") or []
+    most = max(counts, default=0)
+    lines = [Text(f"{sum(counts)} of {told.get('followers', 0)} have voted", "bold")]
+    for number, count in enumerate(counts):
+        bar = "█" * round(_BAR * count / most) if most else ""
+        lines.append(Text(f"  {number + 1}  {bar} {count}"))
     return Group(*lines)
 
 

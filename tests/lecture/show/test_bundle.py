@@ -3,7 +3,7 @@
 import pytest
 
 from pylitefs.lecture.show.bundle import BundleError, bundle, modules
-from pylitefs.lecture.show.server import page_files
+from pylitefs.lecture.show.page_files import page_files
 
 INDEX = b"""<!doctype html>
 <html lang="en"><head><title>x</title>

@@ -12,8 +12,9 @@ from pylitefs.lecture.language.safe_html import ATTRIBUTES, TAGS, why_not_prose
 from pylitefs.lecture.model import to_line
 from pylitefs.lecture.recording import open_recording
 from pylitefs.lecture.show import bundle
+from pylitefs.lecture.show.page_files import page_files
 from pylitefs.lecture.show.replay_html import page as replay_page
-from pylitefs.lecture.show.server import LectureServer, page_files
+from pylitefs.lecture.show.server import LectureServer
 from tests.lecture import recordings
 from tests.lecture.browsing import chromium, open_page, pause_as_people_do, place, step, wait_for
 from tests.lecture.hostile_html import KNOWN, generated

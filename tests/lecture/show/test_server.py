@@ -13,7 +13,8 @@ from pylitefs.errors import ConfigError
 from pylitefs.lecture.language.verbs import VERBS
 from pylitefs.lecture.model import Json
 from pylitefs.lecture.show.changed_rows import with_rows
-from pylitefs.lecture.show.server import LectureServer, page_files
+from pylitefs.lecture.show.page_files import page_files
+from pylitefs.lecture.show.server import LectureServer
 from tests.lecture import recordings
 from tests.lecture.scripted import ScriptedSession, live, recorded
 
