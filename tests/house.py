@@ -34,7 +34,7 @@ FLOORS = (
     {"ltx"},
     {"rows"},
     {"store"},
-    {"mount"},
+    {"mount", "vfs"},
     {"lease"},
     {"replication", "backup"},
     {"http"},

@@ -262,7 +262,7 @@ class Database:
             self.copies.written(fd, offset, len(data))
         elif self.wal_watch.live:
             self.wal_watch.checkpointed(offset, data)
-        elif self.rollback_watch.page_written(offset, len(data)):
+        elif self.rollback_watch.page_written(offset, len(data)) and not self.files.in_process:
             self._services.later(self.name, "capture")
         pwrite_all(fd, data, offset)
         if self.state.node.tracer.active:
@@ -292,7 +292,7 @@ class Database:
             raise
 
     def _begin_in_wal(self) -> None:
-        if not os.path.lexists(self.path(FileKind.SHM)):
+        if not self.files.in_process and not os.path.lexists(self.path(FileKind.SHM)):
             self._refuse(
                 errno.EIO,
                 "writing a WAL that has no index (locking_mode=EXCLUSIVE, or a WAL that was copied here)",

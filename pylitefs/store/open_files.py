@@ -24,6 +24,9 @@ class OpenFiles:
         """The applier's on the WAL index, where it may hold a lock: then no client makes the index anew."""
         self.appliers_database: set[int] = set()
         """The applier's on the database file."""
+        self.in_process = False
+        """All who have them open are in this process (vfs/). It tells when a transaction without a journal is
+        at its end, and who writes a WAL has the database for itself: nobody else has to see its index."""
         self._live: dict[FileKind, set[int]] = {kind: set() for kind in FileKind}
 
     def any(self, kind: FileKind) -> bool:
