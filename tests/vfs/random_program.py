@@ -16,8 +16,8 @@ def prepare(db: apsw.Connection, seed: int) -> None:
     chance = random.Random(seed)
     blobs = random.Random(seed + 1)
 
-    def blob(size: int) -> bytes:
-        return blobs.randbytes(max(size, 1))
+    def blob(*size: object) -> bytes:
+        return blobs.randbytes(max(int(str(size[0])), 1))
 
     db.create_scalar_function("randomblob", blob, 1)
     mode = chance.choice(MODES)

@@ -102,7 +102,12 @@ def test_a_writer_that_waits_for_readers_is_not_met_by_the_gate(locks: FileLocks
     """RESERVED and PENDING at once would be two who wait for each other."""
     locks.lock("writer", SHARED)
     locks.lock("writer", RESERVED)
-    clock.then = lambda: (locks.lock("writer", EXCLUSIVE), locks.unlock("writer"))[0] and None
+
+    def write() -> None:
+        assert locks.lock("writer", EXCLUSIVE)
+        locks.unlock("writer")
+
+    clock.then = write
     assert locks.wait_for("applier", EXCLUSIVE, 1.0)
 
 
