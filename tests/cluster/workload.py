@@ -28,6 +28,7 @@ class Workload:
     ) -> None:
         self.cluster = cluster
         self.name = name
+        self.gap = gap
         self.clients = clients
         self.rng = random.Random(seed)
         self.readers: list[Client] = []
@@ -46,7 +47,7 @@ class Workload:
     def replace_writer(self, number: int) -> None:
         """Kill a writer in the middle of whatever it does, and have another go on in its place."""
         self.writers[number].kill9()
-        self.writers[number] = self._writer(number, 0.0)
+        self.writers[number] = self._writer(number, self.gap)
         self.writers[number].run()
 
     def read(self, node: ClusterNode, **options: object) -> Client:

@@ -257,6 +257,7 @@ def has_arrived(demo: Demo) -> bool:
     return first == second
 
 
+@pytest.mark.full
 def test_the_application_goes_on_through_a_failover(eventually: Callable[..., None]) -> None:
     """A write during the gap waits for the next primary, and none that was confirmed is lost."""
     with (

@@ -1,4 +1,4 @@
-"""A cluster under full load for a while, with faults: `Soak(cluster, clients, links, seed).run(seconds)`.
+"""A cluster under load for a while, with faults: `Soak(cluster, clients, links, seed).run(seconds, gap)`.
 
 Two banks, one in WAL mode and one in DELETE mode, each with two writers on the primary and a reader on every
 node. Each few seconds a fault is drawn. The primary and one replica keep their processes for the whole time:
@@ -42,17 +42,18 @@ class Soak:
         self.primary, self.steady, self.victim = cluster.nodes
         self.samples: dict[str, list[Sample]] = {node.name: [] for node in (self.primary, self.steady)}
         self.faults: dict[str, int] = {}
-        self.work = [
-            Workload(cluster, clients, seed + n, mode, writers=2, gap=0.002, name=name)
-            for n, (name, mode) in enumerate(BANKS.items())
-        ]
-        for work in self.work:
-            for node in cluster:
-                work.read(node, reopen=True)
+        self.seed = seed
+        self.work: list[Workload] = []
 
-    def run(self, seconds: float) -> None:
-        """Load and faults for so long; then all must be level and add up."""
-        for work in self.work:
+    def run(self, seconds: float, gap: float) -> None:
+        """Load and faults for so long; then all must be level and add up. Writers rest `gap` seconds between
+        two transactions."""
+        for number, (name, mode) in enumerate(BANKS.items()):
+            seed = self.seed + number
+            work = Workload(self.cluster, self.clients, seed, mode, writers=2, gap=gap, name=name)
+            self.work.append(work)
+            for node in self.cluster:
+                work.read(node, reopen=True, gap=max(gap, 0.05))
             work.write()
         ends = time.monotonic() + seconds
         next_sample = next_fault = time.monotonic()

@@ -109,10 +109,8 @@ def test_the_handout_s_lessons_lead_to_each_other(browser: Browser, tmp_path: Pa
                 page.locator(".go-on").click()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=() if name == "split-brain" else pytest.mark.full) for name in packaged()],
-)
+@pytest.mark.full
+@pytest.mark.parametrize("name", packaged())
 def test_the_end_fits_at_every_size(browser: Browser, name: str) -> None:
     """All of it without scrolling, where a lecture is shown."""
     with recorded(list(open_recording(name).lines())) as server, open_page(browser, server.url) as page:
