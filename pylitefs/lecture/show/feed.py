@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Sequence
 GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 GATHER_S = 0.03
 """So long lines wait for others: a step's hundred entries are a few messages to everyone."""
-MOST_TEXT = 256 * 1024
+MOST_TEXT = 64 * 1024
 """Of lines in a message, but for one line that is longer."""
 MOST_PIECES = 64 * 1024
 """Of packed bytes that are handed to a reader at once."""
@@ -32,11 +32,6 @@ def packed(text: str) -> bytes:
     deflate = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
     data = text.encode("utf-8", "surrogatepass")
     return deflate.compress(data) + deflate.flush(zlib.Z_FULL_FLUSH)
-
-
-def unpacked(pieces: bytes) -> bytes:
-    """The text of whole pieces: for a reader that takes no gzip."""
-    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(pieces)
 
 
 def message(event: str, data: object) -> str:

@@ -109,6 +109,11 @@ class Sharing:
         raise ConfigError(f"--share {host}:{port}: {why}; name another port, or an address of this machine")
 
     @property
+    def pid(self) -> int:
+        """The child's; 0 without one."""
+        return self._child.pid if self._child is not None else 0
+
+    @property
     def links(self) -> list[tuple[str, str]]:
         """Every URL by which followers may come, with the interface's name; the likeliest first."""
         hosts = [(self._host, "")] if self._host else addresses.reachable(self._bind[0])

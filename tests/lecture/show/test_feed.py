@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pylitefs.lecture.show import feed as module
-from pylitefs.lecture.show.feed import GZIP_HEAD, Feed, packed, unpacked
+from pylitefs.lecture.show.feed import GZIP_HEAD, Feed, packed
 
 
 def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
@@ -21,6 +21,10 @@ def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., N
         asyncio.run(test(**fixtures))
 
     return run
+
+
+def unpacked(pieces: bytes) -> bytes:
+    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(pieces)
 
 
 def read(pieces: bytes) -> list[str]:

@@ -1,6 +1,7 @@
 """The followers' server, as a class meets it, and as somebody does who means it ill."""
 
 import json
+import secrets
 import socket
 import time
 from collections.abc import Iterator
@@ -217,6 +218,8 @@ def test_tricks_with_headers_and_bodies_end_there(lecture: Class) -> None:
         lecture, vote + b"Transfer-Encoding: chunked\r\n\r\n" + b"400\r\n" + b"x" * 0x400 + b"\r\n"
     )
     assert b" 431 " in raw(lecture, get + b"X: " + b"x" * 70000)
+    events = get.replace(b"/?", b"/events?")
+    assert b" 406 " in raw(lecture, events + b"Host: localhost\r\n\r\n"), "nothing is unpacked for anyone"
     assert b" 403 " in raw(lecture, get + b"Host: evil.example\r\n\r\n")
     with (
         httpx.Client(http1=False, http2=True, trust_env=False, timeout=10) as client,
@@ -230,8 +233,9 @@ def test_tricks_with_headers_and_bodies_end_there(lecture: Class) -> None:
 @pytest.mark.full
 def test_ten_thousand_connections_and_readers_that_do_not_read_hold_nobody_up(lecture: Class) -> None:
     """One student's, from one address; another still comes, follows, and votes."""
-    request = f"GET /events?token={lecture.sharing.token} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-    big = "x" * 200_000
+    request = f"GET /events?token={lecture.sharing.token} HTTP/1.1\r\nHost: localhost\r\n".encode()
+    request += b"Accept-Encoding: gzip\r\n\r\n"
+    big = secrets.token_hex(100_000)
     held = min(1500, limits.open_files_limit() - 200)
     """So many stay at once, more than the server takes; all come."""
     with ExitStack() as stack:
