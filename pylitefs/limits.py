@@ -19,6 +19,8 @@ MOST_DATABASES = 64
 QUIET_S = 60.0
 """The shortage is over when nothing ran into it for so long; then the next one is told again."""
 
+WINDOWS_FILES = 512
+"""So many files a process of Windows may have open, which has no `resource` to say so."""
 BUFFER = 1 << 20
 """Bytes of the largest buffer that is used again and again, with room."""
 
@@ -54,7 +56,10 @@ def keep_buffers() -> None:
 
 def open_files_limit() -> int:
     """The soft limit as it is now."""
-    import resource
+    try:
+        import resource
+    except ImportError:
+        return WINDOWS_FILES
 
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 

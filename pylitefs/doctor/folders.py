@@ -13,7 +13,7 @@ from pylitefs.mount import mountinfo
 from pylitefs.mount.bare_directory import hidden_names
 from pylitefs.roles import candidates
 from pylitefs.store import lost, terms
-from pylitefs.store.files import holder_of
+from pylitefs.store.directory_lock import holder_of
 
 LEAST_ROOM = 100 << 20
 """Bytes that are to be free at least."""

@@ -26,7 +26,8 @@ from pylitefs.errors import DataDirectoryError
 from pylitefs.http.door import Door
 from pylitefs.http.server import HttpServer
 from pylitefs.lease.service import BadRequestError, Entry, NoSessionError, Service, State
-from pylitefs.store.files import DirectoryLock, write_durably
+from pylitefs.store.directory_lock import DirectoryLock
+from pylitefs.store.files import write_durably
 from pylitefs.store.privacy import make_directory
 from pylitefs.store.status import lease_clock
 

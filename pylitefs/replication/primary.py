@@ -23,7 +23,7 @@ from pylitefs.replication.fan_out import FanOut, Frames
 from pylitefs.replication.followed import CountFrame, Followed, Send, StreamRequest
 from pylitefs.replication.handover import HandOver
 from pylitefs.replication.kept import pos_after
-from pylitefs.replication.snapshots import SnapshotPipe
+from pylitefs.replication.snapshots import snapshot_of
 from pylitefs.replication.stream_log import StreamLog
 from pylitefs.replication.stream_trace import aside, decided
 from pylitefs.replication.threads import EndedError, in_thread, unless_ended
@@ -300,7 +300,7 @@ class PrimaryStream:
 
     async def _send_snapshot(self, name: str, database: Database) -> Pos:
         path = self._store.temp_path(".ltx")
-        async with SnapshotPipe(self._store, database.name, path, self._store.snapshot_timeout_s) as snapshot:
+        async with snapshot_of(self._store, database.name, path, self._store.snapshot_timeout_s) as snapshot:
             head = await self._beating(snapshot.head())
             whole = False
             while self._store.tracer.active and len(head) < BLOCK and not whole:

@@ -13,11 +13,13 @@ replica is told of the end only after `made` has returned.
 """
 
 import asyncio
-import fcntl
+import importlib
 import os
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 from pylitefs.ltx.header import HEADER_SIZE
 from pylitefs.replication.threads import in_thread
@@ -27,6 +29,11 @@ from pylitefs.store.turns import Patience
 
 PIPE_SIZE = 1 << 20
 BLOCK = 128 * 1024
+
+
+def snapshot_of(store: Store, database: str, path: Path, timeout: float = SNAPSHOT_S) -> "SnapshotPipe":
+    """A snapshot in the making, by a pipe where the system has such."""
+    return (SnapshotPipe if hasattr(os, "mkfifo") else SnapshotFile)(store, database, path, timeout)
 
 
 class SnapshotPipe:
@@ -54,7 +61,8 @@ class SnapshotPipe:
         """Open the pipe for reading, before anybody writes, and have the event loop read it."""
         pipe = os.fdopen(os.open(self._path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
         try:
-            with suppress(OSError):  # an ordinary user's pipes may be kept smaller
+            with suppress(OSError, AttributeError):  # Linux's; an ordinary user's pipes may be kept smaller
+                fcntl = importlib.import_module("fcntl")
                 fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
             loop = asyncio.get_running_loop()
             transport, _ = await loop.connect_read_pipe(
@@ -100,3 +108,34 @@ class SnapshotPipe:
     async def made(self) -> SnapshotInfo:
         """After the end: what the snapshot is of. Raises what went wrong in making it."""
         return await self._making
+
+
+class SnapshotFile(SnapshotPipe):
+    """The same where there are no named pipes (Windows): made whole, then read."""
+
+    async def __aenter__(self) -> "SnapshotFile":
+        self._file: BinaryIO | None = None
+        self._making = asyncio.ensure_future(in_thread(self._make))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._patience.give_up()
+        with suppress(asyncio.CancelledError, Exception):
+            await self._making
+        if self._file is not None:
+            self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    def _make(self) -> SnapshotInfo:
+        return self._store.snapshot(self._database, self._path, self._patience)
+
+    async def head(self) -> bytes:
+        await asyncio.shield(self._making)  # Who is cut off meanwhile still waits for the thread's end.
+        self._file = self._path.open("rb")
+        return self._file.read(HEADER_SIZE)
+
+    async def read(self) -> bytes:
+        assert self._file is not None
+        return await in_thread(partial(self._file.read, BLOCK))

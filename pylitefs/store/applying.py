@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pylitefs.ltx.decoder import open_ltx
+from pylitefs.portable import BINARY
 from pylitefs.store.files import pwrite_all
 from pylitefs.store.names import FileKind, database_dir
 from pylitefs.store.privacy import FILE_MODE
@@ -131,7 +132,7 @@ class DirectApplier:
             if header.commit == 0:
                 target.unlink(missing_ok=True)
                 return
-            fd = os.open(target, os.O_RDWR | os.O_CREAT, FILE_MODE)
+            fd = os.open(target, os.O_RDWR | os.O_CREAT | BINARY, FILE_MODE)
             try:
                 for pgno, page in decoder.pages():
                     pwrite_all(fd, page, (pgno - 1) * header.page_size)

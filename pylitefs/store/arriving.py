@@ -20,6 +20,7 @@ from pylitefs.ltx.checksum import EMPTY_CHECKSUM, lock_pgno
 from pylitefs.ltx.encoder import Encoder
 from pylitefs.ltx.header import FLAG_LZ4, Header
 from pylitefs.ltx.position import Pos
+from pylitefs.portable import BINARY
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.counters import NO_COUNTERS, Counters, next_counters, with_counters
@@ -66,7 +67,7 @@ class Arrival:
 
     def take(self, source: Source, size: int | None = None, progress: Progress | None = None) -> None:
         """All that comes, in constant memory; SqliteFormatError if it is not `size` bytes long."""
-        fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
+        fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY, FILE_MODE)
         try:
             for chunk in _chunks(source):
                 if not self._bytes:
@@ -168,7 +169,7 @@ class _Encoding:
     def __init__(self, path: Path, guess: Header, counters: Counters) -> None:
         self.counters = counters
         self._path = path
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | BINARY, FILE_MODE)
         self._guess = guess
         self._encoder = Encoder(self._write, guess)
         self._lock_pgno = lock_pgno(guess.page_size)

@@ -22,6 +22,7 @@ from pylitefs.ltx.checksum import EMPTY_CHECKSUM, page_checksum
 from pylitefs.ltx.encoder import Encoder
 from pylitefs.ltx.header import FLAG_LZ4, Header
 from pylitefs.ltx.position import Pos
+from pylitefs.portable import BINARY
 from pylitefs.sqlite import Buffer
 from pylitefs.sqlite.locks import lock_pgno
 from pylitefs.store.checksums import Changes, PageChecksums
@@ -128,7 +129,7 @@ class _LtxFile:
 
     def _flush(self) -> None:
         if self._fd < 0:
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY, FILE_MODE)
             self._begun = True
         write_all(self._fd, b"".join(self._parts))
         self._parts.clear()

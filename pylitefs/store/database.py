@@ -20,6 +20,7 @@ from typing import NoReturn, Protocol
 
 from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
+from pylitefs.portable import BINARY
 from pylitefs.store import hot_journal, replica_wal, write_events
 from pylitefs.store.applier_side import ApplierSide
 from pylitefs.store.capture import commit_drop, tell_pending
@@ -144,7 +145,7 @@ class Database:
         # Readers make a WAL and its index; a database or a journal is a writer's.
         with nullcontext() if kind in (FileKind.WAL, FileKind.SHM) else self.state.lock, self.files.lock:
             make_directory(self.state.ltx.directory)
-            fd = os.open(self.path(kind), os.O_RDWR | os.O_CREAT | (flags & os.O_EXCL), FILE_MODE)
+            fd = os.open(self.path(kind), os.O_RDWR | os.O_CREAT | BINARY | (flags & os.O_EXCL), FILE_MODE)
             if kind is FileKind.DATABASE:
                 self.state.forget_fd(kind)
             self.state.index_generation += kind is FileKind.SHM
@@ -370,8 +371,8 @@ class Database:
                             self.dir.rmdir()
 
     def _unlink(self, kind: FileKind) -> None:
+        self.state.forget_fd(kind)  # First: Windows removes no file that is open.
         os.unlink(self.path(kind))
-        self.state.forget_fd(kind)
         self.files.unlinked(kind)
 
     def _drop(self) -> None:

@@ -46,8 +46,8 @@ def describe(directory: Path, code: int) -> str:
     if code == errno.ENOSPC:
         try:
             figures = os.statvfs(directory)
-        except OSError:
-            pass
+        except (OSError, AttributeError):
+            pass  # Windows has no inodes to run out of.
         else:
             what = _NO_INODES if figures.f_files and not figures.f_favail else what
     return f"the disk of {directory} {what}"

@@ -24,6 +24,7 @@ from pathlib import Path
 from pylitefs.errors import PylitefsError
 from pylitefs.ltx.header import format_filename, parse_filename
 from pylitefs.ltx.position import Pos
+from pylitefs.portable import BINARY
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE
 from pylitefs.sqlite.wal import WAL_HEADER_SIZE
 from pylitefs.sqlite.wal_index import INDEX_PREFIX_SIZE
@@ -170,7 +171,7 @@ def _read(directory: Path, kind: FileKind, offset: int, length: int) -> list[Pie
 def _piece(file: str, path: Path, offset: int, length: int, *, to_end: bool = False) -> list[Piece]:
     """Bytes of a file, or (`to_end`) all of it, if it is no longer than that; none if it is not there."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | BINARY)
     except OSError:
         return []
     try:

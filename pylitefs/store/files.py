@@ -2,14 +2,18 @@
 name before anything that depends on it."""
 
 import errno
-import fcntl
 import os
+import shutil
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from pylitefs.errors import DataDirectoryError
-from pylitefs.store.privacy import close_to_others, make_directory, private
+from pylitefs import portable
+from pylitefs.portable import BINARY
+from pylitefs.store.privacy import private
+
+portable.complete()
 
 _SYNC_FILE_RANGE_WRITE = 2
 WRITTEN_TOGETHER = 8 << 20
@@ -17,7 +21,9 @@ WRITTEN_TOGETHER = 8 << 20
 
 
 def sync_directory(directory: Path) -> None:
-    """Make the names in a directory durable."""
+    """Make the names in a directory durable. (Windows opens no directory: a file's own sync has to do.)"""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
@@ -59,7 +65,9 @@ def pwritev_all(fd: int, pieces: "list[memoryview]", offset: int) -> None:
 
 
 def start_writing(fd: int, offset: int, size: int) -> None:
-    """Have the kernel begin to write these bytes out. It promises nothing, and waits for nothing."""
+    """Have Linux begin to write these bytes out. It promises nothing, and waits for nothing."""
+    if sys.platform != "linux":
+        return
     import ctypes
 
     ctypes.CDLL(None).sync_file_range(
@@ -77,11 +85,11 @@ def let_go(fd: int) -> None:
 def open_data(path: Path, *, writing: bool = False) -> int:
     """Open a data file: for reading alone on a disk that is read-only, unless someone is to write (EROFS)."""
     try:
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        return os.open(path, os.O_RDWR | BINARY)
     except OSError as error:
         if error.errno != errno.EROFS or writing:
             raise
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY | BINARY)
 
 
 def file_size(path: Path) -> int:
@@ -94,8 +102,7 @@ def file_size(path: Path) -> int:
 
 def check_room(directory: Path, needed: int, what: str) -> None:
     """Raise OSError (ENOSPC) if `needed` bytes more do not fit: better before a change than in its middle."""
-    figures = os.statvfs(directory)
-    free = figures.f_bavail * figures.f_frsize
+    free = shutil.disk_usage(directory).free
     if needed > free:
         raise OSError(
             errno.ENOSPC, f"{what} needs {needed} bytes more in {directory}, and {free} are free: make room"
@@ -109,52 +116,3 @@ def read_or_open(path: Path, most: int) -> bytes | BinaryIO:
         return file
     with file:
         return file.read()
-
-
-class DirectoryLock:
-    """The data directory belongs to one node: a lock on the directory itself, gone with the process."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self._fd = -1
-
-    def acquire(self) -> None:
-        """Raises DataDirectoryError naming the process that holds the directory."""
-        try:
-            make_directory(self.directory)
-            fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError as error:
-            raise DataDirectoryError(
-                f"cannot use {self.directory} as the data directory: {error.strerror}; "
-                "choose another with data.dir or change its owner"
-            ) from None
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = holder_of(os.fstat(fd).st_ino) or "another process"
-            os.close(fd)
-            raise DataDirectoryError(
-                f"the data directory {self.directory} is in use by {holder}: "
-                "stop that node, or give this one a data.dir of its own"
-            ) from None
-        close_to_others(self.directory, fd)
-        self._fd = fd
-
-    def release(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-
-def holder_of(inode: int) -> str:
-    """Who holds the flock on an inode, from /proc/locks: `process 123 (pylitefs)`; "" if nobody does."""
-    try:
-        for line in Path("/proc/locks").read_text().splitlines():
-            fields = line.split()
-            if "FLOCK" in fields and fields[-3].endswith(f":{inode}"):
-                pid = fields[fields.index("FLOCK") + 3]
-                name = Path(f"/proc/{pid}/comm").read_text().strip()
-                return f"process {pid} ({name})"
-    except (OSError, ValueError, IndexError):
-        pass
-    return ""

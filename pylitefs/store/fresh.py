@@ -17,6 +17,7 @@ from contextlib import suppress
 
 from pylitefs.ltx.blocks import Batch
 from pylitefs.ltx.header import Header
+from pylitefs.portable import BINARY
 from pylitefs.store.applying import Applier
 from pylitefs.store.database import Database
 from pylitefs.store.files import check_room, pwritev_all
@@ -41,7 +42,7 @@ class FreshFile:
         check_room(state.directory.parent, size, f"{header.filename} of {state.name}")
         make_directory(state.ltx.directory)
         self._path = state.directory / "database.tmp"
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | BINARY, FILE_MODE)
         try:
             os.ftruncate(self._fd, size)
         except BaseException:

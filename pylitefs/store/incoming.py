@@ -21,6 +21,7 @@ from pylitefs.limits import is_shortage
 from pylitefs.ltx.decoder import Decoder
 from pylitefs.ltx.header import Header, Trailer
 from pylitefs.ltx.position import Pos
+from pylitefs.portable import BINARY
 from pylitefs.store import lost
 from pylitefs.store.applying import Applier
 from pylitefs.store.checksums import Ahead, Changes, PageChecksums
@@ -86,7 +87,7 @@ class _Spool:
         self._parts.append(chunk)
         if self._fd < 0 and self.size > _IN_MEMORY:
             make_directory(self._state.ltx.directory)
-            self._fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
+            self._fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY, FILE_MODE)
         if self._fd >= 0:
             write_all(self._fd, b"".join(self._parts))
             self._parts.clear()
@@ -103,7 +104,7 @@ class _Spool:
                 _write_new(path, content)
                 return content
             # It came before, and may be half applied: not for a moment is it to be torn.
-            self._fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
+            self._fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY, FILE_MODE)
             write_all(self._fd, content)
         os.fsync(self._fd)
         os.rename(self._temporary, path)

@@ -9,7 +9,6 @@ function, a collation or a module that only the application has is passed over.
 """
 
 import re
-import resource
 import sqlite3
 import sys
 from contextlib import closing
@@ -56,11 +55,19 @@ def _is_damage(error: sqlite3.Error) -> bool:
     return error.sqlite_errorcode & 0xFF in (_CORRUPT, _NOTADB)
 
 
+def _limit(seconds: int) -> None:
+    try:
+        import resource
+    except ImportError:
+        return  # Windows: who started this ends it.
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def main(path: str, seconds: str) -> int:
     """Check within so much memory and processor time, also when nobody waits any more."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 1))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit(int(seconds))
     try:
         text = objection(path)
     except (sqlite3.Error, MemoryError) as error:

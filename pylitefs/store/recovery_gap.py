@@ -24,6 +24,7 @@ from pylitefs.errors import LtxError, TornLtxError
 from pylitefs.ltx.checksum import page_checksum
 from pylitefs.ltx.decoder import verify_file
 from pylitefs.ltx.header import TRAILER_SIZE, Header, Trailer
+from pylitefs.portable import BINARY, awake_clock
 from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.files import sync_directory
 from pylitefs.store.group_sync import MOST_LATE
@@ -107,7 +108,7 @@ def sync_newest(state: DatabaseState) -> None:
         path = state.ltx.path(*span)
         if is_from_before_boot(path):
             continue  # It was read from the disk.
-        fd = os.open(path, os.O_RDONLY)
+        fd = os.open(path, os.O_RDONLY | BINARY)
         try:
             os.fdatasync(fd)
         finally:
@@ -117,7 +118,7 @@ def sync_newest(state: DatabaseState) -> None:
 def is_from_before_boot(path: Path) -> bool:
     """Whether the machine was started after a file was written: then what was never synced may be lost, in
     any part of the database."""
-    return os.stat(path).st_mtime < time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    return os.stat(path).st_mtime < time.time() - awake_clock()
 
 
 def _read_once(sums: Sums) -> Sums:

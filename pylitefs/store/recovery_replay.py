@@ -13,6 +13,7 @@ from pylitefs.errors import LtxError
 from pylitefs.ltx.checksum import page_checksum
 from pylitefs.ltx.decoder import open_ltx
 from pylitefs.ltx.header import Header
+from pylitefs.portable import BINARY
 from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.files import file_size, pwrite_all, sync_directory
 from pylitefs.store.names import FileKind
@@ -90,7 +91,7 @@ def write_replay(state: DatabaseState, replay: Replay) -> None:
     last, wrong = replay.last, replay.wrong()
     if not wrong and file_size(state.path(FileKind.DATABASE)) >= last.commit * last.page_size:
         return
-    fd = os.open(state.path(FileKind.DATABASE), os.O_RDWR | os.O_CREAT, FILE_MODE)
+    fd = os.open(state.path(FileKind.DATABASE), os.O_RDWR | os.O_CREAT | BINARY, FILE_MODE)
     try:
         for pgno, page in replay.pages(wrong):
             pwrite_all(fd, page, (pgno - 1) * last.page_size)

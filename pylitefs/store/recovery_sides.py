@@ -13,6 +13,7 @@ from pathlib import Path
 from pylitefs.errors import LtxError, SqliteFormatError
 from pylitefs.ltx.checksum import page_checksum
 from pylitefs.ltx.header import Header
+from pylitefs.portable import BINARY
 from pylitefs.sqlite import ReadAt
 from pylitefs.sqlite.journal import Journal, read_journal
 from pylitefs.sqlite.wal import (
@@ -44,7 +45,7 @@ def roll_back_journal(state: DatabaseState, mount_dir: Path | None, txid: int) -
     if not path.exists():
         return Left.NOTHING
     left = Left.NOTHING
-    fd = os.open(path, os.O_RDONLY)
+    fd = os.open(path, os.O_RDONLY | BINARY)
     try:
         journal = read_journal(lambda offset, length: os.pread(fd, length, offset), size)
         if journal.super_journal and not _super_journal_exists(state, journal.super_journal, mount_dir):
@@ -102,7 +103,7 @@ def _is_same_directory(one: Path, other: Path) -> bool:
 
 def _play_back(state: DatabaseState, journal: Journal) -> None:
     pgnos: list[int] = []
-    fd = os.open(state.path(FileKind.DATABASE), os.O_RDWR | os.O_CREAT, FILE_MODE)
+    fd = os.open(state.path(FileKind.DATABASE), os.O_RDWR | os.O_CREAT | BINARY, FILE_MODE)
     try:
         for pgno, page in journal.records:
             pwrite_all(fd, page, (pgno - 1) * journal.page_size)
@@ -123,7 +124,7 @@ def checkpoint_wal(state: DatabaseState, last: Header | None) -> None:
     if size == 0:
         path.unlink(missing_ok=True)
         return
-    fd = os.open(path, os.O_RDONLY)
+    fd = os.open(path, os.O_RDONLY | BINARY)
 
     def read_at(offset: int, length: int) -> bytes:
         return os.pread(fd, length, offset)
@@ -239,7 +240,7 @@ def _checkpoint(state: DatabaseState, read_at: ReadAt, header: WalHeader, limit:
     whole = committed(scan(read_at, limit, header), header)
     if not whole.last_index:
         return 0
-    fd = os.open(state.path(FileKind.DATABASE), os.O_RDWR | os.O_CREAT, FILE_MODE)
+    fd = os.open(state.path(FileKind.DATABASE), os.O_RDWR | os.O_CREAT | BINARY, FILE_MODE)
     try:
         for pgno, index in sorted(whole.frames.items()):
             pwrite_all(fd, _page(read_at, index, header), (pgno - 1) * header.page_size)

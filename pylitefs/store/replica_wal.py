@@ -12,6 +12,7 @@ its WAL to read only keeps it so; after a promotion it would have to be opened a
 import errno
 import os
 
+from pylitefs.portable import BINARY
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, READ_VERSION_OFFSET
 from pylitefs.store.names import FileKind
 from pylitefs.store.open_files import OpenFiles
@@ -46,7 +47,7 @@ def stat(state: DatabaseState) -> os.stat_result:
     except FileNotFoundError:
         if not state.node.status.wal_is_shut or not _is_in_wal_mode(state):
             raise
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | BINARY, FILE_MODE))
     return os.stat(path)
 
 

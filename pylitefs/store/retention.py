@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from pylitefs.portable import BINARY
 from pylitefs.store.files import sync_directory
 from pylitefs.store.names import FileKind
 from pylitefs.store.state import DatabaseState
@@ -155,7 +156,7 @@ def _remove(state: DatabaseState, gone: list[Span]) -> None:
 
 def _sync(state: DatabaseState, kind: FileKind) -> None:
     try:
-        fd = os.open(state.path(kind), os.O_RDONLY)
+        fd = os.open(state.path(kind), os.O_RDONLY | BINARY)
     except FileNotFoundError:
         return
     try:

@@ -247,6 +247,8 @@ def _copy_bytes(source: int, target: int, size: int) -> None:
     copied = 0
     while copied < size:
         try:
+            if not hasattr(os, "copy_file_range"):
+                raise OSError(errno.ENOSYS, "copy_file_range")
             sent = os.copy_file_range(source, target, min(_COPY, size - copied), copied, copied)
         except OSError as error:
             if error.errno not in (errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL):

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from pylitefs.portable import awake_clock
 from pylitefs.store.backup_state import BackupState
 from pylitefs.store.role_log import RoleLog
 
@@ -44,7 +45,7 @@ _watching: list[Callable[[], None]] = []
 
 def lease_clock() -> float:
     """Seconds on a clock that nobody sets, and that goes on while the machine sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if _stands_at is None else _stands_at
+    return awake_clock() if _stands_at is None else _stands_at
 
 
 def lease_clock_stands() -> bool:

@@ -34,8 +34,8 @@ from pylitefs.store import cluster_id, super_journals
 from pylitefs.store.applying import Applier, DirectApplier
 from pylitefs.store.arriving import Arrival, Progress, Source
 from pylitefs.store.database import Database
+from pylitefs.store.directory_lock import DirectoryLock
 from pylitefs.store.disk_state import DiskState, describe, is_trouble
-from pylitefs.store.files import DirectoryLock
 from pylitefs.store.imports import import_arrived
 from pylitefs.store.incoming import Received, receive, receive_together
 from pylitefs.store.names import check_database_name, database_dir

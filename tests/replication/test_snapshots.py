@@ -4,11 +4,13 @@ import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
-from pylitefs.replication.snapshots import SnapshotPipe
+from pylitefs.ltx.decoder import Decoder
+from pylitefs.replication.snapshots import SnapshotPipe, snapshot_of
 from pylitefs.store.database import Database
 from pylitefs.store.store import Store
 from tests.replication.stores import Writer, opened
@@ -61,6 +63,36 @@ def test_a_stream_cancelled_at_any_step_leaves_no_pipe(store: Store) -> None:
     for turns in range(12):
         asyncio.run(cancel_after(turns))
     assert left(store) == []
+
+
+def test_where_there_are_no_pipes_it_is_made_whole_first(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows: the same bytes, and nothing of it stays, whenever its stream ends."""
+    monkeypatch.delattr(os, "mkfifo")
+
+    async def content() -> bytes:
+        async with snapshot_of(store, made(store).name, store.temp_path(".ltx")) as snapshot:
+            parts = [await snapshot.head()]
+            while part := await snapshot.read():
+                parts.append(part)
+            assert (await snapshot.made()).size == sum(map(len, parts))
+            return b"".join(parts)
+
+    decoder = Decoder(BytesIO(asyncio.run(content())).read)
+    assert len(list(decoder.pages())) == made(store).page_count
+
+    async def cancel_after(turns: int) -> None:
+        task = asyncio.ensure_future(content())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await gone(store)
+
+    for turns in range(6):
+        asyncio.run(cancel_after(turns))
 
 
 def test_a_pipe_that_cannot_be_opened_leaves_no_name(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

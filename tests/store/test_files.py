@@ -1,15 +1,11 @@
 """Small, durable file work, and whose the data directory is."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from pylitefs.errors import DataDirectoryError
 from pylitefs.store.files import (
-    DirectoryLock,
     check_room,
     file_size,
     pwrite_all,
@@ -56,30 +52,6 @@ def test_room_is_looked_for_and_the_lack_of_it_named(tmp_path: Path) -> None:
     said = rf"this needs \d+ bytes more in {tmp_path}, and \d+ are free: make room"
     with pytest.raises(OSError, match=said):
         check_room(tmp_path, 1 << 62, "this")
-
-
-def test_a_directory_belongs_to_one_process_which_is_named(tmp_path: Path) -> None:
-    holder = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import sys, pathlib; from pylitefs.store.files import DirectoryLock; "
-            "DirectoryLock(pathlib.Path(sys.argv[1])).acquire(); print('held', flush=True); sys.stdin.read()",
-            tmp_path,
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert holder.stdin and holder.stdout and holder.stdout.readline() == "held\n"
-    lock = DirectoryLock(tmp_path)
-    with pytest.raises(DataDirectoryError, match=rf"in use by process {holder.pid} \(\w+"):
-        lock.acquire()
-    holder.kill()  # The lock goes with the process, however it ends.
-    holder.wait()
-    lock.acquire()
-    lock.release()
-    lock.release()
 
 
 def test_to_begin_to_write_out_promises_and_breaks_nothing(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pylitefs.cluster.cluster import Cluster
-from pylitefs.store.files import DirectoryLock
+from pylitefs.store.directory_lock import DirectoryLock
 from pylitefs.store.privacy import make_directory
 
 AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
