@@ -56,6 +56,8 @@ def recording(browser: Browser) -> Iterator[Page]:
     """The recorded lesson."""
     with recorded() as server, open_page(browser, server.url) as page:
         expect(page.locator(".badge.recorded")).to_be_visible()
+        last = recordings.made().entries[-1].seq
+        wait_for(page, f"document.querySelector('#slider').max === '{last}'")
         yield page
 
 

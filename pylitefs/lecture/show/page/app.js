@@ -11,6 +11,8 @@ import { ByteInspector } from "./bytes.js";
 import { drawXor, newestXor } from "./xor.js";
 import { drawRows, transactionAt } from "./rows.js";
 import { commandText, drawCaption, drawLesson, drawQuestion } from "./prose.js";
+import { Folds } from "./folds.js";
+import { showSigns } from "./signs.js";
 import { EventTable } from "./table.js";
 import { FaultPanel } from "./faults.js";
 import { listenForKeys, showAgain, showAgainWith, showKeys } from "./keys.js";
@@ -48,11 +50,13 @@ export class LecturePage {
     this.tip = new Tooltip(byId("tip"));
     this.appearance = new Appearance(() => this.draw());
     this.bytes = new ByteInspector(byId("panel-bytes"));
-    this.table = new EventTable(byId("panel-events"), { go: (index) => this.go(index) });
+    this.folds = new Folds((run) => this._folded(run));
+    this.table = new EventTable(byId("panel-events"), this.folds, { go: (index) => this.go(index) });
     this.faults = new FaultPanel(byId("panel-faults"), { line: (line) => this.ask({ line }) });
-    this.diagram = new Diagram(byId("diagram"), {
+    this.diagram = new Diagram(byId("diagram"), this.folds, {
       go: (index) => this.go(index),
       hover: (index, event) => this.tip.showEntry(this.history.entries[index], event),
+      hoverRun: (run, event) => this.tip.showRun(run, event),
     });
     this.fitting = new Fitting(byId("show"), byId("lesson"));
     this._wire();
@@ -328,6 +332,13 @@ export class LecturePage {
     else this.faults.show(this.history.nodes(this.history.length - 1), this.live, this.busy);
   }
 
+  /** A run was opened or folded, or all were. */
+  _folded(run) {
+    byId("announce").textContent = run ? `${run.label} on ${run.node}: ${run.open ? "opened" : "folded"}`
+      : this.folds.all ? "All runs are open" : "All runs are folded";
+    this.schedule();
+  }
+
   _drawBar() {
     const { history, cursor } = this;
     const slider = byId("slider");
@@ -340,7 +351,7 @@ export class LecturePage {
     byId("next").textContent = this._atEnd && this.live ? "Next step ▶" : "Next ▶";
     byId("diagram").setAttribute("aria-label",
       `Space-time diagram: ${history.length} entries on ${history.allNodes().length} nodes; arrows move by event. ` +
-      "The tab Events has the same as a table.");
+      "Enter opens or folds a run. The tab Events has the same as a table.");
   }
 
   _showFrame(frame) {
@@ -376,7 +387,10 @@ export class LecturePage {
       const card = event.target.closest("[data-node]");
       if (card) this.faults.choose(card.dataset.node);
     });
+    byId("signs").addEventListener("click", () => this.act("signs"));
     byId("diagram").addEventListener("keydown", (event) => {
+      const run = event.key === "Enter" ? this.folds.runOf(this.history, this.cursor) : null;
+      if (run) this.folds.toggle(run);
       const move = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
       if (!move) return;
       event.preventDefault();
@@ -435,6 +449,8 @@ export class LecturePage {
       large: () => this.appearance.toggleLarge(),
       theme: () => this.appearance.toggleTheme(),
       keys: () => showKeys(dialog),
+      signs: () => showSigns(dialog),
+      folds: () => this.folds.toggleAll(),
     };
   }
 }

@@ -81,6 +81,12 @@ export class Tooltip {
     new DOMRect(event.clientX - 4, event.clientY - 8, 8, 16));
   }
 
+  /** What the run under the pointer is. */
+  showRun(run, event) {
+    this._show([h("b", null, `${run.node}: ${run.label}`), h("p", { class: "note" },
+      `entries ${run.first} to ${run.last} · a click ${run.open ? "folds" : "opens"} them`)], new DOMRect(event.clientX - 4, event.clientY - 8, 8, 16));
+  }
+
   hide() {
     this._box.hidden = true;
   }

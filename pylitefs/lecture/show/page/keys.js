@@ -13,6 +13,7 @@ export const KEY_HELP = [
   ["p", "pause, or run"],
   ["a", "again from a step: new nodes, everything before it done again, with or without what you did"],
   ["+ −", "zoom the space-time diagram"],
+  ["o s", "open all runs of like events, or fold them; the legend of the signs"],
   ["l", "large type"],
   ["d", "dark or light"],
   ["?", "these keys; Esc closes"],
@@ -25,7 +26,7 @@ const STEP_KEYS = { PageDown: "next", PageUp: "back" };
 const FREE_KEYS = {
   ArrowRight: "next", ArrowLeft: "back", " ": "next", ".": "forward", ",": "backward", Home: "start", End: "end",
   b: "tab-bytes", r: "tab-rows", x: "tab-checksum", e: "tab-events", f: "tab-faults", z: "follow", p: "pause", a: "again",
-  "+": "zoom-in", "=": "zoom-in", "-": "zoom-out", l: "large", d: "theme", "?": "keys",
+  "+": "zoom-in", "=": "zoom-in", "-": "zoom-out", l: "large", d: "theme", "?": "keys", o: "folds", s: "signs",
 };
 
 /** Call `act(name, event)` for every key that means something where the focus is. */
