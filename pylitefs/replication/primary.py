@@ -236,7 +236,7 @@ class PrimaryStream:
             decision, file = kept.decision(database, replica, header, born=self.followed.saw_birth(name))
             header = None
             if previous is None or type(decision) not in (type(previous), catchup.Nothing):
-                why: dict[str, Any] = decided(self.request.node_id, decision, replica)
+                why: dict[str, Any] = decided(self.request.node_id, decision, replica, database.pos, file)
                 await self._trace("catchup.decide", name, database.pos.txid, **why)
             previous = decision
             if isinstance(decision, catchup.Nothing):

@@ -31,7 +31,7 @@ def stops(entries: Sequence[Entry]) -> list[int]:
     for entry in entries:
         if entry.stop:
             found.append(entry.seq)
-        elif entry.name == "expect" and found[-1] == entry.seq - 1:
+        elif entry.name in ("expect", "look") and found[-1] == entry.seq - 1:
             found[-1] = entry.seq
     return found
 

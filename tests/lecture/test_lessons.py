@@ -15,6 +15,7 @@ from pylitefs.cluster.cluster import is_mounted
 from pylitefs.lecture import recording
 from pylitefs.lecture.language import commands as c
 from pylitefs.lecture.language import lesson
+from pylitefs.lecture.language.look import BESIDE
 from pylitefs.lecture.language.verbs import VERBS
 from pylitefs.lecture.live.session import Session, run_headless
 from pylitefs.lecture.model import Dump, Entry, Json
@@ -122,7 +123,7 @@ def test_the_page_s_sql_works_at_every_stop(name: str, tmp_path: Path) -> None:
 def test_a_lesson_is_made_for_a_class(name: str) -> None:
     """It has prose at every stop, questions at its turning points, and no more stops than can be followed."""
     found = lesson.load(name)
-    stops = [step for step in found.steps if not isinstance(step.command, c.Expect)]
+    stops = [step for step in found.steps if not isinstance(step.command, BESIDE)]
     assert len(stops) in PAUSES
     assert sum(isinstance(step.command, c.Ask) for step in stops) >= 2
     assert any(isinstance(step.command, c.Expect) for step in found.steps)

@@ -3,7 +3,7 @@
 import threading
 
 from pylitefs.ltx.position import Pos
-from pylitefs.replication.catchup import Nothing
+from pylitefs.replication.catchup import NextFile, Nothing
 from pylitefs.replication.stream_trace import aside, decided
 from pylitefs.trace import Event, Tracer
 
@@ -30,11 +30,14 @@ def test_a_gate_holds_no_stream_that_is_over() -> None:
 
 
 def test_a_decision_is_told_with_its_reason() -> None:
-    """In the words that the log has."""
-    told = decided("AA", Nothing("up to date"), Pos(1, 1 << 63))
+    """In the words that the log has, and with both sides: what the next file continues, too."""
+    told = decided("AA", Nothing("up to date"), Pos(1, 1 << 63), Pos(4, 5), NextFile(2, 3, 0xAB))
     assert told == {
         "peer": "AA",
         "decision": "nothing",
         "reason": "up to date",
         "position": str(Pos(1, 1 << 63)),
+        "primary": str(Pos(4, 5)),
+        "next": f"{2:016x}/{0xAB:016x}",
     }
+    assert decided("AA", Nothing("up to date"), Pos(1, 1 << 63), Pos(4, 5))["next"] == ""

@@ -96,15 +96,20 @@ class Dumps:
     def keep(self, dump: Dump, changed: tuple[tuple[int, int], ...] | None = None) -> Dump:
         """The dump with its id and its changed bytes; the last one of its key if the bytes are the same."""
         last = self._last.get(dump.key)
-        if last is not None and (last.base, last.data, last.note) == (dump.base, dump.data, dump.note):
+        if last is not None and _shown(last) == _shown(dump):
             return last
         if changed is None:
             changed = () if last is None else differences(last.data, last.base, dump.data, dump.base)
-        text = f"{dump.key}\0{dump.base}\0{changed}\0{dump.note}\0".encode()
+        text = f"{dump.key}\0{dump.title}\0{dump.base}\0{changed}\0{dump.note}\0".encode()
         name = hashlib.blake2b(text + dump.data, digest_size=8).hexdigest()
         dump = replace(dump, id=name, changed=changed)
         self._last[dump.key] = dump
         return dump
+
+
+def _shown(dump: Dump) -> tuple[str, int, bytes, str]:
+    """What makes a dump another one than the last of its key."""
+    return dump.title, dump.base, dump.data, dump.note
 
 
 _ORDER = {"position": 0, "frame": 0, "ltx": 1, "wal": 1, "journal": 1, "database": 2, "wal-index": 3}

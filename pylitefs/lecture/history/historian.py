@@ -118,6 +118,8 @@ class _Telling:
             self._files()
         dumps = self.known._dumps.of_event(self.node, self.event, self.items, self.content, entry.frame)
         entry.dumps = tuple(dump.id for dump in dumps)
+        if self.name == "catchup.decide":
+            self.payload["replica"] = peer_name
         facts = Facts(self.node, self.database, self.txid, self.who, peer_name or peer, self.payload)
         entry.text, entry.alone = explain(self.name, facts)
         entry.detail = {key: plain(key, value) for key, value in self.payload.items()}

@@ -15,6 +15,7 @@ from typing import NoReturn
 from pylitefs.errors import LessonError
 from pylitefs.lecture.language import commands as c
 from pylitefs.lecture.language.grammar_expect import expect
+from pylitefs.lecture.language.look import look
 from pylitefs.lecture.language.verbs import VERBS
 from pylitefs.lecture.language.words import (
     Wrong,
@@ -299,6 +300,7 @@ _PARSERS: Mapping[str, Callable[[str], c.Command]] = MappingProxyType(
         "expire-halt": _no_words(c.ExpireHalt),
         "corrupt": _corrupt,
         "ltx": _ltx,
+        "look": look,
         "expect": expect,
         "ask": _ask,
         "note": _note,

@@ -20,8 +20,10 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 
 from pylitefs.errors import LessonError
+from pylitefs.lecture.language import look
 from pylitefs.lecture.language.commands import Ask, Command, MakeCluster, Note
 from pylitefs.lecture.language.grammar import join_lines, parse
+from pylitefs.lecture.language.words import Wrong
 
 LESSONS = Path(__file__).parents[1] / "lessons"
 BLOCK = "lesson"
@@ -219,7 +221,21 @@ class _Reader:
         html = render(prose)
         if len(html) > MAX_HTML:
             raise self._error(line + 1, f"this prose makes {len(html):,} characters of HTML: use less markup")
+        for target in look.links(html):
+            self._check_link(target, prose, line)
         return Section(heading, prose, html)
+
+    def _check_link(self, target: str, prose: str, line: int) -> None:
+        try:
+            look.link(target)
+        except Wrong as wrong:
+            before = prose.partition(f"({look.SCHEME}{target}")[0]
+            at = next((n for n in range(line, len(self.lines)) if self.lines[n].strip()), line)
+            remedy = (
+                wrong.remedy or "look:NODE/FILE/FIELD, look:NODE/page/N, look:NODE/lock/NAME or look:NODE"
+            )
+            what = f"the link ({look.SCHEME}{target}): {wrong}; write: {remedy}"
+            raise self._error(at + 1 + before.count("\n"), what) from None
 
     def _read_block(self, fence: _Fence) -> None:
         try:

@@ -14,7 +14,7 @@ _BLOCKS = ("p", "pre", "ul", "ol", "li", "h1", "h2", "h3", "h4", "h5", "h6", "bl
 _TABLES = ("table", "thead", "tbody", "tr", "th", "td")
 TAGS = frozenset({*_BLOCKS, *_TABLES, "em", "strong", "s", "code", "a", "br"})
 ATTRIBUTES = frozenset({"href", "title", "class", "start", "style"})
-_SCHEMES = frozenset({"", "http", "https", "mailto"})
+_SCHEMES = frozenset({"", "http", "https", "mailto", "look"})
 
 _TEXT = re.compile(r"(?:[^<>&\0]|&(?:amp|lt|gt|quot);)*+")
 _NAME = re.compile(r"</?([A-Za-z][A-Za-z0-9]*+)")

@@ -71,6 +71,10 @@ VERBS: Mapping[str, Help] = MappingProxyType(
             "ltx NODE history|diff TXID|undo TXID|backup|hole TXID|verify|restore TXID",
             "what the LTX files of a node, or of its backup, tell and can do",
         ),
+        "look": Help(
+            "look NODE [page N|lock NAME|FILE [FIELD [N]]]",
+            "point at a node, a page, a lock, or the bytes of a file; each viewer shows it",
+        ),
         "expect": Help("expect …", "say what is so; where it is not, the lesson is wrong"),
         "ask": Help("ask QUESTION", "ask the class; choices follow, one a line: - wrong, + right, = why"),
         "note": Help("note TEXT", "say a sentence"),

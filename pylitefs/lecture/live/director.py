@@ -20,6 +20,7 @@ from pylitefs.lecture.history.chronicle import Emit
 from pylitefs.lecture.history.historian import Historian
 from pylitefs.lecture.language import commands
 from pylitefs.lecture.language.commands import Command
+from pylitefs.lecture.language.look import BESIDE
 from pylitefs.lecture.live.expect import Expectations
 from pylitefs.lecture.live.faults import Faults
 from pylitefs.lecture.live.halts import HaltLocks
@@ -27,25 +28,28 @@ from pylitefs.lecture.live.histories import Histories
 from pylitefs.lecture.live.holds import Holds
 from pylitefs.lecture.live.leased_stage import LeasedStage
 from pylitefs.lecture.live.leases import Leases
+from pylitefs.lecture.live.looks import Looks
 from pylitefs.lecture.live.nodes import Stage, remove
 from pylitefs.lecture.live.scene import Scene
 from pylitefs.lecture.live.settling import Settling
 from pylitefs.lecture.live.shells import Shells
 from pylitefs.lecture.live.stepping import Stepping
+from pylitefs.lecture.looking import Seen
 from pylitefs.lecture.model import Json
 
 
 class Director:
     """A cluster under `base_dir` and the shells on it. `emit` gets every entry, in order, one at a time.
 
-    A command's last entry has `stop`, but those of an `expect` have not. One thread at a time calls `do`;
-    any may call `close`.
+    A command's last entry has `stop`, but those of an `expect` or a `look` have not. One thread at a time
+    calls `do`; any may call `close`.
     """
 
     def __init__(self, base_dir: Path, emit: Emit) -> None:
         self.base_dir = base_dir.resolve()
         self.base_dir.mkdir(parents=True, exist_ok=True)
-        self.scene = Scene(emit)
+        self.seen = Seen()
+        self.scene = Scene(self.seen.before(emit))
         self.shells = Shells(self.scene)
         self._settling = Settling(self.scene, self.shells)
         self._expectations = Expectations(self.scene, self.shells, self._settling)
@@ -60,6 +64,7 @@ class Director:
             **Leases(self.scene, self._settling).doing,
             **HaltLocks(self.scene, self.shells, self._settling).doing,
             **Histories(self.scene, self.shells, self._settling).doing,
+            **Looks(self.scene, self.seen).doing,
         }
 
     def do(self, command: Command) -> None:
@@ -77,7 +82,7 @@ class Director:
                 scene.tell("error", command.verb, str(error))
                 scene.chronicle.end_command()
                 raise error if isinstance(error, LessonError) else LessonError(str(error)) from error
-            scene.chronicle.end_command(stop=not isinstance(command, commands.Expect))
+            scene.chronicle.end_command(stop=not isinstance(command, BESIDE))
 
     def say(self, kind: str, name: str, text: str, changes: Json) -> None:
         """An entry that touches no node: a question, an answer. Next stops at it."""

@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pylitefs.errors import LessonError, PylitefsError
-from pylitefs.lecture.language.commands import Ask, Command, Expect, Halt, MakeCluster, Note, Sql, Unhalt
+from pylitefs.lecture.language.commands import Ask, Command, Halt, MakeCluster, Note, Sql, Unhalt
 from pylitefs.lecture.language.grammar import parse
 from pylitefs.lecture.language.lesson import Lesson, Step
+from pylitefs.lecture.language.look import BESIDE
 from pylitefs.lecture.live.director import Director
+from pylitefs.lecture.live.looks import Links
 from pylitefs.lecture.live.shells import FIRST, YOURS
 from pylitefs.lecture.model import Dump, Entry, Json
 
@@ -53,6 +55,7 @@ class Session:
         self._lock = threading.RLock()
         self._closed = False
         self._director = Director(base_dir, emit)
+        self._links = Links(lesson.sections, self._director.seen)
 
     @property
     def ended(self) -> bool:
@@ -60,7 +63,7 @@ class Session:
         return self.position >= len(self.steps) and self.question is None
 
     def next(self) -> bool:
-        """Do the next step, and the `expect` lines after it; False if there is none.
+        """Do the next step, and the `expect` and `look` lines after it; False if there is none.
 
         An open question is answered instead: the `expect` lines after it show that the answer is right.
         Raises LessonError, ExpectError; the step then counts as done.
@@ -126,11 +129,19 @@ class Session:
             self._director.scene.chronicle.with_next({"lesson/yours": _told(before)})
             raise
 
+    def check_links(self) -> None:
+        """LessonError if the passage is over, and one of its links never led anywhere."""
+        with self._lock:
+            here = self.steps[self.position - 1].section
+            self._links.stop(here)
+            if self.ended or self.steps[min(self.position, len(self.steps) - 1)].section != here:
+                self._links.check(here)
+
     def check_statements(self) -> None:
         """LessonError if SQL has failed, and what comes next is no `expect` that says so any more."""
         with self._lock:
             coming = self.steps[self.position].command if self.position < len(self.steps) else None
-            if self.question is not None or isinstance(coming, Ask | Note | Expect):
+            if self.question is not None or isinstance(coming, (Ask, Note, *BESIDE)):
                 return
             for shell in self._director.shells.failed():
                 typed = [step for step in self.steps[: self.position] if _types_into(step, shell.name)]
@@ -166,7 +177,7 @@ class Session:
         self.position += 1
         chronicle = self._director.scene.chronicle
         chronicle.step = step.index
-        if chronicle.state.get("question") and not isinstance(step.command, Expect):
+        if chronicle.state.get("question") and not isinstance(step.command, BESIDE):
             chronicle.with_next({"question": None})
         if isinstance(step.command, Ask):
             self.question = step.command
@@ -183,7 +194,7 @@ class Session:
 
     def _do_expects(self) -> None:
         if self.question is None:
-            while not self.ended and isinstance(self.steps[self.position].command, Expect):
+            while not self.ended and isinstance(self.steps[self.position].command, BESIDE):
                 self._do_step()
 
     def _reveal(self, choice: int | None) -> None:
@@ -227,6 +238,7 @@ def run_headless(lesson: Lesson, emit: Emit, base_dir: Path | None = None) -> in
         try:
             while session.next():
                 session.check_statements()
+                session.check_links()
         except LessonError as error:
             print(error, file=sys.stderr)
             return 1

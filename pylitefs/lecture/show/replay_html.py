@@ -15,6 +15,7 @@ from pylitefs.lecture.recording import Recording, RecordingError
 from pylitefs.lecture.show.bundle import bundle
 from pylitefs.lecture.show.changed_rows import with_rows
 from pylitefs.lecture.show.page_files import page_files
+from pylitefs.lecture.show.sides import with_sides
 
 MAX_BYTES = 1_000_000
 #: The longest dumps that are kept whole, tried in this order.
@@ -25,7 +26,8 @@ def page(recording: Recording, after: Json | None = None) -> bytes:
     """The whole file; `after` is the next lesson. RecordingError if 1 MB does not hold even its entries."""
     files = page_files()
     title = f"{recording.head.title} – pylitefs"
-    rows = {line["entry"]["seq"]: line for line in with_rows(recording.lines()) if "entry" in line}
+    told = map(with_sides, with_rows(recording.lines()))
+    rows = {line["entry"]["seq"]: line for line in told if "entry" in line}
     for attempt in _smaller_and_smaller(recording):
         html = bundle(files, _packed(attempt, rows), title, json.dumps(after) if after else "").encode()
         if len(html) <= MAX_BYTES:

@@ -37,6 +37,7 @@ from pylitefs.lecture.recording import following
 from pylitefs.lecture.show.asking import ACTIONS, Lecture, Refused, last_event, parse_request, read_body
 from pylitefs.lecture.show.changed_rows import ChangedRows, with_rows, with_rows_of
 from pylitefs.lecture.show.page_files import HEADERS, TYPES, page_files, page_with
+from pylitefs.lecture.show.sides import with_sides
 from pylitefs.trace import TRACEPOINTS
 
 KEEP_ALIVE_S = 15.0
@@ -80,7 +81,7 @@ class _Lines:
         new = [dump for dump in dumps if dump.id not in self._dumps]
         self._dumps.update(dump.id for dump in new)
         lines = [to_line({"dump": dump.to_json()}) for dump in new]
-        told = with_rows_of({"entry": entry.to_json()}, self._rows.of(entry, dumps))
+        told = with_sides(with_rows_of({"entry": entry.to_json()}, self._rows.of(entry, dumps)))
         self.append([*lines, to_line(told)])
 
     def begin(self) -> None:
@@ -181,7 +182,7 @@ class LectureServer:
         cls, lines: Iterable[Json], bind: tuple[str, int] = ("127.0.0.1", 0), *, token: str = ""
     ) -> "LectureServer":
         """A server of what was recorded: the header and the lines after it, as JSON values."""
-        rest = with_rows(lines)
+        rest = map(with_sides, with_rows(lines))
         server = cls(next(rest), bind, token=token)
         server._live = False
         server._lines.append(to_line(line) for line in rest)

@@ -20,7 +20,9 @@ from pylitefs.errors import PylitefsError
 from pylitefs.lecture.language.verbs import VERBS
 from pylitefs.lecture.model import Dump, Entry, Json, state_at
 from pylitefs.lecture.recording import Head, Recording
+from pylitefs.lecture.show import sides, terminal_looks
 from pylitefs.lecture.show import terminal_view as view
+from pylitefs.lecture.show.expected import expected, with_what_is_beside
 from pylitefs.lecture.show.terminal_keys import read_line
 from pylitefs.shown import shown_lines
 
@@ -30,6 +32,7 @@ _KEYS = (
     ("b", "back: view what was before; live nodes do not rewind; so do PageUp and ←"),
     ("1, 2 …", "answer the question"),
     ("d, d 2 …", "show the bytes: the first dump of this step, the second …"),
+    ("l 1, l 2 …", "show what the prose points at; so does look n1 ltx post-apply"),
     ("again N", "a new cluster, and the lesson again up to step N, with what you did; afresh N: without"),
     ("q", "quit"),
 )
@@ -87,6 +90,8 @@ class TerminalLecture:
         self._at = -1
         """Index of the entry that is shown; -1 before the first."""
         self._section = -1
+        self._links: tuple[str, ...] = ()
+        """What the passage points at."""
         self._chosen: dict[str, int] = {}
         """What was said to each question: the index of a choice."""
 
@@ -115,6 +120,10 @@ class TerminalLecture:
             self._say_votes()
         elif word == "d" and (not rest or _is_number(rest)):
             self._dump(int(rest or 1))
+        elif word in {"l", "look"}:
+            target = terminal_looks.typed(line, self._links)
+            seen = self._story.entries()[: self._at + 1]
+            self._console.print(terminal_looks.looked(target, seen, self._story.dumps))
         elif line in {"?", "h", "help"}:
             self._help()
         elif _is_number(line):
@@ -133,7 +142,7 @@ class TerminalLecture:
         entries = self._story.entries()
         stop = next((n for n in range(self._at + 1, len(entries)) if entries[n].stop), None)
         if stop is not None:
-            self._show(self._at, stop)
+            self._show(self._at, with_what_is_beside(entries, stop))
         elif self._lecture is None:
             rest = len(entries) - 1
             if self._at < rest:
@@ -155,6 +164,11 @@ class TerminalLecture:
     def _back(self) -> None:
         entries = self._story.entries()
         stops = [n for n in range(min(self._at, len(entries))) if entries[n].stop]
+        if not stops:
+            self._say("This is the beginning.")
+            return
+        stops = [with_what_is_beside(entries, one) for one in stops]
+        stops = [one for one in stops if one < self._at]
         if not stops:
             self._say("This is the beginning.")
             return
@@ -221,6 +235,15 @@ class TerminalLecture:
         told = [one for one in seen if one.kind not in {"prose", "question", "answer"}]
         if told:
             self._console.print(view.events(told))
+        named = expected(seen, self._head.steps)
+        if named is not None:
+            self._console.print(Text(f"{named.node} {named.name}: {named.text}", "bold"))
+        for one in seen:
+            if (both := sides.sides(one)) is not None and (one is named or one is entry or named is None):
+                self._console.print(Text("\n".join(sides.told(both))))
+            if one.name == "look" and one.detail.get("look"):
+                found = terminal_looks.looked(str(one.detail["look"]), entries[: at + 1], self._story.dumps)
+                self._console.print(found)
         for one in seen[-view.LAST_EVENTS :]:
             if one.xor:
                 self._console.print(view.xor(one.xor))
@@ -244,7 +267,8 @@ class TerminalLecture:
             section = sections[step.section]
             if not 0 <= before < len(sections) or sections[before].heading != section.heading:
                 self._console.print(Rule(Text(section.heading)))
-            self._console.print(Markdown(section.prose))
+            prose, self._links = terminal_looks.numbered(section.prose)
+            self._console.print(Markdown(prose))
         # A question's choices are shown by themselves: here they would tell the answer.
         command = step.text.splitlines()[0] if step.text.startswith("ask ") else step.text
         self._console.print(Text(f"{step.index + 1}/{len(self._head.steps)}  {command}", "bold cyan"))

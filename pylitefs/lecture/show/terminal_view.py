@@ -189,6 +189,12 @@ def xor(terms: Sequence[Term]) -> RenderableType:
     return Group(*lines)
 
 
+def field_bytes(shown: Dump, part: Part) -> RenderableType:
+    """One field's bytes."""
+    start = part.offset - shown.base
+    return Text(f"  {part.offset:6}  {_hex(shown.data[max(start, 0) : max(start + part.length, 0)])}")
+
+
 def dump(shown: Dump) -> RenderableType:
     """A file's or frame's bytes, field by field; `*` marks those that changed."""
     table = Table(box=box.SIMPLE, pad_edge=False, show_edge=False, title_justify="left")

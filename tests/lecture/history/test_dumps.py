@@ -3,7 +3,7 @@
 import base64
 from itertools import pairwise
 
-from pylitefs.lecture.history.dumps import MOST_BYTES
+from pylitefs.lecture.history.dumps import MOST_BYTES, Dumps
 from pylitefs.lecture.model import Dump
 from pylitefs.replication.frames import LtxBegin, LtxEnd, pack_ltx_body
 from tests.lecture.anatomies import assert_covers
@@ -144,3 +144,15 @@ def test_a_frame_changed_on_its_way_shows_where() -> None:
     assert received.note == "Marked: what was changed on the way."
     again = told.shown(told.tell(message("stream.send", "B", frame[:50]), "n1"))[0]
     assert again.changed == ()
+
+
+def test_another_frame_with_the_same_bytes_is_another_dump() -> None:
+    """Two handoffs carry the same lease: each has its own title, and a recording keeps both."""
+    kept = Dumps()
+    first, second, third = (
+        kept.keep(Dump("", "n1>n2 frame", title, "frame", b"lease"))
+        for title in ("handoff", "handoff #2", "handoff")
+    )
+    assert first.id != second.id
+    assert (first.title, second.title, third.title) == ("handoff", "handoff #2", "handoff")
+    assert kept.keep(third) is third

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from pylitefs.lecture.language import commands as c
+from pylitefs.lecture.language.look import Look, Target
 from pylitefs.lecture.language.verbs import VERBS
 from pylitefs.trace import TRACEPOINTS
 
@@ -51,6 +52,7 @@ FORMS = {
     "corrupt n2 ltx 100": c.Corrupt("n2", "ltx", 100),
     "ltx n1 history": c.Ltx("n1", "history"),
     "ltx n1 restore 3": c.Ltx("n1", "restore", 3),
+    "look n1 ltx post-apply": Look(Target("n1", "ltx", "post-apply")),
     "note Look  at\nthis": c.Note("Look at this"),
     "ask Which\none?\n- this\n+ that,\n  or so\n= since\n  it is": c.Ask(
         "Which one?", ("this", "that, or so"), 1, "since it is"
@@ -82,7 +84,7 @@ def test_every_command_is_in_these_tests() -> None:
     """So that a new form is not left out of anything here."""
 
     known = {one for one in vars(c).values() if isinstance(one, type) and issubclass(one, c.Command)}
-    assert {type(command) for command in FORMS.values()} == known - {c.Command, c.Expect}
+    assert {type(command) for command in FORMS.values()} == (known | {Look}) - {c.Command, c.Expect}
     assert {command.verb for command in FORMS.values()} == set(VERBS)
     assert set(c.EXPECTATIONS) == {one for one in known if issubclass(one, c.Expect)} - {c.Expect}
 

@@ -21,6 +21,7 @@ import { haltBadge, leaseBadge } from "./lease.js";
 import { Appearance, Tooltip, showToast } from "./chrome.js";
 import { Fitting } from "./fit.js";
 import { drawEnd, isTheEnd } from "./end.js";
+import { Looking } from "./look.js";
 
 const DOUBLE_PRESS_MS = 1000;
 const TABS = [["bytes", "Bytes"], ["rows", "Rows"], ["checksum", "Checksum"], ["events", "Events"], ["faults", "Break things"]];
@@ -51,6 +52,7 @@ export class LecturePage {
     this.appearance = new Appearance(() => this.draw());
     this.bytes = new ByteInspector(byId("panel-bytes"));
     this.folds = new Folds((run) => this._folded(run));
+    this.looking = new Looking(byId("nodes"), this.bytes);
     this.table = new EventTable(byId("panel-events"), this.folds, { go: (index) => this.go(index) });
     this.faults = new FaultPanel(byId("panel-faults"), { line: (line) => this.ask({ line }) });
     this.diagram = new Diagram(byId("diagram"), this.folds, {
@@ -237,6 +239,7 @@ export class LecturePage {
     this._drawPanel(from);
     this._fit();
     drawLanes(byId("nodes"), history, cursor, from, view);
+    this.looking.draw(history, cursor, from, this._seenTab() === "bytes");
     this.diagram.draw(history, cursor, from, true);
     this._drawBar();
     this._forward = false;
@@ -263,6 +266,10 @@ export class LecturePage {
 
   _followTab(from) {
     if (this.cursor < 0) return;
+    if (this.looking.follow(this.history, this.cursor, from)) {
+      this.tab = "bytes";
+      return;
+    }
     const xor = newestXor(this.history, this.cursor);
     const told = this.history.entries[this.history.told(this.cursor)];
     const isXor = xor >= from && (told.name === "pos.advance" || !told.dumps.length);
@@ -372,6 +379,17 @@ export class LecturePage {
     this.draw();
   }
 
+  /** A link of the prose was clicked. */
+  _look(target) {
+    const where = this.looking.show(this.history, this.cursor, target);
+    if (!where) showToast("It is not there at this step: another one of this passage shows it.", 3000);
+    if (where === "bytes") {
+      this.tab = "bytes";
+      this._questionAside = true;
+    }
+    this.schedule();
+  }
+
   followAgain() {
     this.tabFollows = true;
     this.bytes.follows = true;
@@ -404,6 +422,10 @@ export class LecturePage {
       const chosen = names[(names.indexOf(this._seenTab()) + move + names.length) % names.length];
       this.chooseTab(chosen);
       byId(`tab-${chosen}`).focus();
+    });
+    byId("prose").addEventListener("click", (event) => {
+      const link = event.target.closest("[data-look]");
+      if (link) this._look(link.dataset.look);
     });
     window.addEventListener("resize", () => this.schedule());
     window.addEventListener("hashchange", () => this._goToLinked());

@@ -149,6 +149,12 @@ export class ByteInspector {
     this.show(this._history, this._at, this._at);
   }
 
+  /** Show one dump, and in it the field at this offset, as what the prose points at. */
+  lookAt(key, offset) {
+    this.showKey(key);
+    if (offset !== null) this._select(offset, true);
+  }
+
   _choose(key) {
     this.showKey(key);
   }

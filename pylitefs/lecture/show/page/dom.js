@@ -65,7 +65,7 @@ const ALLOWED_TAGS = new Set(
     "SPAN DIV KBD").split(" "),
 );
 
-/** A lesson's prose as elements: only harmless tags, no attributes but a link's http address. */
+/** A lesson's prose as elements: only harmless tags, no attributes but a link's http address, or what it shows. */
 export function safeMarkup(html) {
   const parsed = new DOMParser().parseFromString(html, "text/html");
   const clean = (node) => {
@@ -75,6 +75,9 @@ export function safeMarkup(html) {
     if (!ALLOWED_TAGS.has(node.tagName)) return children;
     const props = {};
     const href = node.getAttribute("href") || "";
+    if (node.tagName === "A" && href.startsWith("look:")) {
+      return [h("button", { type: "button", class: "look", "data-look": href.slice(5), "data-tip": "Show it" }, ...children)];
+    }
     if (node.tagName === "A" && /^https?:/.test(href)) {
       Object.assign(props, { href, target: "_blank", rel: "noopener noreferrer" });
     }

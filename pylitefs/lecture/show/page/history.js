@@ -2,6 +2,7 @@
 //
 // The rule: nothing here is ever taken back. A key of the state keeps its changes in order, so that the
 // value after entry n is one binary search; a slider that moves costs the same at entry 10 as at 10,000.
+import { expectedEvent } from "./expected.js";
 
 /** The index of the last item of a sorted list that is at most `wanted`; -1 if there is none. */
 export function lastAtMost(list, wanted) {
@@ -88,7 +89,7 @@ export class History {
     const index = this.entries.length;
     this.entries.push(entry);
     if (entry.stop) this.stops.push(index);
-    else if (entry.name === "expect" && this.stops[this.stops.length - 1] === index - 1) {
+    else if ((entry.name === "expect" || entry.name === "look") && this.stops[this.stops.length - 1] === index - 1) {
       this.stops[this.stops.length - 1] = index; // what is expected after a step belongs to it
     }
     for (const [key, value] of Object.entries(entry.set)) {
@@ -228,7 +229,7 @@ export class History {
     return found < 0 ? Math.min(0, this.length - 1) : this.stops[found];
   }
 
-  /** The entry to tell of at `index`: of its stretch the one that says most, as what is held now. */
+  /** The entry to tell of at `index`: what the lesson expects there, or what says most, as what is held now. */
   told(index) {
     const asked = `${index} ${this.length}`;
     if (this._told.asked !== asked) this._told = { asked, at: this._weightiest(index) };
@@ -236,6 +237,8 @@ export class History {
   }
 
   _weightiest(index) {
+    const expected = expectedEvent(this, index);
+    if (expected >= 0) return expected;
     let best = index;
     let weight = 0;
     const held = new Map(this.nodes(index).map((node) => [node, this.value(`node/${node}/held`, index) || []]));

@@ -1,6 +1,7 @@
 // The lesson's text: the passage of the step, its commands with the current one marked, the sentence of
 // what just happened, what SQLite alone would do, and the questions to the class.
 import { fill, h, keepInViewOf, safeMarkup, sentence, whoOf } from "./dom.js";
+import { sidesTable } from "./sides.js";
 
 /** A command without what would give an answer away: neither choices, nor what is expected later on. */
 export function commandText(step, done) {
@@ -74,7 +75,7 @@ export function drawCaption(toldBox, aloneBox, history, at) {
   }
   const others = entry ? othersOf(history, at) : 0;
   fill(aloneBox,
-    entry && entry.alone ? [h("b", null, "SQLite alone: "), sentence(entry.alone)] : h("span", { class: "note" },
+    entry && entry.sides ? sidesTable(entry.sides) : entry && entry.alone ? [h("b", null, "SQLite alone: "), sentence(entry.alone)] : h("span", { class: "note" },
       entry ? "" : "Press PageDown, → or space to begin; ? shows the keys."),
     others > 0 ? h("span", { class: "note others" }, ` ${others} more ${others === 1 ? "event" : "events"} in this step`) : null);
 }
