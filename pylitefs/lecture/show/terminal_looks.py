@@ -43,7 +43,7 @@ def typed(line: str, targets: tuple[str, ...]) -> str:
 def looked(target: str, entries: Iterable[Entry], dumps: Mapping[str, Dump]) -> RenderableType:
     """What the target is, and the field among its neighbours. Raises LessonError if it is not there."""
     found = Seen(entries, dict(dumps)).find(look.typed(f"look:{target}"))
-    lines: list[RenderableType] = [Text(f"⌖ {found.text}", "bold")]
+    lines: list[RenderableType] = [Text(f"→ {found.text}", "bold")]
     if found.dump is not None and found.part is not None:
         lines.append(view.field_bytes(found.dump, found.part))
     elif found.dump is not None:

@@ -22,6 +22,7 @@ import { Appearance, Tooltip, showToast } from "./chrome.js";
 import { Fitting } from "./fit.js";
 import { drawEnd, isTheEnd } from "./end.js";
 import { Looking } from "./look.js";
+import { listenForPrint } from "./print.js";
 
 const DOUBLE_PRESS_MS = 1000;
 const TABS = [["bytes", "Bytes"], ["rows", "Rows"], ["checksum", "Checksum"], ["events", "Events"], ["faults", "Break things"]];
@@ -428,6 +429,7 @@ export class LecturePage {
       if (link) this._look(link.dataset.look);
     });
     window.addEventListener("resize", () => this.schedule());
+    listenForPrint(this.history);
     window.addEventListener("hashchange", () => this._goToLinked());
     setInterval(() => {
       for (const one of document.querySelectorAll("[data-since]")) {

@@ -14,13 +14,13 @@ const FEWEST_ZERO_ROWS = 3;
 const MOST_FIELDS = 400;
 
 /** The kinds of fields: their letters, beside their colours (style.css, `.k-…`). */
-const KIND_LETTERS = {
+export const KIND_LETTERS = {
   magic: "M", size: "Z", page: "P", count: "N", txid: "T", checksum: "X", salt: "S", flag: "F",
   time: "t", lock: "L", content: "·", unused: "–", field: "f",
 };
 
 /** A dump ready to be shown: bytes, rows, and which part each byte belongs to. */
-class PreparedDump {
+export class PreparedDump {
   constructor(dump, open, across) {
     this.dump = dump;
     this.across = across;
@@ -364,6 +364,6 @@ export function tellingDump(history, at, from) {
   return null;
 }
 
-function hexOffset(offset) {
+export function hexOffset(offset) {
   return offset.toString(16).padStart(4, "0");
 }
