@@ -1,5 +1,7 @@
 """One page of many files: modules are put in order, and what cannot be put together is refused."""
 
+import re
+
 import pytest
 
 from pylitefs.lecture.show.bundle import BundleError, bundle, modules
@@ -81,3 +83,15 @@ def test_the_lectures_own_page_can_be_bundled() -> None:
     html = bundle(page_files(), "QUJD", "t")
     assert "QUJD" in html
     assert len(html.encode()) < 400_000, "the rest of 1 MB is for the recording"
+
+
+def test_what_a_module_of_the_page_imports_is_exported_there() -> None:
+    """A browser shows nothing at all where one name is missing; here the name is told."""
+    files = {name: data.decode() for name, data in page_files().items() if name.endswith(".js")}
+    missing = []
+    for name, text in files.items():
+        for names, source in re.findall(r'import \{([^}]*)\} from "\./([^"]+)"', text):
+            exported = re.findall(r"export (?:async )?(?:function|class|const|let) (\w+)", files[source])
+            wanted = [one.split(" as ")[0].strip() for one in names.split(",") if one.strip()]
+            missing += [f"{name}: {one} of {source}" for one in wanted if one not in exported]
+    assert missing == []

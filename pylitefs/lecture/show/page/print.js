@@ -3,7 +3,7 @@
 // of it fits on one page: bytes give way first, then the type gets smaller.
 import { fill, h, svg } from "./dom.js";
 import { KIND_LETTERS, PreparedDump, hexOffset, tellingDump } from "./bytes.js";
-import { signOf } from "./diagram.js";
+import { signOf } from "./signs.js";
 import { findLook, lookOf } from "./look.js";
 import { drawLanes, drawNodes } from "./nodes.js";
 import { drawCaption, drawLesson, drawQuestion } from "./prose.js";
