@@ -21,8 +21,8 @@ from pylitefs.cluster.cluster import Cluster, ClusterError, is_mounted
 from pylitefs.errors import LessonError, MountError
 from pylitefs.lecture.language.lesson import Lesson
 from pylitefs.lecture.live.session import Session, run_headless
-from pylitefs.lecture.model import Dump, Entry
-from pylitefs.lecture.recording import SUFFIX, Head, Writer
+from pylitefs.lecture.model import Dump, Entry, Json
+from pylitefs.lecture.recording import SUFFIX, Head, Writer, open_recording, packaged
 from pylitefs.lecture.show.server import LectureServer
 from pylitefs.lecture.show.terminal import Story, TerminalLecture
 from pylitefs.mount import requirements
@@ -103,7 +103,17 @@ def in_page(
             say(sharing, with_code=False)
             server.share(sharing.link())
             sharing.on_votes = server.tell_votes
+        server.preview(recorded_before(lesson))
+        server.begin()
         show(server, browser=browser)
+
+
+def recorded_before(lesson: Lesson) -> Iterator[Json]:
+    """The lines of the recording that is packaged with this very lesson; none of another's of its name."""
+    if lesson.name in packaged():
+        recording = open_recording(lesson.name)
+        if recording.head.steps == Head.of(lesson).steps:
+            yield from recording.lines()
 
 
 def in_terminal(lesson: Lesson, base: Path, record: Path | None, share: Share | None = None) -> None:

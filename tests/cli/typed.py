@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,14 @@ def url_of(process: subprocess.Popen[str]) -> str:
 
 def asked(url: str, what: dict[str, object]) -> httpx.Response:
     return httpx.post(url.replace("/?", "/do?"), json=what, timeout=60)
+
+
+def step(url: str) -> None:
+    """One step more, once what is under way is done: the nodes start by themselves."""
+    deadline = time.monotonic() + 60
+    while not (answer := asked(url, {"next": True}).json()).get("ok"):
+        assert "still busy" in answer["error"] and time.monotonic() < deadline, answer
+        time.sleep(0.02)
 
 
 def lines_at(url: str) -> list[dict[str, object]]:

@@ -3,6 +3,7 @@
     GET  /?token=T           the page; its modules and its style need no token
     GET  /events?token=T     the lines of a recording as they come, after Last-Event-ID where there is one
     GET  /recording?token=T  the lines so far, as a file
+    GET  /preview?token=T    how the lesson went when it was recorded, until its nodes are up
     POST /do?token=T         {"next": true}, {"answer": 1}, {"line": "partition n2"}, {"pause": true},
                              {"run": true}, {"again": 4}, {"afresh": 4} (without what a person did)
 
@@ -163,6 +164,7 @@ class LectureServer:
         self._lines = _Lines(header)
         self._lecture: Lecture | None = None
         self._share: Json | None = None
+        self._preview = ""
         self._live = True
         self._doing = threading.Lock()
         self._host = bind[0]
@@ -172,6 +174,7 @@ class LectureServer:
                 Route("/", self._page),
                 Route("/events", self._events),
                 Route("/recording", self._recording),
+                Route("/preview", self._of_before),
                 Route("/do", self._do, methods=["POST"]),
                 Route("/{name}", self._file),
             ]
@@ -205,6 +208,25 @@ class LectureServer:
     def emit(self, entry: Entry, dumps: Sequence[Dump]) -> None:
         """Show one more entry. In any thread; one at a time."""
         self._lines.emit(entry, dumps)
+
+    def preview(self, lines: Iterable[Json]) -> None:
+        """What the page shows until the nodes are up: the lines of a recording of this lesson."""
+        self._preview = "".join(f"{to_line(line)}\n" for line in lines)
+
+    def begin(self) -> None:
+        """Do the lesson's first step, behind what is shown; what goes wrong is told on the page."""
+        lecture = self._lecture
+        if lecture is not None and self._doing.acquire(blocking=False):
+            threading.Thread(target=self._begin, args=(lecture,), name="first-step", daemon=True).start()
+
+    def _begin(self, lecture: Lecture) -> None:
+        try:
+            self._do_alone(lecture, "next", True)
+        except PylitefsError as error:
+            self._lines.tell("problem", str(error))
+        except Exception as error:  # as in _do
+            log.exception("the lecture could not begin")
+            self._lines.tell("problem", f"{type(error).__name__}: {error}")
 
     def share(self, link: Json) -> None:
         """Students follow: the page shows this link (`Sharing.link`), and the votes of `tell_votes`."""
@@ -278,7 +300,13 @@ class LectureServer:
     def _hello(self) -> Json:
         verbs = [{"verb": verb, "usage": line.usage, "help": line.help} for verb, line in VERBS.items()]
         after = following(self._lesson, live=self._live)
-        hello = {"live": self._live, "next": after, "verbs": verbs, "tracepoints": dict(TRACEPOINTS)}
+        hello = {
+            "live": self._live,
+            "next": after,
+            "verbs": verbs,
+            "tracepoints": dict(TRACEPOINTS),
+            "preview": bool(self._preview),
+        }
         return hello if self._share is None else {**hello, "share": self._share}
 
     async def _recording(self, request: Request) -> Response:
@@ -289,6 +317,14 @@ class LectureServer:
         text = "".join(f"{line}\n" for line in tuple(self._lines.lines)).encode("utf-8", "surrogatepass")
         headers = {**HEADERS, "Content-Disposition": 'attachment; filename="lecture.jsonl"'}
         return Response(text, media_type="application/jsonl", headers=headers)
+
+    async def _of_before(self, request: Request) -> Response:
+        try:
+            self._check(request)
+        except Refused as refused:
+            return _refusal(refused)
+        text = self._preview.encode("utf-8", "surrogatepass")
+        return Response(text, media_type="application/jsonl", headers=HEADERS)
 
     async def _do(self, request: Request) -> Response:
         try:
@@ -311,6 +347,10 @@ class LectureServer:
         """Do one thing, in a worker thread. Raises LessonError if another is still being done."""
         if not self._doing.acquire(blocking=False):
             raise LessonError(f"still busy with {self._lines.now['busy']}")
+        self._do_alone(lecture, what, value)
+
+    def _do_alone(self, lecture: Lecture, what: str, value: object) -> None:
+        """The same, once nothing else is done (`_doing` is held); lets others do something afterwards."""
         try:
             self._lines.tell("busy", str(value) if what == "line" else what)
             if what in ("again", "afresh"):

@@ -89,6 +89,12 @@ def lecture(name: str, folder: Path) -> Iterator[str]:
             process.wait(10)
 
 
+def begun(page: Page) -> None:
+    """Wait until the nodes are up, which start by themselves, and the recording's end has gone for them."""
+    expect(page.locator(".badge.live")).to_be_visible()
+    wait_for(page, "document.querySelector('.mount') && !document.querySelector('.badge.busy')")
+
+
 def picture(page: Page, name: str) -> None:
     """Keep a picture, if somebody wants them."""
     folder = os.environ.get("PYLITEFS_SCREENSHOTS")
@@ -210,7 +216,7 @@ def replayed(browser: Browser, shown: Shown, folder: Path) -> None:
 def test_a_lesson(browser: Browser, tmp_path: Path, shown: Shown) -> None:
     """From the command line to the page, and from its recording to a file, with keys alone where keys do."""
     with lecture(shown.name, tmp_path) as url, open_page(browser, url) as page:
-        expect(page.locator(".badge.live")).to_be_visible()
+        begun(page)
         step_to(page, shown.command)
         expect(page.locator("#told")).to_contain_text(shown.told)
         expect(page.locator(f"#tab-{shown.tab}")).to_have_attribute("aria-selected", "true")
@@ -226,7 +232,7 @@ def test_a_lesson(browser: Browser, tmp_path: Path, shown: Shown) -> None:
 def test_again_takes_a_few_seconds(browser: Browser, tmp_path: Path) -> None:
     """New nodes, and everything up to a step done again, in less than 5 s; then the lesson goes on."""
     with lecture("ltx-file", tmp_path) as url, open_page(browser, url) as page:
-        expect(page.locator(".badge.live")).to_be_visible()
+        begun(page)
         step_to(page, "run-to ltx.commit")
         break_it(page)
         expect(page.locator(".card[data-node=n1]")).to_be_visible()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from pylitefs.errors import ConfigError
+from pylitefs.errors import ConfigError, LessonError
 from pylitefs.lecture.language.verbs import VERBS
 from pylitefs.lecture.model import Json
 from pylitefs.lecture.show.changed_rows import with_rows
@@ -248,6 +248,51 @@ def test_one_thing_at_a_time(lecture: Live) -> None:
     assert answer.status_code == 409
     assert answer.json()["error"] == "still busy with next"
     assert post(server, {"line": "run"}).status_code == 200
+
+
+def test_the_first_step_is_done_behind_what_was_recorded_before(lecture: Live) -> None:
+    """Nobody asks for it; meanwhile a press does nothing, and the page has the lesson's end to show."""
+    server, session = lecture
+    begun, go_on = threading.Event(), threading.Event()
+    usual = session.next
+
+    def slow() -> None:
+        begun.set()
+        assert go_on.wait(10)
+        usual()
+
+    session.next = slow  # type: ignore[method-assign]
+    lines = recordings.lines(recordings.made())
+    server.preview(lines)
+    server.begin()
+    assert begun.wait(10) and "still busy with next" in post(server, {"next": True}).json()["error"]
+    answer = httpx.get(url(server, "preview"), trust_env=False, timeout=10)
+    assert [json.loads(line) for line in answer.text.splitlines()] == lines
+    assert httpx.get(url(server, "preview", "x"), trust_env=False, timeout=10).status_code == 403
+    go_on.set()
+    messages = read_events(server, 2)
+    assert messages[0].data["preview"] is True
+    assert lines_of(messages)[1]["entry"]["name"] == "cluster" and session.asked == ["next"]
+
+
+def test_a_first_step_that_cannot_be_done_is_told_to_the_page(lecture: Live) -> None:
+    """Nobody has asked for it, so there is no answer that could say so; Next tries again."""
+    server, session = lecture
+
+    def fails() -> None:
+        raise LessonError("n1 does not start")
+
+    usual, session.next = session.next, fails  # type: ignore[method-assign]
+    server.begin()
+    with (
+        httpx.Client(trust_env=False, timeout=10) as client,
+        client.stream("GET", url(server, "events")) as found,
+    ):
+        lines = found.iter_lines()
+        assert next(line for line in lines if line == "event: problem")
+        assert next(lines) == 'data: "n1 does not start"'
+    session.next = usual  # type: ignore[method-assign]
+    assert post(server, {"next": True}).status_code == 200
 
 
 def test_again_begins_a_new_run(lecture: Live) -> None:

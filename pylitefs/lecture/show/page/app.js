@@ -13,6 +13,8 @@ import { drawRows, transactionAt } from "./rows.js";
 import { commandText, drawCaption, drawLesson, drawQuestion } from "./prose.js";
 import { Folds } from "./folds.js";
 import { showSigns } from "./signs.js";
+import { Motion } from "./motion.js";
+import { Preview, PREVIEW_MS, drawPreviewLine } from "./preview.js";
 import { EventTable } from "./table.js";
 import { FaultPanel } from "./faults.js";
 import { listenForKeys, showAgain, showAgainWith, showKeys } from "./keys.js";
@@ -42,6 +44,7 @@ export class LecturePage {
     this.tabFollows = true;
     this.chosen = new Map();
     this._forward = true;
+    this._moves = "";
     this._atEnd = true;
     this._questionSince = -DOUBLE_PRESS_MS;
     this._question = "";
@@ -49,6 +52,9 @@ export class LecturePage {
     this._ended = false;
     this._next = null;
     this._scheduled = false;
+    this.motion = new Motion();
+    this.preview = new Preview(() => this.schedule());
+    this._previewed = "";
     this.tip = new Tooltip(byId("tip"));
     this.appearance = new Appearance(() => this.draw());
     this.bytes = new ByteInspector(byId("panel-bytes"));
@@ -58,7 +64,7 @@ export class LecturePage {
     this.faults = new FaultPanel(byId("panel-faults"), { line: (line) => this.ask({ line }) });
     this.diagram = new Diagram(byId("diagram"), this.folds, {
       go: (index) => this.go(index),
-      hover: (index, event) => this.tip.showEntry(this.history.entries[index], event),
+      hover: (index, event) => this.tip.showEntry(this._seen.history.entries[index], event),
       hoverRun: (run, event) => this.tip.showRun(run, event),
     });
     this.fitting = new Fitting(byId("show"), byId("lesson"));
@@ -82,6 +88,7 @@ export class LecturePage {
       reset: () => this._reset(),
       busy: (what) => this._setBusy(what),
       gone: (why) => showToast(why, 4000),
+      problem: (what) => showToast(what, 0),
     };
   }
 
@@ -89,6 +96,7 @@ export class LecturePage {
     this.live = found.live;
     this._next = found.next;
     this.faults.setHelp(found);
+    if (found.preview && !this.history.length) this.preview.load(`preview${location.search}`);
     document.body.classList.toggle("live", this.live);
     this.schedule();
   }
@@ -98,6 +106,7 @@ export class LecturePage {
     for (const line of lines) this.history.add(line);
     if (this.history.length > before && this._atEnd && this.live) {
       this._forward = true;
+      this._moves = "stretch";
       this.cursor = this.history.length - 1;
       this._noteQuestion();
     } else if (!this.live && this.cursor < 0) this._atEnd = this.history.length === 0;
@@ -129,8 +138,9 @@ export class LecturePage {
 
   // Moving.
 
-  /** Look at entry `index`. */
-  go(index) {
+  /** Look at entry `index`; what is new there comes in: the "stretch", the "one", or nothing does. */
+  go(index, moves = "") {
+    this._moves = moves;
     const last = this.history.length - 1;
     const wanted = Math.min(Math.max(index, last < 0 ? -1 : 0), last);
     this._forward = wanted > this.cursor;
@@ -144,7 +154,7 @@ export class LecturePage {
   /** One step on: through the history, then the lesson. A press just after a question came is no step. */
   next() {
     if (this._justAsked()) return;
-    if (this.cursor < this.history.length - 1) this.go(this.history.nextStop(this.cursor));
+    if (this.cursor < this.history.length - 1) this.go(this.history.nextStop(this.cursor), "stretch");
     else if (this.history.length && (!this.live || isTheEnd(this.history, this.cursor))) this._showEnd();
     else if (this.live && !this.busy) this.ask({ next: true });
   }
@@ -224,26 +234,47 @@ export class LecturePage {
   }
 
   draw() {
-    const { history, cursor } = this;
-    const from = cursor < 0 ? 0 : history.stretchStart(cursor);
-    const view = { live: this.live, atEnd: this._atEnd, forward: this._forward, chosen: this.chosen,
-      showFrame: (frame) => this._showFrame(frame) };
+    this._seen = this._seenNow();
+    const { history, cursor, from, view } = this._seen;
     this._drawTop();
-    drawLesson(byId("prose"), byId("steps"), history, cursor, view, { again: (step) => this.again(step) });
+    if (view.isPreview && !this._isPreviewNew()) return; // it comes in, and nothing else is seen of the nodes yet
+    drawLesson(byId("prose"), byId("steps"), this.history, this.cursor, view, { again: (step) => this.again(step) });
     drawCaption(byId("told"), byId("alone"), history, cursor);
     drawInvariants(byId("invariants"), history, cursor, from, { go: (index) => this.go(index) });
     drawNodes(byId("nodes"), history, cursor, from, view);
-    drawQuestion(byId("question"), byId("announce"), history, cursor, view, { answer: (number) => this.answer(number) });
-    if (this._ended) drawEnd(byId("end"), history, view, this._next, { go: (index) => this.go(index), again: () => this._againFromTheBeginning() });
-    if (this.tabFollows) this._followTab(from);
+    drawQuestion(byId("question"), byId("announce"), this.history, this.cursor, view, { answer: (number) => this.answer(number) });
+    if (this._ended) drawEnd(byId("end"), this.history, view, this._next, { go: (index) => this.go(index), again: () => this._againFromTheBeginning() });
+    if (this.tabFollows && !view.isPreview) this._followTab(from);
     this._drawTabs();
-    this._drawPanel(from);
+    this._drawPanel(history, cursor, from);
     this._fit();
     drawLanes(byId("nodes"), history, cursor, from, view);
     this.looking.draw(history, cursor, from, this._seenTab() === "bytes");
-    this.diagram.draw(history, cursor, from, true);
+    this.diagram.draw(history, cursor, view.isPreview ? cursor : from, true, this.motion);
     this._drawBar();
     this._forward = false;
+    this._moves = "";
+  }
+
+  /** What is drawn: the lesson at the cursor, or its end from a recording until its nodes are up. */
+  _seenNow() {
+    const isPreview = this.preview.shows(this.history);
+    const history = isPreview ? this.preview.history : this.history;
+    const cursor = isPreview ? this.preview.last : this.cursor;
+    const from = isPreview || cursor < 0 ? 0 : history.stretchStart(cursor);
+    if (isPreview && !this._previewed) this.motion.begin(history, 0, cursor, PREVIEW_MS);
+    else if (!isPreview && this._forward && this._moves) this.motion.begin(history, this._moves === "one" ? cursor : from, cursor);
+    const view = { live: this.live && !isPreview, atEnd: this._atEnd, forward: this.motion.runs(history, cursor), chosen: this.chosen,
+      motion: this.motion, isPreview, showFrame: (frame) => this._showFrame(frame) };
+    return { history, cursor, from, view };
+  }
+
+  /** Whether the preview has to be drawn: it is new, or its place is another. */
+  _isPreviewNew() {
+    const place = `${innerWidth} ${innerHeight} ${document.documentElement.className} ${document.documentElement.dataset.theme} ${this._seenTab()} ${this.folds.version}`;
+    const isNew = place !== this._previewed;
+    this._previewed = place;
+    return isNew;
   }
 
   /** Give what is seen its room; see fit.js. */
@@ -299,6 +330,10 @@ export class LecturePage {
           : h("span", { class: "badge paused" }, h("span", { class: "bars", "aria-hidden": "true" }), "paused"),
       leaseBadge(history, cursor), haltBadge(history, cursor));
     const box = byId("past");
+    if (this._seen.view.isPreview) {
+      drawPreviewLine(box, this.preview, this.busy);
+      return;
+    }
     box.hidden = !(past && this.live);
     if (!box.hidden) {
       const again = Math.max(0, step);
@@ -332,17 +367,17 @@ export class LecturePage {
     for (const [name] of [...TABS, ["question"], ["end"]]) byId(panelId(name)).hidden = seen !== name;
   }
 
-  _drawPanel(from) {
-    if (this.tab === "bytes") this.bytes.show(this.history, this.cursor, from);
-    else if (this.tab === "rows") drawRows(byId("panel-rows"), this.history, this.cursor, from, (index) => this.go(index));
-    else if (this.tab === "checksum") drawXor(byId("panel-checksum"), this.history, this.cursor);
-    else if (this.tab === "events") this.table.show(this.history, this.cursor, from);
+  _drawPanel(history, cursor, from) {
+    if (this.tab === "bytes") this.bytes.show(history, cursor, from);
+    else if (this.tab === "rows") drawRows(byId("panel-rows"), history, cursor, from, (index) => this.go(index));
+    else if (this.tab === "checksum") drawXor(byId("panel-checksum"), history, cursor);
+    else if (this.tab === "events") this.table.show(history, cursor, from);
     else this.faults.show(this.history.nodes(this.history.length - 1), this.live, this.busy);
   }
 
   /** A run was opened or folded, or all were. */
   _folded(run) {
-    byId("announce").textContent = run ? `${run.label} on ${run.node}: ${run.open ? "opened" : "folded"}`
+    byId("announce-run").textContent = run ? `${run.label} on ${run.node}: ${run.open ? "opened" : "folded"}`
       : this.folds.all ? "All runs are open" : "All runs are folded";
     this.schedule();
   }
@@ -363,7 +398,7 @@ export class LecturePage {
   }
 
   _showFrame(frame) {
-    const found = this.history.dumpsAt(this.cursor).find((one) => one.key.startsWith(`${frame.from}>${frame.to}`));
+    const found = this._seen.history.dumpsAt(this._seen.cursor).find((one) => one.key.startsWith(`${frame.from}>${frame.to}`));
     this.chooseTab("bytes");
     if (found) this.bytes.showKey(found.key);
   }
@@ -459,7 +494,7 @@ export class LecturePage {
     return {
       next: () => this.next(),
       back: () => this.back(),
-      forward: () => this.go(this.cursor + 1),
+      forward: () => this.go(this.cursor + 1, "one"),
       backward: () => this.go(this.cursor - 1),
       start: () => this.go(0),
       end: () => this.go(this.history.length - 1),

@@ -162,7 +162,7 @@ export class ByteInspector {
   _prepare(dump) {
     const wide = this._panel.clientWidth;
     const across = wide && wide < rem() * NARROW_REM ? WHERE_NARROW : BYTES_A_ROW;
-    if (this._shown && this._shown.dump.id === dump.id && this._shown.across === across) {
+    if (this._shown && this._shown.dump === dump && this._shown.across === across) {
       this._paint();
       return;
     }

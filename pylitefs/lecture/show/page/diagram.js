@@ -9,6 +9,11 @@ const TOP_REM = 1.25;
 /** From this spacing on there is room for a run's name; below it, for how many events it has. */
 const NAMED_SPACING = 0.9;
 
+/** Whether an entry has a sign. */
+function isDrawn(entry) {
+  return Boolean(entry.node) && ["event", "sql", "fault", "error"].includes(entry.kind);
+}
+
 export class Diagram {
   constructor(canvas, folds, on) {
     this.canvas = canvas;
@@ -33,20 +38,15 @@ export class Diagram {
     canvas.addEventListener("wheel", (event) => this._wheel(event), { passive: false });
   }
 
-  /** Draw the entries around `at`; `follow` brings it into view. What is new comes in over `grow` milliseconds. */
-  draw(history, at, from, follow, grow = 0) {
+  /** Draw the entries around `at`; `follow` brings it into view. What is new comes in as `motion` says. */
+  draw(history, at, from, follow, motion = null) {
     cancelAnimationFrame(this._growth);
-    this._until = Infinity;
-    this._drawOnce(history, at, from, follow);
-    if (!grow || at <= from) return;
-    const began = performance.now();
-    const frame = (now) => {
-      const part = Math.min(1, Math.max(0, (now - began) / grow));
-      this._until = part < 1 ? from + Math.floor((at - from) * part) : Infinity;
-      this._drawOnce(history, at, from, false);
-      if (part < 1) this._growth = requestAnimationFrame(frame);
+    const frame = () => {
+      this._until = motion && motion.runs(history, at) ? motion.until : Infinity;
+      this._drawOnce(history, at, from, follow);
+      if (this._until < at) this._growth = requestAnimationFrame(frame);
     };
-    frame(began);
+    frame();
   }
 
   _drawOnce(history, at, from, follow) {
@@ -270,7 +270,7 @@ export class Diagram {
 
   _paintEntry(pen, index) {
     const entry = this._history.entries[index];
-    if (!entry.node || !["event", "sql", "fault", "error"].includes(entry.kind) || this._isToCome(index)) return;
+    if (!isDrawn(entry) || this._isToCome(index)) return;
     const [shape, name, letter] = signOf(entry);
     const weight = letter === "L" ? 0.62 : 1; // there are many locks
     // A box that is folded away has lanes of no height.
@@ -376,7 +376,7 @@ export class Diagram {
     for (let at = this._slotAt(near - reach); at <= this._slotAt(near + reach); at++) {
       const { first: index, run } = this._slots[at];
       const entry = this._history.entries[index];
-      if (!entry.node || run) continue;
+      if (run || !isDrawn(entry)) continue;
       const away = (this._x(index) - x) ** 2 + (this._y(entry.node) - y) ** 2;
       if (away < least) [best, least] = [index, away];
     }
@@ -419,7 +419,7 @@ export class Diagram {
 
   /** The entry before or after the one at `index` in the diagram: of a folded run its last. */
   neighbour(index, direction) {
-    const stops = this._slots.filter((slot) => this._history.entries[slot.first].node).map((slot) => slot.last);
+    const stops = this._slots.filter((slot) => isDrawn(this._history.entries[slot.first])).map((slot) => slot.last);
     const here = this._folds.runOf(this._history, index);
     const from = direction > 0 ? index : here && !here.open ? here.first - 1 : index - 1;
     const found = lastAtMost(stops, from);

@@ -13,10 +13,16 @@ const VERDICTS = {
 export function drawInvariants(box, history, at, from, on) {
   const verdicts = history.value("invariants", at) || [];
   box.hidden = !verdicts.length;
-  fill(box,
-    h("div", { class: "verdicts", role: "group", "aria-label": "What must always be so" },
-      verdicts.map((one) => verdictView(one, from, at, on))),
-    h("div", { class: "reasons", role: "status", "aria-live": "polite" }, reasonsOf(verdicts, history)));
+  if (!box.children.length) {
+    // A reader of the screen hears what is new in a place that was there before.
+    fill(box, h("div", { class: "verdicts", role: "group", "aria-label": "What must always be so" }),
+      h("div", { class: "reasons", role: "status", "aria-live": "polite" }));
+  }
+  const [row, reasons] = box.children;
+  const shown = JSON.stringify(verdicts);
+  fill(row, verdicts.map((one) => verdictView(one, from, at, on)));
+  if (reasons.dataset.shown !== shown) fill(reasons, reasonsOf(verdicts, history));
+  reasons.dataset.shown = shown;
 }
 
 function verdictView(one, from, at, on) {

@@ -14,6 +14,7 @@ export const PAGE_STATES = {
 
 const MOST_CELLS = 480;
 const MOST_LIT = 1000;
+const MOST_FLIGHTS = 40;
 
 /** Draw the nodes after entry `at`; `from` is the first entry of the stretch that is new. */
 export function drawNodes(box, history, at, from, view) {
@@ -34,7 +35,7 @@ function litPages(history, from, at) {
   const lit = new Map();
   for (let index = Math.max(from, at - MOST_LIT); index <= at; index++) {
     for (const [node, database, pgno, how] of history.entries[index].lights) {
-      lit.set(`${node}/${database}/${pgno}`, how);
+      lit.set(`${node}/${database}/${pgno}`, { how, index });
     }
   }
   return lit;
@@ -52,7 +53,7 @@ function nodeCard(history, node, at, lit, view) {
       h("span", { class: `role role-${role}` }, role === "primary" ? "★ primary" : role === "down" ? "✗ down" : "replica"),
       databases.map((database) => lagView(history, node, database, at, databases.length > 1)),
       mountButton(history, node, at, view)),
-    databases.map((database) => databaseView(history, node, database, at, lit)),
+    databases.map((database) => databaseView(history, node, database, at, lit, view)),
     databases.length ? null : h("p", { class: "empty" }, role === "down" ? "The process is gone." : "No database yet."),
     shellViews(history, node, at),
     heldView(history, node, held, at, view));
@@ -67,7 +68,7 @@ function mountButton(history, node, at, view) {
     onclick: (event) => copyText(line, event.currentTarget) }, "copy path");
 }
 
-function databaseView(history, node, database, at, lit) {
+function databaseView(history, node, database, at, lit, view) {
   const get = (what) => history.value(`db/${node}/${database}/${what}`, at);
   const txid = get("txid");
   const checksum = get("checksum") || "";
@@ -81,7 +82,7 @@ function databaseView(history, node, database, at, lit) {
       checksum ? h("code", { class: "checksum" }, `${checksum.slice(0, 4)}…${checksum.slice(-4)}`) : null,
       othersThatDiffer(history, node, database, at).map((other) =>
         h("span", { class: "differs", "data-tip": `${node} and ${other} have the same TXID and different checksums` }, `≠ ${other}`))),
-    pageGrid(history, node, database, at, lit, get("pages") || 0),
+    pageGrid(history, node, database, at, lit, get("pages") || 0, view),
     locks.length
       ? h("div", { class: "locks" }, holdersOf(locks).map(([who, held]) =>
         h("span", { class: `holder${held.some((lock) => lock.kind === "write") ? " writes" : ""}` }, h("i", null, whoOf(who)),
@@ -115,7 +116,7 @@ function lagView(history, node, database, at, named) {
     named ? `${database} ${words}` : words);
 }
 
-function pageGrid(history, node, database, at, lit, pages) {
+function pageGrid(history, node, database, at, lit, pages, view) {
   const cells = [];
   const shown = Math.min(pages, MOST_CELLS);
   const beyond = [...lit.keys()].filter((key) => key.startsWith(`${node}/${database}/`))
@@ -124,11 +125,12 @@ function pageGrid(history, node, database, at, lit, pages) {
   for (const pgno of pgnos) {
     const state = history.value(`page/${node}/${database}/${pgno}`, at);
     const now = lit.get(`${node}/${database}/${pgno}`);
-    const how = now || (state && state.how) || "";
+    const how = (now && now.how) || (state && state.how) || "";
     const [letter, words] = PAGE_STATES[how] || ["", "unchanged"];
     const txid = state && state.txid ? `, transaction ${state.txid}` : "";
     cells.push(h("span", { class: `page how-${how || "none"}${now ? " now" : ""}`,
-      "data-tip": `page ${pgno}: ${words}${txid}` },
+      "data-tip": `page ${pgno}: ${words}${txid}`,
+      style: now && view.forward ? { "animation-delay": `${Math.round(view.motion.delay(now.index))}ms` } : {} },
     h("small", null, String(pgno)), letter ? h("b", null, letter) : null));
   }
   if (!cells.length) return null;
@@ -229,17 +231,16 @@ function placeFrames(lanes, ways, history, at, from, view) {
     const x = held ? way.x1 : (way.x1 + way.x2) / 2 + (place - 0.5) * 26 * Math.sign(way.x1 - way.x2);
     const envelope = envelopeOf(frame, x, way.y, view, held);
     lanes.append(envelope);
-    if (frame.sent >= from && view.forward && !held) fly(envelope, way.x1 - x, 0);
+    if (frame.sent >= from && view.forward && !held) view.motion.fly(envelope, way.x1 - x, frame.sent);
   }
   if (!view.forward) return;
-  for (const frame of history.frames) {
-    if (frame.received < from || frame.received > at) continue;
+  for (const frame of history.frames.filter((one) => one.received >= from && one.received <= at).slice(-MOST_FLIGHTS)) {
     const way = ways.get(`${frame.from}>${frame.to}`);
     if (!way) continue;
     const envelope = envelopeOf(frame, way.x2, way.y, view);
     lanes.append(envelope);
     const start = frame.sent >= from ? way.x1 : (way.x1 + way.x2) / 2;
-    const flight = fly(envelope, start - way.x2, 0);
+    const flight = view.motion.fly(envelope, start - way.x2, frame.received);
     if (flight) flight.onfinish = () => envelope.remove();
     else envelope.remove();
   }
@@ -257,11 +258,4 @@ function envelopeOf(frame, x, y, view, held = false) {
   return h("button", { type: "button", class: `frame${held ? " not-sent" : ""}`, tabindex: "-1", style: { left: `${x}px`, top: `${y}px` },
     "data-tip": `${frame.kind} frame, ${frame.from} → ${frame.to}${frame.bytes ? `, ${frame.bytes} bytes` : ""}${held ? ", about to be sent" : ""}`,
     onclick: () => view.showFrame(frame) }, frame.kind.split(":")[0]);
-}
-
-function fly(element, dx, dy) {
-  if (matchMedia("(prefers-reduced-motion: reduce)").matches) return null;
-  return element.animate(
-    [{ transform: `translate(calc(-50% + ${dx}px), calc(-50% + ${dy}px))` }, { transform: "translate(-50%, -50%)" }],
-    { duration: 900, easing: "ease-in-out" });
 }

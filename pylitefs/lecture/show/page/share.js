@@ -56,9 +56,9 @@ class SharingPage extends LecturePage {
     return Boolean(this.share) && this.showsCode && (this.cursor < 0 || Boolean(this._asked));
   }
 
-  go(index) {
+  go(index, moves) {
     this._asked = false;
-    super.go(index);
+    super.go(index, moves);
   }
 
   async ask(what) {

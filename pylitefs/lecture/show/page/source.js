@@ -52,6 +52,10 @@ export class LiveSource {
       this._flush();
       on.busy(JSON.parse(event.data));
     });
+    events.addEventListener("problem", (event) => {
+      const text = JSON.parse(event.data);
+      if (text && on.problem) on.problem(text);
+    });
     events.addEventListener("votes", (event) => {
       this._flush();
       if (on.votes) on.votes(JSON.parse(event.data));
