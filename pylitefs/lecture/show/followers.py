@@ -17,6 +17,7 @@ import asyncio
 import gzip
 import json
 import os
+import re
 import secrets
 import signal
 import sys
@@ -53,6 +54,7 @@ TELL_S = 0.2
 MOST_KNOWN = 4000
 """Followers that are remembered by the name that they were given."""
 NICE = 5
+_STYLE = re.compile(rb'<link rel="stylesheet" href="([^"]+)">\n')
 
 
 class Followers:
@@ -66,13 +68,13 @@ class Followers:
         self._here: Counter[str] = Counter()
         self._is_due = False
         files = page_files()
-        index = page_with(files["index.html"], "follow")
-        for old, new in ((b"follow.js", b"page.js"), (b"share.css", b"page.css")):
-            index = index.replace(old, new)
-        index = index.replace(b'<link rel="stylesheet" href="style.css">\n', b"")
+        index = page_with(files["index.html"], "follow").replace(b"follow.js", b"page.js")
+        styles = [one.decode() for one in _STYLE.findall(index)]
+        one_style = b'<link rel="stylesheet" href="page.css">\n</head>'
+        index = _STYLE.sub(b"", index).replace(b"</head>", one_style)
         self._page = _Packed("text/html", index)
         self._script = _Packed("text/javascript", modules(files, "follow.js").encode())
-        self._style = _Packed("text/css", files["style.css"] + b"\n" + files["share.css"])
+        self._style = _Packed("text/css", b"\n".join(files[one] for one in styles))
         routes = [
             Route("/", self._get_page),
             Route("/page.js", self._get_script),

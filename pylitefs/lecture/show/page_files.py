@@ -27,7 +27,7 @@ def page_with(index: bytes, script: str) -> bytes:
     for old, new in (
         (b"<body>", f'<body data-page="{script}">'),
         (b'src="app.js"', f'src="{script}.js"'),
-        (b'href="style.css">', 'href="style.css">\n<link rel="stylesheet" href="share.css">'),
+        (b"</head>", '<link rel="stylesheet" href="share.css">\n</head>'),
     ):
         assert index.count(old) == 1, old
         index = index.replace(old, new.encode())

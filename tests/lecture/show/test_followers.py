@@ -1,6 +1,7 @@
 """The followers' server, as a class meets it, and as somebody does who means it ill."""
 
 import json
+import re
 import secrets
 import socket
 import time
@@ -180,7 +181,9 @@ def test_the_token_is_asked_for_with_what_to_do(lecture: Class) -> None:
     assert (
         page.status_code == 200 and "page.js" in page.text and "frame-ancestors 'none'" in str(page.headers)
     )
-    for name in ("page.js", "page.css"):
+    others = re.findall(r'(?:src|href)="(?!data:)([^"]*)"', page.text)
+    assert sorted(others) == ["page.css", "page.js"], "one script and one style, and no other file"
+    for name in others:
         plain = httpx.get(lecture.url(name), trust_env=False, headers={"Accept-Encoding": "identity"})
         assert plain.text == httpx.get(lecture.url(name), trust_env=False).text
 
