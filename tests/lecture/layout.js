@@ -29,7 +29,7 @@
   // Each part ends before the next begins, and the bar is in the window.
   const parts = all('#top, main, #time');
   parts.forEach((one, n) => { if (n && box(one).top < box(parts[n - 1]).bottom - 1) bad.push(`covered: ${name(parts[n - 1])}`); });
-  const inner = all('#past, #caption, #invariants, #nodes, #lower');
+  const inner = all('#past, #caption, #invariants, #nodes, #lower').sort((a, b) => box(a).top - box(b).top);
   inner.forEach((one, n) => { if (n && box(one).top < box(inner[n - 1]).bottom - 1) bad.push(`covered: ${name(inner[n - 1])}`); });
   for (const one of all('.card')) {
     const end = box(one).bottom + 1;

@@ -1,18 +1,25 @@
 """A lecture without nodes: a session that tells a recording's entries, one stop a step."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 from pylitefs.errors import LessonError
-from pylitefs.lecture.model import Entry, Json
+from pylitefs.lecture.model import Dump, Entry, Json
 from pylitefs.lecture.show.server import LectureServer
 from tests.lecture import recordings
+
+
+class Shows(Protocol):
+    """What entries are told to: a server, or several."""
+
+    def emit(self, entry: Entry, dumps: Sequence[Dump]) -> None: ...
 
 
 class ScriptedSession:
     """What the buttons act on; keeps what was asked of it."""
 
-    def __init__(self, server: LectureServer, make: recordings.Maker) -> None:
+    def __init__(self, server: Shows, make: recordings.Maker) -> None:
         self._server = server
         self._make = make
         self.at = 0
