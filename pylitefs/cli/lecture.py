@@ -70,6 +70,8 @@ def lecture(
             else:
                 run.in_page(chosen, base, record, bind, sharing, browser=not no_browser)
     except MountError as error:
+        if sharing:
+            click.echo("Students cannot follow a recording; each may have one: pylitefs handout", err=True)
         return _offer_recording(name, str(error), bind, terminal=terminal, browser=not no_browser)
     return 0
 

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pylitefs.lecture.model import Dump, Entry, Json, to_line
-from pylitefs.lecture.recording import Liner, without_mounts
-from pylitefs.lecture.show.changed_rows import ChangedRows, with_rows_of
+from pylitefs.lecture.recording import without_mounts
+from pylitefs.lecture.show.entry_lines import EntryLines
 
 TO_COME = "…"
 
@@ -32,8 +32,7 @@ class Audience:
         self._begin()
 
     def _begin(self) -> None:
-        self._liner = Liner()
-        self._rows = ChangedRows()
+        self._entry_lines = EntryLines()
         self._steps = 0
         """So many of the lesson's commands are shown."""
         self._sections = 0
@@ -62,9 +61,7 @@ class Audience:
         done = max(entry.step, -1 if told is None else told)
         if done >= self._steps:
             found.append(self._shown(done))
-        for line in self._liner.lines(entry, dumps):
-            rows = self._rows.of(entry, dumps) if "entry" in line else None
-            found.append(without_mounts(with_rows_of(line, rows)))
+        found += [without_mounts(line) for line in self._entry_lines.of(entry, dumps)]
         return before + self._texts(found)
 
     def _shown(self, done: int) -> Json:

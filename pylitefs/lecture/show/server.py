@@ -36,7 +36,8 @@ from pylitefs.lecture.language.verbs import VERBS
 from pylitefs.lecture.model import Dump, Entry, Json, to_line
 from pylitefs.lecture.recording import following
 from pylitefs.lecture.show.asking import ACTIONS, Lecture, Refused, last_event, parse_request, read_body
-from pylitefs.lecture.show.changed_rows import ChangedRows, with_rows, with_rows_of
+from pylitefs.lecture.show.changed_rows import with_rows
+from pylitefs.lecture.show.entry_lines import EntryLines
 from pylitefs.lecture.show.page_files import HEADERS, TYPES, page_files, page_with
 from pylitefs.lecture.show.sides import with_sides
 from pylitefs.trace import TRACEPOINTS
@@ -62,8 +63,7 @@ class _Lines:
         self.now: dict[str, object] = {"busy": ""}
         """What holds now, by the name of its event: sent to a reader when it is another than it was."""
         self.lines: list[str] = [self._header]
-        self._dumps: set[str] = set()
-        self._rows = ChangedRows()
+        self._entry_lines = EntryLines()
         self.closed = False
 
     @property
@@ -79,19 +79,14 @@ class _Lines:
 
     def emit(self, entry: Entry, dumps: Sequence[Dump]) -> None:
         """One entry; its dumps go before it, each once."""
-        new = [dump for dump in dumps if dump.id not in self._dumps]
-        self._dumps.update(dump.id for dump in new)
-        lines = [to_line({"dump": dump.to_json()}) for dump in new]
-        told = with_sides(with_rows_of({"entry": entry.to_json()}, self._rows.of(entry, dumps)))
-        self.append([*lines, to_line(told)])
+        self.append([to_line(line) for line in self._entry_lines.of(entry, dumps)])
 
     def begin(self) -> None:
         """Forget everything but the header: a new run."""
         with self._lock:
             self.run += 1
             self.lines = [self._header]
-            self._dumps = set()
-            self._rows = ChangedRows()
+            self._entry_lines = EntryLines()
         self.wake()
 
     def tell(self, event: str, what: object) -> None:

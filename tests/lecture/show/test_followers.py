@@ -1,12 +1,14 @@
 """The followers' server, as a class meets it, and as somebody does who means it ill."""
 
+import asyncio
 import json
 import re
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from pylitefs import limits
 from pylitefs.cluster.cluster import wait_until
 from pylitefs.lecture.model import Entry, Json
+from pylitefs.lecture.show import followers
 from pylitefs.lecture.show.asking import Refused
 from pylitefs.lecture.show.followers import parse_vote
 from pylitefs.lecture.show.sharing import Sharing
@@ -233,7 +236,40 @@ def test_tricks_with_headers_and_bodies_end_there(lecture: Class) -> None:
         one.until("entry 0")
 
 
+def test_a_reader_that_takes_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds a connection and a message, for a minute at most."""
+    monkeypatch.setattr(followers, "STALL_S", 0.05)
+    cut: list[str] = []
+
+    async def run() -> None:
+        app = followers.Followers("abcdefgh", [], followers.Tell())
+        scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": "GET",
+            "path": "/events",
+            "query_string": b"token=abcdefgh",
+            "headers": [(b"host", b"localhost"), (b"accept-encoding", b"gzip")],
+            "pylitefs.cut": lambda: cut.append("cut"),
+        }
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.body":
+                await asyncio.Event().wait()
+
+        async def receive() -> MutableMapping[str, Any]:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        async with asyncio.timeout(10):
+            await app.app(scope, receive, send)
+
+    asyncio.run(run())
+    assert cut == ["cut"]
+
+
 @pytest.mark.full
+@pytest.mark.timeout(600)
 def test_ten_thousand_connections_and_readers_that_do_not_read_hold_nobody_up(lecture: Class) -> None:
     """One student's, from one address; another still comes, follows, and votes."""
     request = f"GET /events?token={lecture.sharing.token} HTTP/1.1\r\nHost: localhost\r\n".encode()

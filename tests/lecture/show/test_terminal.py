@@ -244,3 +244,18 @@ def test_nothing_that_a_recording_holds_steers_the_terminal() -> None:
 def test_a_number_of_any_length_is_typed_without_harm() -> None:
     text = played("9" * 5000, f"d {'9' * 5000}", f"again {'9' * 5000}")
     assert text.count("This is a recording: it has no nodes.") == 3
+
+
+def test_the_votes_of_a_class_are_shown_before_the_answer() -> None:
+    """When it is answered, and by `v` while it is open; of a lecture that nobody follows they are not."""
+    votes = {"question": "r-1", "open": True, "counts": [3, 1], "followers": 5}
+    out, story = io.StringIO(), Story()
+    session = FakeSession(story)
+    asked = next(number for number, one in enumerate(entries(), 1) if one.kind == "question")
+    console = Console(file=out, width=140, highlight=False)
+    typed = Typed([*[""] * asked, "v", "1", "v"])
+    TerminalLecture(HEAD, story, session, console=console, read=typed, votes=lambda: votes).run()
+    text = out.getvalue()
+    assert text.count("4 of 5 have voted") == 2
+    assert text.rindex("have voted") < text.index("← right")
+    assert "have voted" not in lived(*[""] * asked, "1")[0]

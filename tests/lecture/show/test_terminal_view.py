@@ -30,6 +30,18 @@ def table(change: Callable[[dict[str, object]], None]) -> str:
     return out.getvalue()
 
 
+def test_votes_are_bars_with_their_numbers() -> None:
+    """The longest has all of the room; nobody's vote is none."""
+    told = {"question": "r-1", "open": True, "counts": [2, 0, 4], "followers": 9}
+    assert shown(view.votes(told)) == [
+        "6 of 9 have voted",
+        f"  1  {'█' * 15} 2",
+        "  2   0",
+        f"  3  {'█' * 30} 4",
+    ]
+    assert shown(view.votes({})) == ["0 of 0 have voted"]
+
+
 def test_the_nodes_show_what_is_held_how_long_a_cut_link_and_the_lag() -> None:
     def change(state: dict[str, object]) -> None:
         state["node/n2/link"] = {"state": "cut", "delay_ms": 0, "to": "n1"}
