@@ -8,7 +8,7 @@ every value of the state is as `STATE_KEYS` of model.py says. `None` is: fine. E
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pydantic import StrictFloat, StrictInt, StrictStr, TypeAdapter, ValidationError
+from pydantic import StrictBool, StrictFloat, StrictInt, StrictStr, TypeAdapter, ValidationError
 
 from pylitefs.lecture.language.lesson import MAX_HTML, MAX_PROSE
 from pylitefs.lecture.model import Json
@@ -81,6 +81,25 @@ class _Invariant:
 
 
 @dataclass(frozen=True)
+class _Level:
+    goal: list[tuple[StrictStr, StrictBool, StrictStr]]
+    most: StrictInt
+    used: StrictInt
+    fewest: StrictInt
+    given: list[tuple[StrictStr, StrictStr, StrictBool]]
+    never: list[StrictStr]
+    without: list[StrictStr]
+    verbs: list[StrictStr]
+    hints: list[StrictStr]
+    hints_left: StrictInt
+    over: StrictStr
+    why_over: StrictStr
+    solution: list[StrictStr]
+    why: StrictStr
+    next: StrictStr
+
+
+@dataclass(frozen=True)
 class _Lease:
     holder: StrictStr
     session: StrictStr
@@ -101,6 +120,7 @@ _VALUES: Mapping[tuple[str, str, int], TypeAdapter[object]] = {
     ("mode", "", 1): _TEXT,
     ("lesson", "step", 2): _INT,
     ("lesson", "yours", 2): TypeAdapter(list[tuple[StrictInt, StrictStr]]),
+    ("level", "", 1): TypeAdapter(_Level),
     ("question", "", 1): TypeAdapter(_Question),
     ("invariants", "", 1): TypeAdapter(list[_Invariant]),
     ("lease", "", 1): TypeAdapter(_Lease),

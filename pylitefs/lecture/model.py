@@ -167,6 +167,7 @@ STATE_KEYS: Mapping[str, str] = {
     "mode": "'paused' (all is held) or 'running'",
     "lesson/step": "the index of the command that was run last",
     "lesson/yours": "what a person did beside the lesson: [[the index of the step that came next, the line]]",
+    "level": "how a level stands: its goal, what is left, what was given (as live/attempt.py shows it)",
     "question": "an open question: {'text', 'choices', 'answer': index or null until revealed, 'why'}",
     "invariants": "five sentences, as invariants.py: [{'name', 'short', 'says', 'state', 'why', 'at': seq}]",
     "lease": "of a cluster with a lease: {'holder': 'n1' or '', 'session': its first 8 digits, 'ttl_s'}",

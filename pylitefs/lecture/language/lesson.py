@@ -99,12 +99,16 @@ def load(name_or_path: str | Path) -> Lesson:
             near = get_close_matches(name_or_path, known, 1) or list(known)
             raise LessonError(f"there is no lesson {name_or_path!r}; there is: {', '.join(near)}")
         path = known[name_or_path]
+    return read(name_of(path), text_of(path), path.name)
+
+
+def text_of(path: Path) -> str:
+    """A lesson's file, up to where it is too long. Raises LessonError."""
     try:
         with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1).decode()
+            return file.read(MAX_BYTES + 1).decode()
     except (OSError, ValueError) as error:
         raise LessonError(f"cannot read the lesson {path}: {error}") from error
-    return read(_name(path), text, path.name)
 
 
 def read(name: str, text: str, file: str = "") -> Lesson:
@@ -120,10 +124,11 @@ def render(prose: str) -> str:
 
 
 def _packaged() -> dict[str, Path]:
-    return {_name(path): path for path in sorted(LESSONS.glob("*.md"))}
+    return {name_of(path): path for path in sorted(LESSONS.glob("*.md"))}
 
 
-def _name(path: Path) -> str:
+def name_of(path: Path) -> str:
+    """The file's name without its number and ending."""
     found = NAME.fullmatch(path.stem)
     return found[1] if found else path.stem
 
@@ -135,7 +140,7 @@ def _markdown() -> MarkdownIt:
 
 
 @cache
-def _blocks() -> MarkdownIt:
+def blocks() -> MarkdownIt:
     """As above, but what is inside of a paragraph is left as it is: that can take time that grows faster."""
     return MarkdownIt("commonmark", {"html": False}).enable("table").disable("inline")
 
@@ -147,7 +152,7 @@ class _Reader:
         self.name = name
         self.file = file
         self.lines = text.splitlines()
-        self.tokens = _blocks().parse(text)
+        self.tokens = blocks().parse(text)
         self.fences = tuple(self._all_fences())
         self._check_names_of_fences()
         self.sections: list[Section] = []

@@ -3,6 +3,7 @@
 The rule: what is here is what `grammar.py` reads and docs/lessons.md says; a test keeps the three alike.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -80,3 +81,19 @@ VERBS: Mapping[str, Help] = MappingProxyType(
         "note": Help("note TEXT", "say a sentence"),
     }
 )
+
+
+def slots(usage: str) -> list[list[str]]:
+    """What can stand at each place after the verb, for who completes a line: words, "NODE", "NAME".
+
+    A place of which nothing is known has none. What follows the last place is as the last, if that has NAME.
+    """
+    if usage.startswith("pause"):
+        return [["NAME", "without"]]
+    if usage.startswith("look"):
+        return [["NODE"], ["page", "lock", "database", "journal", "wal", "ltx"]]
+    if usage.startswith("expect"):
+        return [["NODE", "same", "differ"]]
+    plain = re.sub(r"[\[\]…]", "", usage).replace(" TXID", "").replace("/SHELL", "")
+    places = [word.split("|") for word in plain.split()[1:]]
+    return [[one for one in place if one in ("NODE", "NAME") or not one.isupper()] for place in places]

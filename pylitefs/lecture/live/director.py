@@ -52,7 +52,7 @@ class Director:
         self.scene = Scene(self.seen.before(emit))
         self.shells = Shells(self.scene)
         self._settling = Settling(self.scene, self.shells)
-        self._expectations = Expectations(self.scene, self.shells, self._settling)
+        self.expectations = Expectations(self.scene, self.shells, self._settling)
         self._nursery = Nursery()
         self._lock = threading.RLock()
         self._doing: Mapping[type[Command], Callable[..., None]] = {
@@ -75,7 +75,7 @@ class Director:
             scene.chronicle.begin_command()
             try:
                 if isinstance(command, commands.Expect):
-                    self._expectations.check(command)
+                    self.expectations.check(command)
                 else:
                     self._doing[type(command)](command)
             except PylitefsError as error:
@@ -92,6 +92,12 @@ class Director:
             scene.chronicle.begin_command()
             scene.tell(kind, name, text, changes={"lesson/step": scene.chronicle.step, **changes})
             scene.chronicle.end_command()
+
+    def settle(self) -> None:
+        """Wait until all is held, or quiet. Raises LessonError where that takes too long."""
+        with self._lock:
+            self.scene.check_open()
+            self._settling.settle()
 
     def begin_again(self) -> None:
         """End the nodes and forget the history: entries begin at 0."""

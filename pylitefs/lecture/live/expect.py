@@ -68,6 +68,12 @@ class Expectations:
             self._settling.refresh()
         scene.tell("command", "expect", _TOLD[type(command)](command), getattr(command, "node", ""))
 
+    def look(self, command: commands.Expect) -> Wrong:
+        """What is so instead just now; None if it holds. LessonError where it cannot be looked at."""
+        for name in _nodes_of(command):
+            self._scene.nodes.node(name)
+        return self._looks[type(command)](command)
+
     def _sql(self, command: commands.ExpectSql) -> Wrong:
         answer = self._answer(command.node, command.statement)
         asked = f"{command.node}: {command.statement}"

@@ -28,7 +28,7 @@ class Scene:
         self.born = 0
         """The number of the step under way: what comes to be held now is born in it."""
         self.seen: list[Entry] = []
-        """Every event since the last `cluster`."""
+        """Every event since the last `cluster`, or since a level's goal was set."""
         self.positions: dict[tuple[str, str], tuple[int, int]] = {}
         """(node, database) → TXID and checksum, as the nodes told them."""
         self.checksums: dict[tuple[str, str, int], int] = {}
@@ -61,6 +61,11 @@ class Scene:
         self.connects.clear()
         self.halted_by = ""
         self.paused, self.pausing = False, Pausing()
+
+    def forget_events(self) -> None:
+        """From now on only events that are still to come count as seen."""
+        self.chronicle.drain()
+        self.seen.clear()
 
     def close(self) -> None:
         """From now on `check_open` refuses, also in a command that is under way. Any thread may call."""

@@ -7,9 +7,11 @@ sentence. Nobody's request is an error of ours: numbers have an end, JSON a dept
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from starlette.requests import ClientDisconnect, Request
+
+from pylitefs.errors import LessonError
 
 MAX_REQUEST = 65536
 MAX_NUMBER = 1_000_000
@@ -35,6 +37,20 @@ class Lecture(Protocol):
     def again(self, step: int, *, yours: bool = True) -> None: ...
 
 
+@runtime_checkable
+class Played(Protocol):
+    """What a level has besides: `LevelSession` of live/level_session.py."""
+
+    def hint(self) -> None: ...
+    def give_up(self) -> None: ...
+
+
+def _played(lecture: object) -> Played:
+    if not isinstance(lecture, Played):
+        raise LessonError("this is a lesson, which has no hints and nothing to give up: press Next")
+    return lecture
+
+
 #: What POST /do takes: the type of the value, and what is done with it.
 ACTIONS: Mapping[str, tuple[type, Callable[[Lecture, object], object]]] = {
     "next": (bool, lambda lecture, _: lecture.next()),
@@ -44,6 +60,8 @@ ACTIONS: Mapping[str, tuple[type, Callable[[Lecture, object], object]]] = {
     "afresh": (int, lambda lecture, value: lecture.again(int(str(value)), yours=False)),
     "pause": (bool, lambda lecture, _: lecture.do("pause")),
     "run": (bool, lambda lecture, _: lecture.do("run")),
+    "hint": (bool, lambda lecture, _: _played(lecture).hint()),
+    "give_up": (bool, lambda lecture, _: _played(lecture).give_up()),
 }
 
 

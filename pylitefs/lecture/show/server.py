@@ -5,7 +5,8 @@
     GET  /recording?token=T  the lines so far, as a file
     GET  /preview?token=T    how the lesson went when it was recorded, until its nodes are up
     POST /do?token=T         {"next": true}, {"answer": 1}, {"line": "partition n2"}, {"pause": true},
-                             {"run": true}, {"again": 4}, {"afresh": 4} (without what a person did)
+                             {"run": true}, {"again": 4}, {"afresh": 4} (without what a person did),
+                             of a level {"hint": true}, {"give_up": true}
 
 The rule: whoever asks has the token of the printed URL, names a loopback host, and comes from this page.
 The port and the loopback name may be any, as behind an SSH tunnel or a container's port. One command is
@@ -32,7 +33,7 @@ from starlette.types import ASGIApp
 from pylitefs.errors import ConfigError, LessonError, PylitefsError
 from pylitefs.http.door import names_loopback
 from pylitefs.http.server import HttpServer
-from pylitefs.lecture.language.verbs import VERBS
+from pylitefs.lecture.language.verbs import VERBS, slots
 from pylitefs.lecture.model import Dump, Entry, Json, to_line
 from pylitefs.lecture.recording import following
 from pylitefs.lecture.show.asking import ACTIONS, Lecture, Refused, last_event, parse_request, read_body
@@ -200,6 +201,11 @@ class LectureServer:
         """From now on the buttons act on this session."""
         self._lecture = lecture
 
+    def do(self, what: str, value: object) -> None:
+        """Do one thing as if the page had asked for it. Raises LessonError where it cannot be done."""
+        assert self._lecture is not None
+        self._perform(self._lecture, what, value)
+
     def emit(self, entry: Entry, dumps: Sequence[Dump]) -> None:
         """Show one more entry. In any thread; one at a time."""
         self._lines.emit(entry, dumps)
@@ -293,7 +299,10 @@ class LectureServer:
         return StreamingResponse(messages(), media_type="text/event-stream", headers=HEADERS)
 
     def _hello(self) -> Json:
-        verbs = [{"verb": verb, "usage": line.usage, "help": line.help} for verb, line in VERBS.items()]
+        verbs = [
+            {"verb": verb, "usage": line.usage, "help": line.help, "slots": slots(line.usage)}
+            for verb, line in VERBS.items()
+        ]
         after = following(self._lesson, live=self._live)
         hello = {
             "live": self._live,

@@ -25,6 +25,7 @@ import { Fitting } from "./fit.js";
 import { drawEnd, isTheEnd } from "./end.js";
 import { Looking } from "./look.js";
 import { listenForPrint } from "./print.js";
+import { LevelPlay } from "./level.js";
 
 const DOUBLE_PRESS_MS = 1000;
 const TABS = [["bytes", "Bytes"], ["rows", "Rows"], ["checksum", "Checksum"], ["events", "Events"], ["faults", "Break things"]];
@@ -67,6 +68,7 @@ export class LecturePage {
       hover: (index, event) => this.tip.showEntry(this._seen.history.entries[index], event),
       hoverRun: (run, event) => this.tip.showRun(run, event),
     });
+    this.level = new LevelPlay(byId("play"), { ask: (what, tell) => this.ask(what, tell), draw: () => this.schedule() });
     this.fitting = new Fitting(byId("show"), byId("lesson"));
     this._wire();
   }
@@ -97,6 +99,7 @@ export class LecturePage {
     this._next = found.next;
     this.faults.setHelp(found);
     if (found.preview && !this.history.length) this.preview.load(`preview${location.search}`);
+    this.level.setHelp(found);
     document.body.classList.toggle("live", this.live);
     this.schedule();
   }
@@ -155,6 +158,7 @@ export class LecturePage {
   next() {
     if (this._justAsked()) return;
     if (this.cursor < this.history.length - 1) this.go(this.history.nextStop(this.cursor), "stretch");
+    else if (this.live && this.level.isOn(this.history, this.cursor)) this.level.focus();
     else if (this.history.length && (!this.live || isTheEnd(this.history, this.cursor))) this._showEnd();
     else if (this.live && !this.busy) this.ask({ next: true });
   }
@@ -187,7 +191,7 @@ export class LecturePage {
     else this.schedule();
   }
 
-  async ask(what) {
+  async ask(what, tell = (problem) => showToast(problem, 0)) {
     if (!this.live) {
       showToast("This is a recording: it has no nodes.", 2500);
       return;
@@ -203,7 +207,7 @@ export class LecturePage {
     this.schedule();
     const problem = await this.source.ask(what);
     this.busy = "";
-    if (problem) showToast(problem, 0);
+    if (problem) tell(problem);
     this.schedule();
   }
 
@@ -238,7 +242,9 @@ export class LecturePage {
     const { history, cursor, from, view } = this._seen;
     this._drawTop();
     if (view.isPreview && !this._isPreviewNew()) return; // it comes in, and nothing else is seen of the nodes yet
-    drawLesson(byId("prose"), byId("steps"), this.history, this.cursor, view, { again: (step) => this.again(step) });
+    if (!this.level.draw(byId("prose"), byId("steps"), this.history, this.cursor, view)) {
+      drawLesson(byId("prose"), byId("steps"), this.history, this.cursor, view, { again: (step) => this.again(step) });
+    }
     drawCaption(byId("told"), byId("alone"), history, cursor);
     drawInvariants(byId("invariants"), history, cursor, from, { go: (index) => this.go(index) });
     drawNodes(byId("nodes"), history, cursor, from, view);
