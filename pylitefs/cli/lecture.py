@@ -63,7 +63,9 @@ def lecture(
         return 0
     chosen = None if levels.is_level(name) else lessons.load(name)
     if chosen is None and sharing:
-        raise ConfigError("--share: a level is played by each for themselves; share a lesson, or leave it out")
+        raise ConfigError(
+            "--share: a level is played by each for themselves; share a lesson, or leave it out"
+        )
     try:
         check_platform()
         from pylitefs.cli import lecture_level, lecture_live
