@@ -4,12 +4,19 @@ The rule: the nodes' real state decides. A condition is looked at as an `expect`
 which something is held is not asked for rows: such a question might wait for as long as the hold.
 """
 
+import re
+
 from pylitefs.lecture.language import commands as c
 from pylitefs.lecture.language.goals import AnyEvent, Lost, Never, Past, Terms
 from pylitefs.lecture.live.expect import Expectations, Wrong
 from pylitefs.lecture.live.ledger import Ledger
 from pylitefs.lecture.live.nodes import DATABASE
 from pylitefs.lecture.live.scene import Scene
+
+_POSITION = re.compile(r"\b0*([0-9a-f]+)/([0-9a-f]{4})[0-9a-f]{8}([0-9a-f]{4})\b")
+
+_LONGEST = 90
+"""Characters of a reason."""
 
 
 class Judge:
@@ -20,7 +27,7 @@ class Judge:
 
     def unmet(self, terms: Terms) -> list[Wrong]:
         """For each condition of the goal what is so instead; None if it holds."""
-        return [self.look(one.expect) for one in terms.goal]
+        return [_shortened(self.look(one.expect)) for one in terms.goal]
 
     def forbidden(self, terms: Terms) -> Never | None:
         """The first forbidden thing that has happened since the goal was set."""
@@ -55,3 +62,12 @@ class Judge:
         if not passed:
             return f"no node has passed {expected.name} yet"
         return f"{passed[-1].node} passed {expected.name}, but with: {passed[-1].text}"
+
+
+def _shortened(why: Wrong) -> Wrong:
+    """As it is read beside the nodes, which show all of it."""
+    if why is None:
+        return None
+    line = _POSITION.sub(r"\1/\2…\3", why.partition("; it ends:")[0].partition("\n")[0])
+    line = line.replace(" since the last cluster", " yet")
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"

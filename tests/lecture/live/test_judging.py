@@ -21,10 +21,11 @@ class Looked:
 
     def __init__(self) -> None:
         self.asked: list[c.Expect] = []
+        self.wrong: str | None = None
 
     def look(self, expected: c.Expect) -> str | None:
         self.asked.append(expected)
-        return None
+        return self.wrong
 
 
 class Known:
@@ -81,3 +82,19 @@ def test_what_is_forbidden_is_found_among_the_events(text: str) -> None:
     known.passed("n1", "catchup.decide", "n2 gets a snapshot of data.db")
     assert known.judge.forbidden(terms) == SNAPSHOT
     assert known.judge.unmet(terms) == ["no program was told of a commit yet", "n1 is at TXID 0"]
+
+
+def test_a_reason_is_short_enough_to_stand_beside_the_nodes() -> None:
+    known = Known()
+    same = Terms(1, (), (), (Condition("Same.", c.ExpectSame(("n1", "n2"))),))
+    for told, read in (
+        (
+            "n1 at 000000000000000a/cb60573ecd33cb7e and n2 at 0000000000000004/8e73373ecd33cb7e",
+            "n1 at a/cb60…cb7e and n2 at 4/8e73…cb7e",
+        ),
+        ("n1 has not passed ltx.commit since the last cluster", "n1 has not passed ltx.commit yet"),
+        ("the log of n1 does not say 'x'; it ends:\nlevel=INFO\n", "the log of n1 does not say 'x'"),
+        ("a" * 200, "a" * 90 + "…"),
+    ):
+        known.looked.wrong = told
+        assert known.judge.unmet(same) == [read]

@@ -213,6 +213,10 @@ export class LecturePage {
 
   /** Again from a step; what a person did beside the lesson is done again only if they say so. */
   again(step) {
+    if (this.level.isOn(this.history, this.history.length - 1)) {
+      this.ask({ again: 0 });
+      return;
+    }
     const yours = (this.history.value("lesson/yours", this.history.length - 1) || []).filter(([before]) => before < step);
     if (!this.live || this.busy || !yours.length) this.ask({ again: step });
     else {
@@ -327,7 +331,7 @@ export class LecturePage {
     const mode = history.value("mode", cursor);
     const past = !this._atEnd && history.length > 0;
     fill(byId("badges"),
-      h("span", { class: "badge" }, step < 0 ? `${steps} steps` : `step ${step + 1} of ${steps}`),
+      h("span", { class: "badge" }, this.level.badge(history, cursor) || (step < 0 ? `${steps} steps` : `step ${step + 1} of ${steps}`)),
       this.live
         ? h("span", { class: `badge ${past ? "past" : "live"}` }, past ? "looking back" : "● live")
         : h("span", { class: "badge recorded" }, "recording"),
@@ -397,7 +401,7 @@ export class LecturePage {
     slider.setAttribute("aria-valuetext", entry ? `${cursor}: ${entry.text || entry.name}` : "before the first");
     byId("place").textContent = entry ? `${cursor} / ${history.length - 1} · ${minutes(entry.t_ms)}` : "";
     byId("back").disabled = cursor <= 0;
-    byId("next").textContent = this._atEnd && this.live ? "Next step ▶" : "Next ▶";
+    byId("next").textContent = this.level.nextWords(history, cursor) || (this._atEnd && this.live ? "Next step ▶" : "Next ▶");
     byId("diagram").setAttribute("aria-label",
       `Space-time diagram: ${history.length} entries on ${history.allNodes().length} nodes; arrows move by event. ` +
       "Enter opens or folds a run. The tab Events has the same as a table.");
@@ -506,7 +510,7 @@ export class LecturePage {
       end: () => this.go(this.history.length - 1),
       follow: () => this.followAgain(),
       pause: () => this.ask(this.history.value("mode", this.history.length - 1) === "running" ? { pause: true } : { run: true }),
-      again: () => (this.live
+      again: () => (this.live && this.level.isOn(this.history, this.history.length - 1) ? this.again(0) : this.live
         ? showAgain(dialog, this.history.header.steps, Math.max(0, this.history.step(this.cursor)), commandText, (step) => this.again(step))
         : showToast("This is a recording: it has no nodes to build again.", 2500)),
       "zoom-in": () => this.diagram.zoom(1.3),

@@ -44,6 +44,17 @@ export class LevelPlay {
     return at >= 0 && Boolean(history.value("level", at));
   }
 
+  /** What stands among the badges in place of the step; null if the scene is not set. */
+  badge(history, at) {
+    const level = at >= 0 ? history.value("level", at) : null;
+    return level ? `level, ${level.used} of ${level.most}` : null;
+  }
+
+  /** What Next says where it has nothing to walk through: the line is the student's. */
+  nextWords(history, at) {
+    return this.isOn(history, at) && !this._box.hidden && at === history.length - 1 ? "Your turn" : null;
+  }
+
   focus() {
     this._line.focus();
     this._offer();
@@ -74,11 +85,11 @@ export class LevelPlay {
     box.dataset.shown = shown;
     fill(box,
       h("h2", null, goal.heading), safeMarkup(goal.html),
-      h("ul", { class: "goal" }, level.goal.map(([text, met, why]) => h("li", { class: met ? "met" : "unmet" },
+      h("ul", { class: "goal" }, level.goal.map(([text, met, why]) => h("li", { class: met ? "met" : "unmet", "data-tip": met ? "it is so" : why },
         h("span", { class: "tick", "aria-hidden": "true" }, met ? "✓" : "○"), h("span", { class: "offscreen" }, met ? "so: " : "not yet: "),
         h("span", null, sentence(text), met || level.over ? null : h("span", { class: "why-not" }, " ", sentence(why))))),
-      level.never.map((text) => h("li", { class: "never" }, h("span", { class: "tick" }, "✗"), h("span", null, h("b", null, "Never: "), sentence(text)))),
-      level.without.length ? h("li", { class: "never" }, h("span", { class: "tick" }, "✗"), h("span", null, h("b", null, "Not to be given: "),
+      level.never.map((text) => h("li", { class: "never" }, h("span", { class: "tick" }, "⊘"), h("span", null, h("b", null, "Never: "), sentence(text)))),
+      level.without.length ? h("li", { class: "never" }, h("span", { class: "tick" }, "⊘"), h("span", null, h("b", null, "Not to be given: "),
         h("code", null, level.without.join(" ")))) : null));
   }
 
@@ -94,15 +105,16 @@ export class LevelPlay {
       ...this._end(level),
     ].filter((one) => one);
     fill(list, items);
-    const newest = level.over ? list.querySelector(".verdict") : items[items.length - 1];
-    if (newest) keepInViewOf(list, newest);
+    const verdict = list.querySelector(".ending");
+    if (verdict) list.scrollTop = verdict.offsetTop - list.offsetTop;
+    else keepInViewOf(list, items[items.length - 1]);
   }
 
   _end(level) {
     if (!level.over) return [];
     const next = level.next ? `pylitefs lecture ${level.next}` : "";
     return [
-      h("li", { class: `verdict ${level.over === "reached" ? "is-good" : "is-bad"}` }, sentence(level.why_over)),
+      h("li", { class: `ending ${level.over === "reached" ? "is-good" : "is-bad"}` }, h("div", null, sentence(level.why_over))),
       level.solution.length ? h("li", { class: "solution" }, h("div", null, h("b", null, `A solution with ${level.fewest}:`),
         level.solution.map((line) => h("code", null, line)), h("p", null, sentence(level.why)))) : null,
       next ? h("li", { class: "solution" }, h("div", null, "Next level: ", h("code", null, next), " ",
