@@ -1,4 +1,4 @@
-"""`pylitefs replay`: a recording of a lesson, in the lecture's page, in the terminal, or as one HTML file.
+"""`pylitefs replay`: a recording of a lesson, in the lecture's page, in the terminal, as HTML file, as PDF.
 
 The rule: no FUSE, no nodes, any system.
 """
@@ -15,13 +15,23 @@ from pylitefs.lecture.recording import Recording, open_recording
 @click.command(short_help="Play a recorded lesson, without FUSE.")
 @click.argument("file", metavar="FILE")
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write one HTML file.")
+@click.option("--pdf", type=click.Path(path_type=Path, dir_okay=False), help="Print it: a page a step.")
 @click.option("--terminal", is_flag=True, help="In the terminal instead of a browser.")
 @page_options
-def replay(*, file: str, html: Path | None, terminal: bool, host: str, port: int, no_browser: bool) -> None:
+def replay(
+    *,
+    file: str,
+    html: Path | None,
+    pdf: Path | None,
+    terminal: bool,
+    host: str,
+    port: int,
+    no_browser: bool,
+) -> None:
     """Play what `pylitefs lecture --record` kept, or a packaged recording by its lesson's name.
 
     It needs neither FUSE nor Linux. With --html the page is written to a file of at most 1 MB that opens
-    from disk.
+    from disk. With --pdf an installed Chromium, Chrome or Edge prints it; any browser prints the page, too.
     """
     bind = checked_bind(host, port)
     recording = open_recording(file)
@@ -29,7 +39,12 @@ def replay(*, file: str, html: Path | None, terminal: bool, host: str, port: int
         click.echo(f"{file} ends in the middle of a line: it plays up to there.", err=True)
     if html:
         write_html(recording, html)
-    else:
+    if pdf:
+        from pylitefs.cli.pdf import write_pdf
+
+        count = write_pdf(recording, pdf)
+        click.echo(f"{pdf}: {count} pages")
+    if not html and not pdf:
         play(recording, bind, terminal=terminal, browser=not no_browser)
 
 

@@ -25,9 +25,7 @@ _KEPT = (65536, 16384, 4096, 2048, 1024, 512, 128, 0)
 def page(recording: Recording, after: Json | None = None) -> bytes:
     """The whole file; `after` is the next lesson. RecordingError if 1 MB does not hold even its entries."""
     files = page_files()
-    title = f"{recording.head.title} – pylitefs"
-    told = map(with_sides, with_rows(recording.lines()))
-    rows = {line["entry"]["seq"]: line for line in told if "entry" in line}
+    title, rows = _title(recording), _told(recording)
     for attempt in _smaller_and_smaller(recording):
         html = bundle(files, _packed(attempt, rows), title, json.dumps(after) if after else "").encode()
         if len(html) <= MAX_BYTES:
@@ -38,11 +36,30 @@ def page(recording: Recording, after: Json | None = None) -> bytes:
     )
 
 
+def page_to_print(recording: Recording) -> bytes:
+    """The file for a program that prints it at once: whole, and drawn as soon as it has loaded."""
+    plain = base64.b64encode(_text(recording, _told(recording))).decode()
+    return bundle(page_files(), plain, _title(recording)).encode()
+
+
+def _title(recording: Recording) -> str:
+    return f"{recording.head.title} – pylitefs"
+
+
+def _told(recording: Recording) -> Mapping[int, Json]:
+    """The lines of the entries, by number, with what is told beside them from all of the bytes."""
+    told = map(with_sides, with_rows(recording.lines()))
+    return {line["entry"]["seq"]: line for line in told if "entry" in line}
+
+
 def _packed(recording: Recording, rows: Mapping[int, Json]) -> str:
+    return base64.b64encode(gzip.compress(_text(recording, rows), mtime=0)).decode()
+
+
+def _text(recording: Recording, rows: Mapping[int, Json]) -> bytes:
     """The lines; the entries are those with their rows, which were told from all of the bytes."""
     lines = (rows[line["entry"]["seq"]] if "entry" in line else line for line in recording.lines())
-    text = "".join(f"{to_line(line)}\n" for line in lines)
-    return base64.b64encode(gzip.compress(text.encode("utf-8", "surrogatepass"), mtime=0)).decode()
+    return "".join(f"{to_line(line)}\n" for line in lines).encode("utf-8", "surrogatepass")
 
 
 def _smaller_and_smaller(recording: Recording) -> Iterator[Recording]:

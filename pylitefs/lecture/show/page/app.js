@@ -56,6 +56,7 @@ export class LecturePage {
     this.motion = new Motion();
     this.preview = new Preview(() => this.schedule());
     this._previewed = "";
+    this._seeksLink = false;
     this.tip = new Tooltip(byId("tip"));
     this.appearance = new Appearance(() => this.draw());
     this.bytes = new ByteInspector(byId("panel-bytes"));
@@ -113,16 +114,18 @@ export class LecturePage {
       this.cursor = this.history.length - 1;
       this._noteQuestion();
     } else if (!this.live && this.cursor < 0) this._atEnd = this.history.length === 0;
-    if (before === 0 && !this.live) this._goToLinked();
+    if (before === 0 || this._seeksLink) this._goToLinked();
     this.schedule();
   }
 
-  /** A link to a step, `#step=12`: the first place where Next stops with it done. */
+  /** A link to a step, `#step=12`: the first place where Next stops with it done, once all up to it has come. */
   _goToLinked() {
     const [, number] = /^#step=(\d{1,6})$/.exec(location.hash) || [];
     if (!number || !this.history.length) return;
     const stop = this.history.stops.find((index) => this.history.step(index) >= Number(number) - 1);
+    if (stop === undefined && this.live) return;
     this.go(stop ?? this.history.length - 1);
+    this._seeksLink = stop === undefined;
   }
 
   _reset() {
@@ -150,6 +153,7 @@ export class LecturePage {
     this.cursor = wanted;
     this._atEnd = wanted === last;
     this._ended = false;
+    this._seeksLink = false;
     this._noteQuestion();
     this.schedule();
   }

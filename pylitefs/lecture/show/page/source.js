@@ -1,5 +1,5 @@
 // Where the lines come from: the lecture's server (server-sent events, and POST for the buttons), a
-// recording in the page itself (gzip, base64), or a recording at a URL.
+// recording in the page itself (gzip or plain, base64), or a recording at a URL.
 
 /** Open whatever this page has. `on`: hello, lines, reset, busy, gone; votes, of a lecture that is shared. */
 export async function openSource(on) {
@@ -21,6 +21,8 @@ export async function openSource(on) {
 
 async function unpack(text) {
   const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  // A page that is printed at once brings its lines as they are: unpacking would come too late for it.
+  if (bytes[0] !== 0x1f) return new TextDecoder().decode(bytes);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).text();
 }
