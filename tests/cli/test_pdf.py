@@ -1,4 +1,4 @@
-"""A recording as a PDF: as many pages as things that Next brings; without a browser one line says what to do."""
+"""A recording as a PDF: as many pages as things that Next brings; without a browser a line says why."""
 
 import os
 from pathlib import Path
@@ -20,7 +20,7 @@ def run_of(*stops: bool, beside: str = "") -> Recording:
 
 
 def test_a_sheet_is_what_next_brings() -> None:
-    """What is expected, or looked at, after a step belongs to it; what a killed lecture left at its end counts."""
+    """What is expected, or looked at, after a step belongs to it; what a killed lecture left is one more."""
     assert pdf.sheets(run_of(False, True, False, True)) == 2
     assert pdf.sheets(run_of(False, True, beside="expect")) == 1
     assert pdf.sheets(run_of(True, beside="look")) == 1
@@ -39,9 +39,7 @@ def program(path: Path, script: str) -> str:
 def test_without_a_browser_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(pdf, "PROGRAMS", ("no-browser-of-this-name",))
     monkeypatch.delenv(pdf.BROWSER, raising=False)
-    with pytest.raises(
-        PylitefsError, match=r"needs Chromium, Chrome or Edge, .* page with --html and print it"
-    ):
+    with pytest.raises(PylitefsError, match=r"needs Chromium, Chrome or Edge, .* --html and print it"):
         pdf.write_pdf(run_of(True), tmp_path / "out.pdf")
     monkeypatch.setenv(pdf.BROWSER, "mine")
     with pytest.raises(PylitefsError, match="needs mine"):
