@@ -76,6 +76,7 @@ export class Looking {
     const found = at < 0 ? null : findLook(history, at, text);
     if (!found) return "";
     this._clicked = { at, found };
+    this._place = "";
     return found.key ? "bytes" : "nodes";
   }
 
