@@ -52,8 +52,8 @@ def test_lessons_and_headings_that_the_pages_name_exist() -> None:
 
 def lecture_lines() -> list[str]:
     """What is typed on other systems, and cannot be run here."""
-    blocks = re.findall(r"^```\n(.*?)^```$", TEACHING, re.MULTILINE | re.DOTALL)
-    return [line for block in blocks for line in block.splitlines()]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", TEACHING, re.MULTILINE | re.DOTALL)
+    return [line for language, block in blocks if not language for line in block.splitlines()]
 
 
 def test_the_lines_for_a_container_are_those_of_the_dockerfile() -> None:
