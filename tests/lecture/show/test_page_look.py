@@ -74,6 +74,9 @@ def test_a_lesson_in_a_course_page_shows_what_its_prose_points_at(browser: Brows
         page.keyboard.press("PageUp")
         expect(frame.locator("#prose")).to_contain_text("still answers, with what it has")
         frame.locator("[data-look=n2]").click()
+        frame.evaluate("location.hash = '#step=3'")
+        frame.locator(".term", has_text="snapshot").hover()
+        expect(frame.locator("#tip")).to_contain_text("snapshot: an LTX file that begins at TXID 1")
         expect(frame.locator(".card[data-node=n2] h2.looked-at")).to_have_count(1)
 
 

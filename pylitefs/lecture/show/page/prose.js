@@ -1,6 +1,7 @@
 // The lesson's text: the passage of the step, its commands with the current one marked, the sentence of
 // what just happened, what SQLite alone would do, and the questions to the class.
 import { fill, h, keepInViewOf, safeMarkup, sentence, whoOf } from "./dom.js";
+import { explainTerms } from "./glossary.js";
 import { sidesTable } from "./sides.js";
 
 /** A command without what would give an answer away: neither choices, nor what is expected later on. */
@@ -25,7 +26,7 @@ export function drawLesson(proseBox, stepsBox, history, at, view, on) {
     fill(proseBox,
       which === 0 && summary ? h("p", { class: "summary" }, summary) : null,
       section && section.heading ? h("h2", null, section.heading) : null,
-      section ? safeMarkup(section.html) : null);
+      section ? explainTerms(safeMarkup(section.html), history.header, section) : null);
     proseBox.scrollTop = 0;
   }
   const following = steps.find((step) => step.index === done + 1);
