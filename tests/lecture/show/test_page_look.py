@@ -70,14 +70,16 @@ def test_a_lesson_in_a_course_page_shows_what_its_prose_points_at(browser: Brows
         frame.get_by_role("button", name="that one").click()
         expect(frame.locator("#explain")).to_contain_text(re.compile("^pre-apply checksum"))
         frame.locator("#title").click()
-        page.keyboard.press("PageUp")
-        page.keyboard.press("PageUp")
+        for _ in range(2):
+            place = frame.locator("#place").inner_text()
+            page.keyboard.press("PageUp")
+            expect(frame.locator("#place")).not_to_have_text(place)
         expect(frame.locator("#prose")).to_contain_text("still answers, with what it has")
         frame.locator("[data-look=n2]").click()
+        expect(frame.locator(".card[data-node=n2] h2.looked-at")).to_have_count(1)
         frame.evaluate("location.hash = '#step=3'")
         frame.locator(".term", has_text="snapshot").hover()
         expect(frame.locator("#tip")).to_contain_text("snapshot: an LTX file that begins at TXID 1")
-        expect(frame.locator(".card[data-node=n2] h2.looked-at")).to_have_count(1)
 
 
 @pytest.mark.full
