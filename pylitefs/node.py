@@ -30,8 +30,6 @@ from pylitefs.http.late_server import LateServer
 from pylitefs.lease.make import make_lease
 from pylitefs.lease.static import StaticLease
 from pylitefs.limits import keep_buffers, most_databases, raise_open_files
-from pylitefs.mount.applier.applier import Applier
-from pylitefs.mount.session import MountSession
 from pylitefs.store.halting import Halts
 from pylitefs.store.status import pass_lease_time
 from pylitefs.trace import Tracer
@@ -39,6 +37,8 @@ from pylitefs.trace import Tracer
 if TYPE_CHECKING:
     from pylitefs.control.node_end import NodeEnd
     from pylitefs.http.app import Api
+    from pylitefs.mount.applier.applier import Applier
+    from pylitefs.mount.session import MountSession
     from pylitefs.replication.replica import Replica
     from pylitefs.roles.loop import RoleLoop
     from pylitefs.store.strict_verify import StrictVerify
@@ -94,7 +94,13 @@ class Node:
 
     @property
     def mount_dir(self) -> Path:
+        """Where clients see the databases."""
         return self.config.fuse.dir
+
+    @property
+    def place(self) -> str:
+        """The same for people."""
+        return str(self.mount_dir)
 
     def start(self) -> None:
         """Bring everything up. Raises PylitefsError, with everything taken down again, if a part cannot."""
@@ -109,8 +115,7 @@ class Node:
             raise
 
     def _start(self) -> None:
-        raise_open_files()
-        keep_buffers()
+        self._prepare_process()
         static = isinstance(self.lease, StaticLease)
         if isinstance(self.lease, StaticLease):
             self.status.is_primary = self.lease.is_primary
@@ -146,10 +151,14 @@ class Node:
             "%s %s on %s, data in %s, API on %s",
             "primary" if self.status.is_primary else "replica" if static else "node",
             self.store.node_id_text,
-            self.mount_dir,
+            self.place,
             self.config.data.dir,
             self.config.http.addr,
         )
+
+    def _prepare_process(self) -> None:
+        raise_open_files()
+        keep_buffers()
 
     def _make_strict_verify(self) -> "StrictVerify":
         from pylitefs.store.strict_verify import StrictVerify
@@ -175,6 +184,9 @@ class Node:
         return self.applier.wal_index(database) if self.applier and self.mount and self.mount.mounted else b""
 
     def _start_mount(self) -> None:
+        from pylitefs.mount.applier.applier import Applier
+        from pylitefs.mount.session import MountSession
+
         self.applier = Applier(tracer=self.tracer, holders=self.locks.describe if self.locks else None)
         self.applier.start()
         self.store.applier = self.applier
@@ -339,8 +351,11 @@ class Node:
         self.store.finish_captures(1.0)
         if self.backup:
             self.backup.stop()
+        self._stop_mount()
+        self.store.close()
+
+    def _stop_mount(self) -> None:
         if self.mount and not self.skip_unmount:
             self.mount.stop()
         if self.applier:
             self.applier.stop()
-        self.store.close()

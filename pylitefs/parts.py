@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 from pylitefs.config import Config
 from pylitefs.config.backup import backup_path
-from pylitefs.mount.moments import make_operations
-from pylitefs.mount.operations import MountOperations
 from pylitefs.store.halt_holder import HaltHolder
 from pylitefs.store.retention import Limits
 from pylitefs.store.status import Status
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from pylitefs.http.proxy import Proxy
     from pylitefs.lease.base import Lease
     from pylitefs.mount.observed.lock_table import LockTable
+    from pylitefs.mount.operations import MountOperations
     from pylitefs.replication.replica import Replica
 
 SHORTEST_SILENCE_S = 2.5
@@ -97,10 +96,12 @@ def make_mount_operations(
     is_applier: Callable[[int], bool],
     locks: "LockTable | None",
     halts: HaltHolder | None = None,
-) -> MountOperations:
+) -> "MountOperations":
     """What the kernel's calls do. `is_applier(thread id)`: whether the node's own applier calls. `halts`
     takes HALT locks for clients."""
     if locks is None:
+        from pylitefs.mount.moments import make_operations
+
         made = make_operations(store, is_applier, moments=config.fuse.moments)
         made.halts = halts
         return made

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import ModuleType
 
 BINARY = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -36,15 +36,21 @@ def complete(system: ModuleType = os) -> None:
         written: int = system.pwrite(fd, b"".join(pieces), offset)
         return written
 
-    missing: dict[str, Callable[..., object]] = {
+    def posix_fadvise(fd: int, offset: int, length: int, advice: int, /) -> None:
+        """It is advice: nothing hangs on it."""
+
+    missing: dict[str, object] = {
         "pread": pread,
         "pwrite": pwrite,
         "pwritev": pwritev,
         "fdatasync": system.fsync,
+        "posix_fadvise": posix_fadvise,
+        "POSIX_FADV_DONTNEED": 4,
+        "O_ACCMODE": os.O_RDONLY | os.O_WRONLY | os.O_RDWR,
     }
-    for name, call in missing.items():
+    for name, value in missing.items():
         if not hasattr(system, name):
-            setattr(system, name, call)
+            setattr(system, name, value)
 
 
 def awake_clock() -> float:

@@ -40,7 +40,7 @@ FLOORS = (
     {"replication", "backup"},
     {"http"},
     {"parts"},
-    {"node", "application", "cluster", "doctor", "roles"},
+    {"node", "embedded", "application", "cluster", "doctor", "roles"},
     {"compare", "lecture"},
     {"cli", "__main__"},
 )

@@ -23,7 +23,8 @@ def loaded_by(program: str) -> set[str]:
 
 def test_a_start_does_not_wait_for_what_the_mount_does_without() -> None:
     """Neither the server nor NumPy is loaded before the mount serves, nor what few nodes ever use."""
-    found = loaded_by("import pylitefs.cli.main, pylitefs.cli.mount, pylitefs.node")
+    mount = "pylitefs.mount.session, pylitefs.mount.moments, pylitefs.mount.applier.applier"
+    found = loaded_by(f"import pylitefs.cli.main, pylitefs.cli.mount, pylitefs.node, {mount}")
     assert not found & {*LATE, *ON_DEMAND}
     assert "pylitefs.mount.operations" in found
 

@@ -25,6 +25,8 @@ def test_what_is_missing_is_put_in(tmp_path: Path) -> None:
     assert poor.pread(fd, 100, 1) == b"23abcdef\r\n" == os.pread(fd, 100, 1)
     assert poor.pread(fd, 5, 50) == b""
     poor.fdatasync(fd)
+    poor.posix_fadvise(fd, 0, 0, poor.POSIX_FADV_DONTNEED)
+    assert poor.O_ACCMODE == os.O_ACCMODE
     os.close(fd)
 
 

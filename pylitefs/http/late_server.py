@@ -49,6 +49,12 @@ class LateServer:
         self._listener = take_port(*self._bind)
         return self._listener
 
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        assert self._listener is not None
+        return self._listener.port
+
     def start(self, when: Callable[[], bool] = lambda: True) -> None:
         """Load the server in a thread, and serve: once `when()` says so, but not later than in `LATEST_S`."""
         assert self._listener is not None

@@ -15,6 +15,7 @@ from contextlib import suppress
 
 from pylitefs import limits
 from pylitefs.errors import ConfigError
+from pylitefs.portable import BINARY
 
 BACKLOG = 128
 MOST_CONNECTIONS = 1000
@@ -44,7 +45,7 @@ class Listener(socket.socket):
         listener.connections = weakref.WeakSet()
         listener.turned_away = deque()
         listener.is_full = False
-        listener.spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        listener.spare = os.open(os.devnull, os.O_RDONLY | BINARY)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if every:
@@ -117,7 +118,7 @@ class Listener(socket.socket):
         with connection:
             _say_full(connection)
         with suppress(OSError):
-            self.spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+            self.spare = os.open(os.devnull, os.O_RDONLY | BINARY)
 
     def _turn_away(self, connection: socket.socket) -> None:
         _say_full(connection)

@@ -24,6 +24,7 @@ from pylitefs.ltx.header import HEADER_SIZE, PAGE_HEADER_SIZE, TRAILER_SIZE, Hea
 from pylitefs.ltx.lz4_blocks import IrregularError, Lz4Blocks
 from pylitefs.ltx.order import last_pgno
 from pylitefs.ltx.page_index import SIZE_SIZE, Entry, find_entry, read_entries
+from pylitefs.portable import BINARY
 from pylitefs.sqlite import ReadAt
 from pylitefs.sqlite.locks import lock_pgno
 
@@ -75,7 +76,7 @@ class Library:
         with self._lock:
             fd = self._open.get(path, -1)
             if fd < 0:
-                fd = self._open[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                fd = self._open[path] = os.open(path, os.O_RDONLY | BINARY)
                 if len(self._open) > self._most_open:
                     os.close(self._open.popitem(last=False)[1])
             else:

@@ -213,6 +213,8 @@ class Publisher:
 
     def _is_shown(self, database: Database, pending: Captured) -> bool | None:
         """Whether SQLite's readers see it; None if the index does not say."""
+        if database.files.in_process:
+            return True  # Who wrote it has the WAL for itself, and nobody else reads it.
         if not database.files.index_is_used:
             # Nobody uses the index that lies there: the writer has locked all others out (in
             # locking_mode=EXCLUSIVE), or is gone. Then who comes next makes the index from the WAL, with

@@ -176,7 +176,11 @@ class VfsApplier:
         """There is no kernel that keeps names in mind."""
 
     def release(self, database: str | None = None) -> None:
-        """Nothing is kept open."""
+        """This node's role changes, or its right to write: connections look anew whether they may open it."""
+        if database is None:
+            self._files.locks.forget_pages()
+        else:
+            self._files.locks.of(database).forget_pages()
 
     # -- locks for others -----------------------------------------------------------------------------------
 

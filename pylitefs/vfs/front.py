@@ -24,6 +24,7 @@ from pylitefs.vfs.outside import Outside
 
 BUSY_S = 5.0
 """A connection waits so long for another's lock, as Python's sqlite3 does, where nothing else is said."""
+READ_WRITE: int = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 _numbers = itertools.count(1)
 
 Wrap = Callable[[Files], SeenFiles]
@@ -58,7 +59,7 @@ class Front:
     def connect(
         self,
         database: str,
-        flags: int = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE,
+        flags: int = READ_WRITE,
         *,
         busy_s: float = BUSY_S,
         make: Callable[..., apsw.Connection] = apsw.Connection,
