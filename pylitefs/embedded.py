@@ -38,7 +38,7 @@ READY_S = 10.0
 LOOK_S = 0.005
 DROP_S = 5.0
 _nodes: dict[Path, "EmbeddedNode"] = {}
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 
 class EmbeddedNode(Node):

@@ -23,7 +23,7 @@ _SECTOR = 4096
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 WAL_ALONE = (
-    "journal_mode=WAL needs locking_mode=EXCLUSIVE here: its index would be shared memory, which a VFS of "
+    "needs locking_mode=EXCLUSIVE here: its index would be shared memory, which a VFS of "
     "APSW has not; say PRAGMA locking_mode=EXCLUSIVE first (then this connection has the database for "
     "itself), or use DELETE, TRUNCATE or PERSIST"
 )
@@ -200,7 +200,7 @@ class NodeFile:
         if name == "locking_mode" and value:
             self._database.is_exclusive = value == "exclusive"
         elif name == "journal_mode" and value == "wal" and not self._database.is_exclusive:
-            raise apsw.SQLError(WAL_ALONE)
+            raise apsw.SQLError(f"{self._name}: journal_mode=WAL {WAL_ALONE}")
 
     @property
     def _database(self) -> DatabaseFile:

@@ -42,7 +42,7 @@ class Cursor(apsw.Cursor):
         names = connection.names_in_wal_mode()
         if not names or "unable to open" not in str(error):
             return error
-        return apsw.CantOpenError(f"{', '.join(names)} is in WAL mode: {WAL_ALONE}")
+        return apsw.CantOpenError(f"{', '.join(names)} is in WAL mode, which {WAL_ALONE}")
 
 
 class Connection(apsw.Connection):

@@ -11,8 +11,8 @@ import apsw
 MODES = ("delete", "truncate", "persist", "memory", "wal")
 
 
-def prepare(db: apsw.Connection, seed: int) -> None:
-    """Page size, mode and table by the seed; `randomblob` and `random` are the seed's own."""
+def prepare(db: apsw.Connection, seed: int, mode: str = "", locking: str = "exclusive") -> None:
+    """Page size, mode and tables by the seed; `randomblob` is the seed's own. `locking`: in WAL mode."""
     chance = random.Random(seed)
     blobs = random.Random(seed + 1)
 
@@ -20,14 +20,14 @@ def prepare(db: apsw.Connection, seed: int) -> None:
         return blobs.randbytes(max(int(str(size[0])), 1))
 
     db.create_scalar_function("randomblob", blob, 1)
-    mode = chance.choice(MODES)
+    mode = mode or chance.choice(MODES)
     db.execute(f"PRAGMA page_size={chance.choice([512, 1024, 4096, 65536])}")
     db.execute(f"PRAGMA auto_vacuum={chance.choice([0, 0, 1, 2])}")
     db.execute(f"PRAGMA cache_size={chance.choice([2, 5, 2000])}")
     db.execute(f"PRAGMA secure_delete={chance.choice([0, 1])}")
     db.execute(f"PRAGMA synchronous={chance.choice([0, 1, 2])}")
     if mode == "wal":
-        db.execute("PRAGMA locking_mode=EXCLUSIVE")
+        db.execute(f"PRAGMA locking_mode={locking}")
         db.execute(f"PRAGMA wal_autocheckpoint={chance.choice([0, 3, 1000])}")
     db.execute(f"PRAGMA journal_mode={mode}")
     db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, x)")

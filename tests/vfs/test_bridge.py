@@ -71,7 +71,7 @@ def test_an_error_is_sqlite_s_kind_and_the_store_s_words(
 
 def test_wal_mode_without_exclusive_locking_is_refused_in_words(front: Front) -> None:
     with closing(front.connect("a.db")) as db:
-        with pytest.raises(apsw.SQLError, match=WAL_ALONE[:40]):
+        with pytest.raises(apsw.SQLError, match=f"a.db: journal_mode=WAL {WAL_ALONE[:40]}"):
             db.execute("PRAGMA journal_mode=WAL")
         assert db.execute("PRAGMA journal_mode").get == "delete"
         db.execute("PRAGMA locking_mode=EXCLUSIVE")
