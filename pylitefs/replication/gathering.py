@@ -12,7 +12,7 @@ The rule: nothing waits here for what has not come yet. A transaction that comes
 
 from collections.abc import Callable
 
-from pylitefs.store.incoming import MOST_TOGETHER
+from pylitefs.store.together import MOST_TOGETHER
 
 SHORT = 64 * 1024
 """Bytes of an LTX file that may be gathered; a longer one is received while it comes."""

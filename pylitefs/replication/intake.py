@@ -109,14 +109,12 @@ class Intake:
             self._receive_one(name, body)
 
     def _take_in(self, name: str, files: list[bytes]) -> None:
-        """Short LTX files of one database that came together: all at once, or else one by one."""
-        received = None
-        if len(files) > 1:
-            try:
-                received = self._store.receive_together(name, files, PATIENCE_S)
-            except HeldUpError as held_up:
-                self._held_up.begin(name, held_up.finish)
-                return
+        """Short LTX files of one database that came together, or one: all at once, or else one by one."""
+        try:
+            received = self._store.receive_together(name, files, PATIENCE_S)
+        except HeldUpError as held_up:
+            self._held_up.begin(name, held_up.finish)
+            return
         if received is not None:
             self._failure = None
             self._received(name, received)

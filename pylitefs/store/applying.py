@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pylitefs.ltx.decoder import open_ltx
+from pylitefs.ltx.short import ShortTransaction
 from pylitefs.portable import BINARY
 from pylitefs.store.files import pwrite_all
 from pylitefs.store.names import FileKind, database_dir
@@ -59,10 +60,14 @@ class Applier(Protocol):
         more: Sequence[Path] = (),
         verified: bool = False,
         timeout: float | None = None,
+        at_hand: ShortTransaction | None = None,
+        meanwhile: Callable[[], None] | None = None,
     ) -> None:
         """Lock, write the LTX file's pages, cut to its commit (0: unlink all), publish, unlock.
 
-        `more` are the files that continue it: written at once, of each page the newest.
+        `more` are the files that continue it: written at once, of each page the newest. `at_hand` is what all
+        of them say, so that none has to be read. `meanwhile()` is called while pages are written,
+        perhaps more than once.
         `verified` says that the file was read to its end before, so a large one need not be again. BusyError
         if the locks cannot be had within `timeout` seconds; nothing is written then.
         """
@@ -120,9 +125,13 @@ class DirectApplier:
         more: Sequence[Path] = (),
         verified: bool = False,
         timeout: float | None = None,
+        at_hand: ShortTransaction | None = None,
+        meanwhile: Callable[[], None] | None = None,
     ) -> None:
         for path in (ltx_path, *more):
             self._apply(database, path)
+        if meanwhile is not None:
+            meanwhile()
 
     def _apply(self, database: str, ltx_path: Path) -> None:
         directory = self.remove_side_files(database)

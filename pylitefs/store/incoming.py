@@ -4,27 +4,25 @@ The rule is the order. First the whole file is verified, and its checksum compar
 would become. Then the file is synced. Then the applier writes the pages, under SQLite's locks. Then the
 position moves. A file that does not fit changes nothing.
 
-Where several short ones have come, they are verified one by one and kept one by one, and applied together
-(`receive_together`): what an apply costs is its locks and its hand-overs, and they are the same for all.
+Short ones that are whole in memory go another way: together.py.
 """
 
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
-from io import BytesIO
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pylitefs.errors import BusyError, LtxChecksumError, LtxError, PositionMismatchError, PylitefsError
-from pylitefs.limits import is_shortage
+from pylitefs.errors import BusyError, LtxChecksumError, PositionMismatchError, PylitefsError
 from pylitefs.ltx.decoder import Decoder
 from pylitefs.ltx.header import Header, Trailer
 from pylitefs.ltx.position import Pos
+from pylitefs.ltx.short import ShortTransaction
 from pylitefs.portable import BINARY
 from pylitefs.store import lost
 from pylitefs.store.applying import Applier
-from pylitefs.store.checksums import Ahead, Changes, PageChecksums
+from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.database import Database
 from pylitefs.store.files import WRITTEN_TOGETHER, check_room, start_writing, sync_directory, write_all
 from pylitefs.store.fresh import FreshFile, begin_fresh
@@ -35,11 +33,7 @@ from pylitefs.store.write_events import pages_payload
 
 TURN_S = 600.0
 """An apply waits so long for an export or a snapshot of the same database that is being copied."""
-MOST_TOGETHER = 64
-"""So many LTX files are received together, at most."""
 _IN_MEMORY = 1 << 20
-_PAGES_TOGETHER = 16 << 20
-"""Bytes of their pages, at most: what is short on the wire may be long."""
 
 Outcome = Literal["applied", "skipped", "snapshot"]
 
@@ -151,25 +145,27 @@ def receive(
         arrived = store_file(database, chunks)
         if isinstance(arrived, Received):
             return arrived
-        return _apply_or_wait(database, applier, arrived, patience)
+        return apply_or_wait(database, applier, arrived, patience)
     finally:
         database.visitors.end_apply()
 
 
-def _apply_or_wait(
-    database: Database, applier: Applier, stored: "Stored", patience: float | None
-) -> Received:
+def apply_or_wait(database: Database, applier: Applier, stored: "Stored", patience: float | None) -> Received:
+    """Apply it; HeldUpError where that takes longer than `patience`, and nothing has changed."""
     try:
         return _apply(database, applier, stored, patience)
     except BusyError as error:
         if patience is None:
             raise
+        stored.meanwhile = None
         raise HeldUpError(
-            database.name, str(error), lambda: _apply(database, applier, stored, None)
+            database.name,
+            str(error),
+            lambda: _apply(database, applier, stored, None),
         ) from error
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stored:
     """A transaction that was doubted to its end and is durable; `sums` is what its pages go into."""
 
@@ -183,85 +179,12 @@ class Stored:
     """Its pages, where they are a new database that only has to be shown."""
     before: "Sequence[Stored]" = ()
     """Those that it continues, where several are applied together. `changes` are of all, then."""
-
-
-def receive_together(
-    database: Database, applier: Applier, contents: Sequence[bytes], patience: float | None = None
-) -> Received | None:
-    """Take in several short LTX files, each of which continues the one before, and apply them at once.
-
-    The last one's outcome; None, with nothing changed, where they have to be received one by one: one is not
-    what it should be, or is a snapshot, or shrinks the database. HeldUpError as `receive`, for all of them.
-    """
-    database.visitors.expect_apply()
-    try:
-        doubted = _doubt_together(database.state, contents)
-        if doubted is None:
-            return None
-        try:
-            _store_together(database.state, doubted, contents)
-        except OSError as error:
-            if is_shortage(error):
-                return None  # Too few files can be open: one by one they need one.
-            raise
-        return _apply_or_wait(database, applier, replace(doubted[-1], before=doubted[:-1]), patience)
-    finally:
-        database.visitors.end_apply()
-
-
-def _doubt_together(state: DatabaseState, contents: Sequence[bytes]) -> list[Stored] | None:
-    """Verify them, and that each continues the one before it; None if one does not, or is no ordinary one."""
-    pos, ahead = state.pos, Ahead(state.sums)
-    doubted: list[Stored] = []
-    size = 0
-    try:
-        for content in contents:
-            decoder = Decoder(BytesIO(content).read)
-            header, changes = decoder.header, Changes()
-            if header.is_snapshot or header.page_size != state.page_size or header.commit == 0:
-                return None
-            if state.halt is not None:
-                return None
-            for batch in decoder.batches():
-                changes.extend(batch.pgnos, batch.checksums())
-            size += len(changes) * header.page_size
-            if size > _PAGES_TOGETHER or pos != Pos(header.min_txid - 1, header.pre_apply_checksum):
-                return None
-            promised = decoder.trailer.post_apply_checksum
-            if ahead.add(changes, header.commit) != promised:
-                return None
-            pos = Pos(header.max_txid, promised)
-            path = state.ltx.path(header.min_txid, header.max_txid)
-            if path.exists():
-                return None
-            doubted.append(Stored(header, decoder.trailer, len(content), path, ahead.pages, state.sums))
-    except (LtxError, ValueError):
-        return None
-    return doubted
-
-
-def _store_together(state: DatabaseState, doubted: Sequence[Stored], contents: Sequence[bytes]) -> None:
-    """Make them durable. A power failure may leave any of them torn or missing: none is applied before all
-    are durable, so the database is where it was, and recovery goes back to that (recovery_gap.py)."""
-    last = doubted[-1].header
-    growth = (last.commit - state.sums.page_count) * last.page_size
-    if growth > 0:
-        check_room(state.directory.parent, growth, f"{last.filename} of {state.name}")
-    with ExitStack() as files:
-        made: list[int] = []
-        try:
-            for stored, content in zip(doubted, contents, strict=True):
-                file = files.enter_context(open(stored.path, "xb", buffering=0, opener=private))
-                made.append(file.fileno())
-                write_all(file.fileno(), content)
-            for fd in made:
-                os.fdatasync(fd)
-        except BaseException:
-            for stored in doubted[len(made) - 1 :: -1] if made else ():
-                stored.path.unlink()  # From the newest on: what is left meanwhile has no gap.
-            raise
-    for stored, content in zip(doubted, contents, strict=True):
-        state.ltx.add(stored.header.min_txid, stored.header.max_txid, content)
+    at_hand: ShortTransaction | None = None
+    """Its pages, or those of all, where they are few."""
+    meanwhile: Callable[[], None] | None = None
+    """Done beside the apply: see together.py."""
+    settle: Callable[[], None] = lambda: None
+    """Done after the apply, and before the position moves."""
 
 
 def store_file(database: Database, chunks: Iterable[bytes], *, fresh: bool = True) -> Stored | Received:
@@ -316,9 +239,18 @@ def _apply(database: Database, applier: Applier, stored: Stored, patience: float
         state.applying = header.max_txid
         try:
             if stored.fresh is None or not stored.fresh.show(applier):
-                applier.apply(state.name, paths[0], more=paths[1:], verified=True, timeout=patience)
+                applier.apply(
+                    state.name,
+                    paths[0],
+                    more=paths[1:],
+                    verified=True,
+                    timeout=patience,
+                    at_hand=stored.at_hand,
+                    meanwhile=stored.meanwhile,
+                )
         finally:
             state.applying = 0
+        stored.settle()
         tell_applied(database, stored)
     outcome: Outcome = "snapshot" if header.is_snapshot else "applied"
     return Received(header, stored.trailer, stored.size, outcome, state.pos)
@@ -327,6 +259,9 @@ def _apply(database: Database, applier: Applier, stored: Stored, patience: float
 def tell_applied(database: Database, stored: Stored) -> None:
     """Its pages are in the database: the position moves."""
     state, commit = database.state, stored.header.commit
+    pos = Pos(stored.header.max_txid, stored.trailer.post_apply_checksum)
+    first = stored.before[0] if stored.before else stored
+    state.covered.applied(first.header, stored.header, pos, stored.changes)
     with state.lock:
         stored.sums.update(stored.changes, commit)
         state.sums = stored.sums

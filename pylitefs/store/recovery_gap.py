@@ -1,7 +1,7 @@
 """Recovery after a power failure: a gap among the newest LTX files.
 
     replica    it stores several files, syncs them one after the other, and applies none before all are synced
-               (`incoming.receive_together`). So the database is exactly as it was before them.
+               (`together.receive_together`). So the database is exactly as it was before them.
     primary    in a burst of WAL mode files are synced in groups behind the commits (group_sync.py). So the
                database file is as before the group or older, and its newest frames in the WAL may be lost.
 
@@ -28,10 +28,10 @@ from pylitefs.portable import BINARY, awake_clock
 from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.files import sync_directory
 from pylitefs.store.group_sync import MOST_LATE
-from pylitefs.store.incoming import MOST_TOGETHER
 from pylitefs.store.recovery_replay import replayed
 from pylitefs.store.recovery_sides import wal_pages
 from pylitefs.store.state import DatabaseState
+from pylitefs.store.together import MOST_TOGETHER
 
 log = logging.getLogger("pylitefs")
 

@@ -90,6 +90,7 @@ class Retention:
         if self.limits.until_backed_up:
             old = [span for span in old if span[1] < state.high_water_mark]
         gone = self._not_needed(state, old) if old and (self._followers or self._left) else old
+        gone = state.covered.let_go(gone)
         if gone:
             _remove(state, gone)
         return len(gone)

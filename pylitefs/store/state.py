@@ -20,6 +20,7 @@ from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.wal import FRAME_HEADER_SIZE, WAL_HEADER_SIZE
 from pylitefs.store.checksums import Changes, PageChecksums
+from pylitefs.store.covered import Covered
 from pylitefs.store.descriptors import Descriptors
 from pylitefs.store.disk_state import DiskState, refusal
 from pylitefs.store.ltx_files import LtxCache, LtxFiles
@@ -161,6 +162,8 @@ class DatabaseState:
     """Why a sync of them failed: from then on no transaction is taken."""
     reaped: bool = False
     """What LTX files held that are gone may be in the WAL alone: the database file was not synced since."""
+    covered: Covered = field(default_factory=Covered)
+    """On a replica: which pages the LTX files that are kept bring back."""
     index_generation: int = 0
     """Counts the `-shm` files that this database has had."""
     applying: int = 0

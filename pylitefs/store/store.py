@@ -37,7 +37,7 @@ from pylitefs.store.database import Database
 from pylitefs.store.directory_lock import DirectoryLock
 from pylitefs.store.disk_state import DiskState, describe, is_trouble
 from pylitefs.store.imports import import_arrived
-from pylitefs.store.incoming import Received, receive, receive_together
+from pylitefs.store.incoming import Received, receive
 from pylitefs.store.names import check_database_name, database_dir
 from pylitefs.store.privacy import make_directory
 from pylitefs.store.publisher import Publisher
@@ -47,6 +47,7 @@ from pylitefs.store.rollback import capture_when_it_can
 from pylitefs.store.snapshot import SNAPSHOT_S, SnapshotInfo, export_database, make_snapshot
 from pylitefs.store.state import DatabaseState, NodeFacts, Subscriber
 from pylitefs.store.status import Status
+from pylitefs.store.together import receive_together
 from pylitefs.store.turns import Patience
 from pylitefs.trace import Tracer
 
@@ -331,7 +332,7 @@ class Store:
         return receive(self.create(name), self.applier, chunks, patience)
 
     def receive_together(self, name: str, contents: list[bytes], patience: float | None) -> Received | None:
-        """Take in several at once, if they can be; see `incoming.receive_together`."""
+        """Take in several at once, if they can be; see `together.receive_together`."""
         return receive_together(self.create(name), self.applier, contents, patience)
 
     def snapshot(self, name: str, out: Path, patience: Patience | None = None) -> SnapshotInfo:

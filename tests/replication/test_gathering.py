@@ -1,7 +1,7 @@
 """What came together is handed on together: in order, by database, and never later than something else."""
 
 from pylitefs.replication.gathering import MOST_BYTES, Gathering
-from pylitefs.store.incoming import MOST_TOGETHER
+from pylitefs.store.together import MOST_TOGETHER
 
 Handed = list[tuple[str, list[bytes]]]
 

@@ -1,9 +1,10 @@
 """A reader that holds one database of a replica up holds up no other, and nothing is lost or mixed up."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,24 +32,16 @@ class ReaderAt(DirectApplier):
         """What the apply that waited says once the reader has gone."""
         self.waiting = 0
 
-    def apply(
-        self,
-        database: str,
-        ltx_path: Path,
-        *,
-        more: Sequence[Path] = (),
-        verified: bool = False,
-        timeout: float | None = None,
-    ) -> None:
+    def apply(self, database: str, ltx_path: Path, **how: Any) -> None:
         if database == self.held and not self.gone.is_set():
-            if timeout is not None:
+            if how.get("timeout") is not None:
                 raise BusyError(f"{database} is locked by a reader")
             self.waiting += 1
             assert self.gone.wait(60)
             if self.error is not None:
                 error, self.error = self.error, None
                 raise error
-        super().apply(database, ltx_path, more=more, verified=verified)
+        super().apply(database, ltx_path, **how)
 
 
 @pytest.fixture

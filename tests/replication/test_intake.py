@@ -1,7 +1,7 @@
 """What becomes of the LTX files of a stream: together if they can be, else one by one, each in its turn."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -66,7 +66,7 @@ def count_calls(replica: Store, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_what_came_together_is_taken_in_together(
     primary: Store, replica: Store, taken: Intake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first is a snapshot, and so is received by itself; each file is kept as it came."""
+    """The first is a snapshot, and so is received by itself, the other way; each file is kept as it came."""
     sent = files(primary, 6)
     calls = count_calls(replica, monkeypatch)
     for content in sent[:1]:
@@ -76,7 +76,7 @@ def test_what_came_together_is_taken_in_together(
         send(taken, content)
     assert replica.positions()[NAME].txid == 1, "nothing else came"
     taken.flush()
-    assert calls == ["receive_ltx", "receive_together"]
+    assert calls == ["receive_together", "receive_ltx", "receive_together"]
     assert replica.positions() == primary.positions() and taken.is_level
     there = replica.require(NAME)
     assert [there.ltx_path(n, n).read_bytes() for n in range(1, 7)] == sent
@@ -125,15 +125,13 @@ def test_one_that_comes_while_the_one_before_is_held_up_queues_behind_it(
     send(taken, sent[0])
     taken.flush()
     gone = threading.Event()
-    receive = replica.receive_ltx
 
-    def held_up(name: str, chunks: Iterable[bytes], patience: float | None = None) -> Received:
+    def held_up(name: str, contents: list[bytes], patience: float | None) -> Received:
         monkeypatch.undo()
-        stored = list(chunks)
 
         def finish() -> Received:
             gone.wait(10)
-            return receive(name, stored)
+            return replica.receive_ltx(name, contents)
 
         raise HeldUpError(name, "a reader", finish)
 
@@ -143,7 +141,7 @@ def test_one_that_comes_while_the_one_before_is_held_up_queues_behind_it(
         yield LtxChunk(content[200:])
         yield LtxEnd()
 
-    monkeypatch.setattr(replica, "receive_ltx", held_up)
+    monkeypatch.setattr(replica, "receive_together", held_up)
     send(taken, sent[1])
     taken.receive(NAME, half_here(sent[2]))
     send(taken, sent[3])

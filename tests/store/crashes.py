@@ -73,6 +73,12 @@ class Image:
             result[name] = new if keeps_all else old if loses_all else _mixed(old, new, chance)
         return result
 
+    def written_back(self, *names: str) -> Files:
+        """What is left where the kernel has written out these files and all removals, and nothing else that
+        was not synced."""
+        left = {name: content for name, content in self.durable.items() if name not in self.gone}
+        return left | {name: self.files[name] for name in names if name in self.files}
+
 
 def _mixed(old: bytes, new: bytes, chance: random.Random) -> bytes:
     if old == new:

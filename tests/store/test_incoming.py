@@ -1,17 +1,12 @@
 """A replica takes an LTX file in: doubted to its last byte, durable, applied, and then the position moves."""
 
-import errno
 import os
-from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 from pylitefs.errors import LtxChecksumError, LtxError, PositionMismatchError, PylitefsError, TornLtxError
-from pylitefs.ltx.decoder import Decoder
 from pylitefs.ltx.position import Pos
-from pylitefs.store import incoming
-from pylitefs.store.privacy import private
 from pylitefs.store.store import Store
 from pylitefs.trace import Event
 from tests.store.serving import Served
@@ -176,119 +171,3 @@ def test_a_large_file_is_spooled_and_nothing_is_left_of_it(
         assert not list(replica.data_dir.rglob("*.tmp"))
         assert replica.positions() == store.positions()
         assert replica.require("a.db").read_ltx(2, 2) is None, "too large for memory"
-
-
-def feed_together(replica: Store, contents: list[bytes]) -> int | None:
-    received = replica.receive_together("a.db", contents, None)
-    return received.pos.txid if received else None
-
-
-@pytest.fixture
-def ordinary(served: Served) -> Files:
-    """Transactions that grow the database or change pages of it, one page more than once."""
-    db = served.connect("o.db", "page_size=512")
-    db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, x)")
-    for number in range(8):
-        db.execute("INSERT INTO t VALUES (?, randomblob(700))", (number,))
-        db.execute("UPDATE t SET x = zeroblob(100) WHERE id = ?", (number // 2,))
-    db.close()
-    database = served.store.require("o.db")
-    return [database.ltx_path(*span).read_bytes() for span in database.ltx_files()]
-
-
-def test_several_are_applied_at_once_and_kept_one_by_one(
-    store: Store, ordinary: Files, tmp_path: Path
-) -> None:
-    """The bytes, the position, the files and what subscribers hear are as if they had come one by one."""
-    with opened(tmp_path / "replica", primary=False) as replica:
-        feed(replica, ordinary[0])
-        told: list[int] = []
-        replica.subscribe(lambda name, pos, header: told.append(pos.txid))
-        assert feed_together(replica, ordinary[1:]) == len(ordinary)
-        assert told == list(range(2, len(ordinary) + 1))
-        database = replica.require("a.db")
-        assert_position_is_the_bytes_own(database)
-        assert replica.positions()["a.db"] == store.positions()["o.db"]
-        assert [database.ltx_path(*span).read_bytes() for span in database.ltx_files()] == ordinary
-        assert data_file(replica, "a.db").read_bytes() == data_file(store, "o.db").read_bytes()
-
-
-def test_what_is_short_on_the_wire_and_long_in_memory_comes_one_by_one(
-    ordinary: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Empty pages are packed a hundredfold: the pages of all of them have a bound of their own."""
-    pages = [len(list(Decoder(BytesIO(content).read).pages())) for content in ordinary]
-    monkeypatch.setattr(incoming, "_PAGES_TOGETHER", 512 * sum(pages[1:3]))
-    with opened(tmp_path / "replica", primary=False) as replica:
-        feed(replica, ordinary[0])
-        assert feed_together(replica, ordinary[1:]) is None
-        assert replica.require("a.db").ltx_files() == [(1, 1)]
-        assert feed_together(replica, ordinary[1:3]) == 3
-
-
-def test_those_that_have_to_come_one_by_one_change_nothing_together(
-    files: Files, ordinary: Files, tmp_path: Path
-) -> None:
-    """A snapshot, a shrinking, a drop, a damaged one, one that does not continue, one that came before."""
-    with opened(tmp_path / "replica", primary=False) as replica:
-        assert feed_together(replica, files[:2]) is None
-        feed(replica, files[0])
-        feed(replica, files[1])
-        assert feed_together(replica, files[2:4]) is None
-        feed(replica, files[2])
-        feed(replica, files[3])
-        assert feed_together(replica, files[4:]) is None
-    with opened(tmp_path / "other", primary=False) as replica:
-        feed(replica, ordinary[0])
-        for bad in (ordinary[3][:-1] + bytes([ordinary[3][-1] ^ 1]), ordinary[4], b"", ordinary[3][:200]):
-            assert feed_together(replica, [ordinary[1], ordinary[2], bad]) is None
-        database = replica.require("a.db")
-        path = database.ltx_path(3, 3)
-        path.write_bytes(b"from before")
-        assert feed_together(replica, ordinary[1:4]) is None
-        path.unlink()
-        assert database.ltx_files() == [(1, 1)] and database.pos.txid == 1
-        assert [file.name for file in database.ltx_dir.iterdir()] == [f"{1:016x}-{1:016x}.ltx"]
-        assert feed_together(replica, ordinary[1:]) == len(ordinary)
-
-
-def test_a_disk_that_is_full_in_their_middle_keeps_none_of_them(
-    ordinary: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with opened(tmp_path / "replica", primary=False) as replica:
-        feed(replica, ordinary[0])
-        calls = iter(range(100))
-
-        def full(fd: int) -> None:
-            if next(calls) == 3:
-                raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr(os, "fdatasync", full)
-        with pytest.raises(OSError, match="No space"):
-            replica.receive_together("a.db", ordinary[1:6], None)
-        monkeypatch.undo()
-        database = replica.require("a.db")
-        assert database.pos.txid == 1 and database.ltx_files() == [(1, 1)]
-        assert len(list(database.ltx_dir.iterdir())) == 1
-        assert feed_together(replica, ordinary[1:]) == len(ordinary)
-
-
-def test_where_too_few_files_can_be_open_they_come_one_by_one(
-    ordinary: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A replica with a low limit would else be refused the same ones for ever."""
-    with opened(tmp_path / "replica", primary=False) as replica:
-        feed(replica, ordinary[0])
-        calls = iter(range(100))
-
-        def scarce(path: str, flags: int) -> int:
-            if next(calls) == 3:
-                raise OSError(errno.EMFILE, "Too many open files")
-            return private(path, flags)
-
-        monkeypatch.setattr(incoming, "private", scarce)
-        assert feed_together(replica, ordinary[1:6]) is None
-        monkeypatch.undo()
-        database = replica.require("a.db")
-        assert database.ltx_files() == [(1, 1)] and len(list(database.ltx_dir.iterdir())) == 1
-        assert feed_together(replica, ordinary[1:]) == len(ordinary)

@@ -2,9 +2,10 @@
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,18 +102,10 @@ class HeldApplier(DirectApplier):
         super().__init__(data_dir)
         self.begun, self.go_on = threading.Event(), threading.Event()
 
-    def apply(
-        self,
-        database: str,
-        ltx_path: Path,
-        *,
-        more: Sequence[Path] = (),
-        verified: bool = False,
-        timeout: float | None = None,
-    ) -> None:
+    def apply(self, database: str, ltx_path: Path, **how: Any) -> None:
         self.begun.set()
         assert self.go_on.wait(60)
-        super().apply(database, ltx_path, more=more, verified=verified)
+        super().apply(database, ltx_path, **how)
 
 
 @contextmanager

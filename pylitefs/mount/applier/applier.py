@@ -19,9 +19,11 @@ from pathlib import Path
 
 from pylitefs.errors import ApplierError, PylitefsError
 from pylitefs.limits import most_databases
+from pylitefs.ltx.short import ShortTransaction
 from pylitefs.mount.applier.child import CallChannel, Child, Died
 from pylitefs.mount.applier.halted import HaltedDatabase
-from pylitefs.mount.applier.messages import Message
+from pylitefs.mount.applier.messages import Message, apply_request, encode_pages
+from pylitefs.mount.applier.write_lock import WriteLock, held_call
 from pylitefs.store.applying import LOCK_S
 from pylitefs.trace import Tracer
 
@@ -34,74 +36,11 @@ ATTEMPTS = 4
 """So often a call is made of a new applier before it is given up: each one died of it."""
 
 
-class WriteLock:
-    """Every lock on one database, held by the applier for this node: nobody reads or writes it."""
-
-    def __init__(
-        self, applier: "Applier", child: Child, channel: CallChannel, database: str, index: bytes
-    ) -> None:
-        self.index = index
-        """The head of the WAL index as it was when the locks were had; b"" in a rollback mode."""
-        self._applier = applier
-        self._child = child
-        self._channel = channel
-        self._database = database
-
-    def apply(self, ltx_path: Path, *, remove_wal: bool = True, verified: bool = False) -> None:
-        """Write one LTX file's pages; a journal is removed and the WAL emptied, with `remove_wal` unseen.
-
-        Raises ApplierError if the applier died meanwhile: the locks are lost and the database may be half
-        written. Hand the file to `Applier.apply`.
-        """
-        request: Message = {
-            "op": "apply_locked",
-            "db": self._database,
-            "path": str(ltx_path),
-            "remove_wal": remove_wal,
-            "verified": verified,
-        }
-        self._applier.trace_apply(self._database, _held_call(self._channel, request, self._database))
-
-    @property
-    def may_adopt(self) -> bool:
-        """Observed locks are on the data file that was opened; the kernel's are on the name in the mount."""
-        return not self._applier.observes_locks
-
-    def adopt(self, ltx_path: Path) -> None:
-        """Another file has the database's name, with all that the LTX file says. Errors as in `apply`."""
-        request: Message = {
-            "op": "apply_locked",
-            "db": self._database,
-            "path": str(ltx_path),
-            "adopted": True,
-        }
-        _held_call(self._channel, request, self._database)
-
-    def check(self) -> None:
-        """Raise ApplierError if the locks are lost because the applier died."""
-        if self._child.process.poll() is not None:
-            raise _lost(self._database)
-
-
-def _held_call(channel: CallChannel, request: Message, database: str) -> Message:
-    try:
-        return channel.call(request)
-    except Died:
-        raise _lost(database) from None
-
-
-def _lost(database: str) -> ApplierError:
-    return ApplierError(
-        f"the locks on {database} are lost: the applier process ended while it held them. "
-        "It is started again; repeat what was under way"
-    )
-
-
 class Applier:
     """Changes and locks mounted databases on the node's behalf. Every call blocks; any thread may call.
 
-    Errors: ApplierError (the process or the mount failed), BusyError (the locks could not be had in time;
-    the text says who holds them), LtxError and its kinds (an LTX file is not what it should be).
+    Errors: ApplierError (the process or the mount failed), BusyError (the locks could not be had in time; the
+    text says who holds them), LtxError and its kinds.
     """
 
     def __init__(self, *, tracer: Tracer, holders: Callable[[str], str] | None = None) -> None:
@@ -218,12 +157,14 @@ class Applier:
                 self._replace(child)
         raise ApplierError("the applier process ends as soon as it is started; the log says why")
 
-    def _call(self, message: Message) -> tuple[Child, CallChannel, Message]:
+    def _call(
+        self, message: Message, packet: bytes | None = None, meanwhile: Callable[[], None] | None = None
+    ) -> tuple[Child, CallChannel, Message]:
         """Make a call, of the next process where one died of it. The channel is the caller's to return."""
         for _ in range(ATTEMPTS):
             child, channel = self._take()
             try:
-                return child, channel, channel.call(message)
+                return child, channel, channel.call(message, packet, meanwhile)
             except Died:
                 child.discard(channel)
                 self._replace(child)
@@ -234,8 +175,10 @@ class Applier:
             f"the applier process ended {ATTEMPTS} times while it was to {message['op']} {message.get('db')}"
         )
 
-    def _ask(self, message: Message) -> Message:
-        child, channel, answer = self._call(message)
+    def _ask(
+        self, message: Message, packet: bytes | None = None, meanwhile: Callable[[], None] | None = None
+    ) -> Message:
+        child, channel, answer = self._call(message, packet, meanwhile)
         child.give_back(channel)
         return answer
 
@@ -250,7 +193,7 @@ class Applier:
             child.discard(channel)  # This unlocks, too, and does not hide the error.
             raise
         try:
-            _held_call(channel, {"op": "unlock", "db": database}, database)
+            held_call(channel, {"op": "unlock", "db": database}, database)
         except BaseException:
             child.discard(channel)
             raise
@@ -265,8 +208,13 @@ class Applier:
         remove_wal: bool = False,
         verified: bool = False,
         timeout: float | None = None,
+        at_hand: ShortTransaction | None = None,
+        meanwhile: Callable[[], None] | None = None,
     ) -> None:
         """Write one LTX file to a database that this node follows, or several that continue each other.
+
+        Pages that are `at_hand` go along, and no file is read. `meanwhile` is called while
+        they are written; once more, if the process dies then.
 
         Waits for SQLite's readers as long as they read: a replica may not break a read transaction. The wait
         ends with the last of them, or with the node; after a second a log line names them. With a `timeout`
@@ -274,24 +222,20 @@ class Applier:
 
         Commit 0 drops the database. A WAL with content (of a node that was the primary) is copied into the
         database first, or with `remove_wal` dropped. A file too large for memory is read to its end before
-        anything is locked, and then again, unless it is known to be whole: `verified`.
+        anything is locked, and then again, unless it is whole: `verified`.
         """
-        request: Message = {
-            "op": "apply",
-            "db": database,
-            "path": str(ltx_path),
-            "more": [str(path) for path in more],
-            "remove_wal": remove_wal,
-            "verified": verified,
-            "may_be_held": self._tracer.active,
-            "timeout": timeout,
-        }
+        held = self._tracer.active
+        packet = None if at_hand is None or held else encode_pages(database, at_hand, timeout)
+        request: Message = {"op": "apply", "db": database}
+        if packet is None:
+            how = {"remove_wal": remove_wal, "verified": verified, "may_be_held": held}
+            request = apply_request(database, (ltx_path, *more), timeout, **how)
         with self._lock:
             self._applying[database] = self._applying.get(database, 0) + 1
             self._followed.pop(database, None)
             self._followed[database] = None
         try:
-            answer = self._ask(request)
+            answer = self._ask(request, packet, meanwhile)
         finally:
             with self._lock:
                 self._applying[database] -= 1
@@ -341,7 +285,9 @@ class Applier:
         """Lock everyone out of a database, made if it is missing; for an import on the primary."""
         request: Message = {"op": "write_lock", "db": database, "timeout": timeout}
         with self._holding(request) as (child, channel, answer):
-            yield WriteLock(self, child, channel, database, bytes.fromhex(str(answer["index"])))
+            index = bytes.fromhex(str(answer["index"]))
+            may_adopt, trace = not self.observes_locks, self.trace_apply
+            yield WriteLock(child, channel, database, index, may_adopt=may_adopt, trace=trace)
 
     def shows(self, database: str, generation: int, salts: tuple[int, int], frame: int) -> bool | None:
         """Whether SQLite's readers see a frame of the WAL with these salts; see index_eyes.py."""
@@ -362,7 +308,7 @@ class Applier:
         with self._holding({"op": "watch_writers", "db": database}) as (_, channel, _):
 
             def is_written() -> bool:
-                answer = _held_call(channel, {"op": "is_written", "db": database}, database)
+                answer = held_call(channel, {"op": "is_written", "db": database}, database)
                 return bool(answer["written"])
 
             yield is_written
@@ -384,7 +330,7 @@ class Applier:
     def halt_lock(self, database: str, timeout: float) -> Iterator[HaltedDatabase]:
         """A writer's lock that is kept while a replica's transactions are applied: see halting.py."""
         with self._holding({"op": "halt_lock", "db": database, "timeout": timeout}) as (_, channel, _):
-            yield HaltedDatabase(database, self.trace_apply, partial(_held_call, channel))
+            yield HaltedDatabase(database, self.trace_apply, partial(held_call, channel))
 
     def rollback_hot_journal(self, database: str, timeout: float = ROLLBACK_S) -> None:
         """Have SQLite itself open and read the database, which rolls a hot journal back."""

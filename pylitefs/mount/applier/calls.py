@@ -26,7 +26,7 @@ from pylitefs.mount.applier.files import DatabaseFiles, look_anew
 from pylitefs.mount.applier.halting import apply_halted, halt_lock
 from pylitefs.mount.applier.index_eyes import IndexEyes
 from pylitefs.mount.applier.locks import CKPT, READ4, SHARED, WRITE, describe_holders
-from pylitefs.mount.applier.messages import Channel, Message, seconds_of, text_of
+from pylitefs.mount.applier.messages import APPLY_PAGES, Channel, Message, seconds_of, text_of
 from pylitefs.mount.applier.sqlite_read import have_sqlite_read
 from pylitefs.mount.applier.write import Transaction, adopt, drop, write_transaction
 from pylitefs.mount.applier.writers import try_writer_lock
@@ -73,6 +73,7 @@ class Calls:
         self._writing = 0
         self._operations: dict[str, Callable[[Channel, Message], Message]] = {
             "apply": self._apply,
+            APPLY_PAGES: self._apply,
             "hold": self._hold,
             "release": self._release,
             "write_lock": self._write_lock,
@@ -381,5 +382,7 @@ class Calls:
 
 
 def load(message: Message) -> Transaction:
+    if message["op"] == APPLY_PAGES:
+        return Transaction.at_hand_in(message)
     paths = [Path(text_of(message, "path")), *map(Path, cast("list[str]", message.get("more", [])))]
     return Transaction.load(*paths, verified=bool(message.get("verified")))

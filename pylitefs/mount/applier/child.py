@@ -5,7 +5,6 @@ for locks keeps no other waiting, an answer wakes exactly the thread that wants 
 channel, however it comes, releases what was locked through it.
 """
 
-import json
 import logging
 import os
 import socket
@@ -20,7 +19,7 @@ from pylitefs import errors
 from pylitefs.child_python import python_module
 from pylitefs.errors import ApplierError, PylitefsError
 from pylitefs.mount.applier.locks import UNKNOWN_HOLDER
-from pylitefs.mount.applier.messages import MAX_MESSAGE, Message
+from pylitefs.mount.applier.messages import MAX_MESSAGE, Message, decode, encode
 
 log = logging.getLogger("pylitefs")
 
@@ -39,10 +38,15 @@ class CallChannel:
         self._holders = holders
         self.tid = 0
 
-    def call(self, message: Message) -> Message:
-        """Send, and wait for the answer. Raises what the applier raised, or Died."""
+    def call(
+        self, message: Message, packet: bytes | None = None, meanwhile: Callable[[], None] | None = None
+    ) -> Message:
+        """Send, do `meanwhile`, and wait for the answer. Raises what the applier raised, or Died. `packet` is
+        what is sent, where it is no JSON."""
         try:
-            self._socket.send(json.dumps(message).encode())
+            self._socket.send(packet or encode(message))
+            if meanwhile is not None:
+                meanwhile()
             while True:
                 answer = self.receive()
                 if "failing" in answer:
@@ -73,8 +77,7 @@ class CallChannel:
         packet = self._socket.recv(MAX_MESSAGE)
         if not packet:
             raise Died
-        message: Message = json.loads(packet)
-        return message
+        return decode(packet)
 
     def _name_holders(self, answer: Message, key: str, database: str) -> None:
         """Say who holds what where this process knows it and the applier does not."""
@@ -93,6 +96,7 @@ class CallChannel:
 
 _PURPOSES = {
     "apply": "apply a transaction",
+    "apply_pages": "apply a transaction",
     "write_lock": "write-lock it",
     "read_lock": "copy it",
 }
@@ -129,13 +133,13 @@ class Child:
     def attach(self, mount_dir: str) -> None:
         with self._lock:
             try:
-                self._control.send(json.dumps({"op": "attach", "dir": mount_dir}).encode())
+                self._control.send(encode({"op": "attach", "dir": mount_dir}))
                 packet = self._control.recv(MAX_MESSAGE)
             except OSError:
                 raise Died from None
         if not packet:
             raise Died
-        raise_error(json.loads(packet))
+        raise_error(decode(packet))
 
     def take(self) -> CallChannel:
         """A channel that nobody uses."""

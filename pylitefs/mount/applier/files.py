@@ -259,8 +259,14 @@ class DatabaseFiles:
         elif self._db is not None:
             self._db.unlock(DATABASE_LOCKS)
 
+    def has_index(self) -> bool:
+        """Whether there is an index. In a rollback mode a replica has one, as LiteFS's has, and no client
+        looks there: so it is not written anew for each transaction."""
+        self.open_shm()
+        return len(self.index_prefix()) == INDEX_PREFIX_SIZE
+
     def open_shm(self) -> None:
-        """Open the -shm without joining: in a rollback mode it is written, and no client looks at it."""
+        """Open the -shm without joining."""
         if self._shm is None:
             self._shm = LockFile(self.open_file("-shm", os.O_RDWR | os.O_CREAT))
 

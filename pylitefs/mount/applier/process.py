@@ -11,12 +11,11 @@ what a channel has locked is released when the channel ends, however it ends.
     channel    {"op": "apply", ...}             ->    waits for the locks, perhaps {"waiting": ...} ->
                                                 <-    {"pages": ...} or {"error": ..., "text": ...}
 
-Messages are JSON objects, one a packet. The rule: this process imports little, so that it starts at once,
-and what takes longer to import (SQLite, the WAL index) it imports while it waits for its first call. NumPy
-it loads for the pages of a WAL alone.
+Messages are JSON objects, one a packet (but for one kind: messages.py). The rule: this process imports
+little, so that it starts at once, and what takes longer to import (SQLite, the WAL index) it imports while it
+waits for its first call. NumPy it loads for the pages of a WAL alone.
 """
 
-import json
 import os
 import signal
 import socket
@@ -29,7 +28,7 @@ from collections.abc import Callable
 from pylitefs import limits
 from pylitefs.errors import ApplierError, BusyError, PylitefsError
 from pylitefs.mount.applier.calls import Calls
-from pylitefs.mount.applier.messages import MAX_MESSAGE, Channel, Message
+from pylitefs.mount.applier.messages import MAX_MESSAGE, Channel, Message, decode, encode, text_of
 
 FINISH_S = 2.0
 """How long a transaction that is being written keeps the process from ending with its node."""
@@ -56,11 +55,10 @@ class SocketChannel(Channel):
         self._failing = ""
         if not packet:
             return None
-        message: Message = json.loads(packet)
-        return message
+        return decode(packet)
 
     def send(self, message: Message) -> None:
-        self._socket.send(json.dumps(message).encode())
+        self._socket.send(encode(message))
 
     def begin_wait(self, timeout: float | None, holders: Callable[[], str]) -> None:
         self._started = time.monotonic()
@@ -152,14 +150,14 @@ def serve(control: socket.socket) -> None:
         packet, fds, _, _ = socket.recv_fds(control, MAX_MESSAGE, 1)
         if not packet:
             break
-        message = json.loads(packet)
+        message = decode(packet)
         if message["op"] == "attach":
             try:
-                calls.attach(message["dir"])
+                calls.attach(text_of(message, "dir"))
                 control.send(b"{}")
             except OSError as error:
                 text = f"cannot open {message['dir']}: {error.strerror}"
-                control.send(json.dumps({"error": ApplierError.__name__, "text": text}).encode())
+                control.send(encode({"error": ApplierError.__name__, "text": text}))
         else:
             channel = SocketChannel(socket.socket(fileno=fds[0]))
             threading.Thread(target=serve_channel, args=(calls, channel), daemon=True).start()

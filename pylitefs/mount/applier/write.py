@@ -1,7 +1,8 @@
 """What the applier does with a database once it holds every lock: one LTX file's pages, through the mount.
 
-The rule is the order. Before the locks: the file is decoded and verified to its end. Under them: side
-files of the past, pages, length, and the WAL index last, for it is what sends readers to the new pages.
+The rule is the order. Before the locks: the file is decoded and verified to its end, here or by the node.
+Under them: side files of the past, pages, length, and the WAL index last, for it is what sends readers to the
+new pages.
 
 A database may go over to a rollback mode while clients have its WAL open. They go on using the WAL's
 locks and hold SHARED for good, so a reader in the new mode and they could not be told apart. So the WAL
@@ -14,6 +15,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from pylitefs.ltx.blocks import Batch
 from pylitefs.ltx.checksum import lock_pgno
@@ -22,6 +24,7 @@ from pylitefs.ltx.header import Header
 from pylitefs.mount.applier.exclusive import Exclusive
 from pylitefs.mount.applier.files import DATABASE_HEADER_SIZE, DatabaseFiles, pwrite_all, says_wal
 from pylitefs.mount.applier.locks import DATABASE_LOCKS
+from pylitefs.mount.applier.messages import Message
 
 AT_HAND = 16 << 20
 """Pages of an LTX file up to this many bytes are kept in memory; a larger one is read twice."""
@@ -71,6 +74,15 @@ class Transaction:
         return Transaction(
             last.path, last.header, page_one, len(newest), [sorted(newest.items())], self.verified
         )
+
+    @classmethod
+    def at_hand_in(cls, message: Message) -> "Transaction":
+        """One that came with its pages: see messages.py. It is no snapshot and no drop."""
+        pages = cast("list[tuple[int, Page]]", message["pages"])
+        page_size, commit, txid = (cast(int, message[key]) for key in ("page_size", "commit", "txid"))
+        header = Header(0, page_size, commit, min_txid=txid, max_txid=txid, timestamp_ms=0)
+        page_one = bytes(pages[0][1][:DATABASE_HEADER_SIZE]) if pages and pages[0][0] == 1 else b""
+        return cls(Path(), header, page_one, len(pages), [pages], verified=True)
 
     @classmethod
     def _load(cls, path: Path, verified: bool) -> "Transaction":
@@ -184,8 +196,7 @@ def write_transaction(locks: Exclusive, tx: Transaction, *, remove_wal: bool = F
         files.adopt_wal()
         if locks.replica:
             files.make_wal()
-    if to_wal or locks.replica:
-        files.open_shm()
+    if to_wal or (locks.replica and not files.has_index()):
         files.publish_index(files.index_prefix(), header.page_size, header.commit)
 
 

@@ -1,5 +1,7 @@
 """What one LTX file does to a database on the mount."""
 
+import os
+import signal
 import sqlite3
 import stat
 from collections.abc import Callable
@@ -8,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from pylitefs.errors import ApplierError, LtxError
+from pylitefs.ltx.decoder import Decoder
+from pylitefs.ltx.short import as_one
 from pylitefs.mount.applier.applier import Applier
 from pylitefs.sqlite.wal_index import read_header
 from pylitefs.trace import Event, Tracer
@@ -261,5 +265,31 @@ def test_several_transactions_are_written_as_one(
         first, *more = [bump(source) for _ in range(5)]
         applier.apply("a.db", first, more=more, verified=True)
         assert client.tell("read")["row"][2] == 5 * number
+        assert (mount_dir / "a.db").read_bytes() == source.content()
+    assert client.stop()["wrong"] == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_pages_that_are_at_hand_are_not_read_again(
+    applier: Applier, mount_dir: Path, tmp_path: Path, reader: StartReader, mode: str
+) -> None:
+    """Nor is there a file to be read here. If the process dies, the next one gets the pages as well."""
+    source = Source(tmp_path / "source", mode=mode)
+    applier.apply("a.db", make_rows(source))
+    client = reader(mount_dir / "a.db", manual=True)
+    for number in range(1, 4):
+        with open(bump(source), "rb") as file:
+            decoder = Decoder(file.read)
+            tx = as_one([decoder.header], list(decoder.batches()))
+        done: list[int] = []
+
+        def meanwhile(done: list[int] = done, number: int = number) -> None:
+            done.append(number)
+            if number == 2 and len(done) == 1:
+                os.kill(applier.pid, signal.SIGKILL)
+
+        applier.apply("a.db", tmp_path / "none.ltx", at_hand=tx, meanwhile=meanwhile)
+        assert set(done) == {number}
+        assert client.tell("read")["row"][2] == number
         assert (mount_dir / "a.db").read_bytes() == source.content()
     assert client.stop()["wrong"] == []

@@ -128,19 +128,19 @@ def test_neighbouring_pages_are_written_together() -> None:
 def test_the_database_is_the_source_s_after_each_transaction(
     files: DatabaseFiles, target: Path, tmp_path: Path, mode: str
 ) -> None:
-    """Byte for byte, also where it gets shorter; and the index sends readers to it."""
+    """Byte for byte, also where it gets shorter. The index sends readers to it; in a rollback mode nobody
+    looks at the one that is there, so it stays as it was at first."""
     source = Source(tmp_path / "source", mode=mode)
     paths = [make_rows(source), bump(source)]
     source.execute("DELETE FROM t WHERE id > 3")
-    for path in paths:
-        apply(files, path)
+    first, _ = [apply(files, path) for path in paths]
     source.set_mode("delete")
     source.db.execute("VACUUM")
     source.set_mode(mode)
     tx = apply(files, source.capture())
     assert files.size_of("") < 8 * 4096
     assert target.read_bytes() == source.content()
-    assert index_of(target) == (4096, tx.header.commit, 0)
+    assert index_of(target) == (4096, tx.header.commit if mode == "wal" else first.header.commit, 0)
     assert files.joined == (mode == "wal")
 
 
@@ -156,12 +156,11 @@ def test_every_transaction_changes_the_index(files: DatabaseFiles, target: Path,
     assert len(seen) == 3
 
 
-@pytest.mark.parametrize("mode", MODES)
 def test_the_index_is_written_last(
-    files: DatabaseFiles, tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+    files: DatabaseFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is what sends readers to the new pages: they are all there by then, and nothing too much is."""
-    source = Source(tmp_path / "source", mode=mode)
+    source = Source(tmp_path / "source", mode="wal")
     apply(files, make_rows(source))
     path = bump(source)
     seen: list[bytes] = []
