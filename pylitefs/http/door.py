@@ -171,6 +171,7 @@ class _Answer:
         self.status = 0
         self.size = 0
         self.complete = False
+        self._promised: int | None = None
         self._text = b""
 
     @property
@@ -187,9 +188,12 @@ class _Answer:
         await self._send(message)
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            promised = dict(message.get("headers", ())).get(b"content-length")
+            self._promised = None if promised is None else int(promised)
         elif message["type"] == "http.response.body":
             body = message.get("body", b"")
             self.size += len(body)
-            self.complete = not message.get("more_body", False)
+            # A client that was told the size may be gone once it has it, before it is told that this was all.
+            self.complete = not message.get("more_body", False) or self.size == self._promised
             if self.status >= 400 and len(self._text) < _SHOWN:
                 self._text += body[:_SHOWN]

@@ -39,6 +39,7 @@ from pylitefs.mount.special_files import (
     split_special,
 )
 from pylitefs.shown import has_control
+from pylitefs.store import super_journals
 from pylitefs.store.names import FileKind, directory_remedy, is_super_journal, split_name
 from pylitefs.store.privacy import FILE_MODE
 
@@ -142,7 +143,7 @@ class MountOperations:
         return self._attributes.of_handle(self._handles[fh])
 
     def readdir(self, path: str | None, fh: int) -> Iterator[str]:
-        """Databases, their side files that exist, position files, `.lag`, `.primary`; no lock files."""
+        """Databases, what SQLite has made beside them, position files, `.lag`, `.primary`; no lock files."""
         del path, fh
         yield "."
         yield ".."
@@ -152,6 +153,7 @@ class MountOperations:
             database = self.store.get(name)
             if database is not None:
                 yield from (name + kind.suffix for kind in _SIDE_KINDS if os.path.exists(database.path(kind)))
+                yield from super_journals.names_of(self.store.data_dir, name)
         yield from listed_names(self.store.status, names)
 
     def statfs(self, path: str) -> dict[str, int]:

@@ -23,6 +23,12 @@ def path_of(data_dir: Path, name: str) -> Path:
     return database_dir(data_dir, database) / f"mj{tail}"
 
 
+def names_of(data_dir: Path, database: str) -> list[str]:
+    """The super-journals that are there and begin with the database's name, as the mount shows them."""
+    names = (f"{database}-{path.name}" for path in database_dir(data_dir, database).glob("mj*"))
+    return sorted(name for name in names if is_super_journal(name))
+
+
 def remove(data_dir: Path, name: str) -> None:
     """Unlink it, durably."""
     path = path_of(data_dir, name)
@@ -35,6 +41,5 @@ def remove_all(data_dir: Path, names: Iterable[str], set_aside: Iterable[str]) -
     if any((data_dir / "dbs" / name / FileKind.JOURNAL.value).exists() for name in set_aside):
         return
     for name in names:
-        for path in database_dir(data_dir, name).glob("mj*"):
-            if is_super_journal(f"{name}-{path.name}"):
-                path.unlink()
+        for there in names_of(data_dir, name):
+            path_of(data_dir, there).unlink()

@@ -1,5 +1,6 @@
 """Who may ask: no page of another site, no foreign name for a loopback node, nobody without the token."""
 
+import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -8,12 +9,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from pylitefs.cluster.cluster import wait_until
 from pylitefs.config.token import VARIABLE
 from pylitefs.errors import RemoteError
 from pylitefs.http import client
-from pylitefs.http.door import names_loopback
+from pylitefs.http.door import _logged, names_loopback
 from pylitefs.replication.frames import encode_positions
 from pylitefs.store.store import Store
 from tests.replication.stores import Writer, opened, serving
@@ -212,3 +214,27 @@ def test_each_import_export_promotion_and_halt_is_a_line(
         "POST /halt 'made.db'": [f"done, {len(halted[0])} bytes sent"],
         "DELETE /halt 'made.db'": ["done"],
     }
+
+
+def test_a_client_that_has_all_that_was_promised_may_go(caplog: pytest.LogCaptureFixture) -> None:
+    """It knows the size, and closes before it is told that this was all: nothing was broken off."""
+
+    async def export(scope: Scope, receive: Receive, send: Send) -> None:
+        del receive
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"512")]})
+        await send({"type": "http.response.body", "body": bytes(256), "more_body": True})
+        await send({"type": "http.response.body", "body": bytes(scope["size"] - 256), "more_body": True})
+        raise OSError("the client is gone")
+
+    async def ignore(message: object) -> None:
+        del message
+
+    caplog.set_level(logging.INFO, "pylitefs")
+    asked = {"type": "http", "method": "GET", "path": "/export", "query_string": b"name=a.db", "client": None}
+    for size in (512, 511):
+        with pytest.raises(OSError, match="gone"):
+            asyncio.run(_logged(export, {**asked, "size": size}, ignore, ignore))  # type: ignore[arg-type]
+    assert [record.getMessage().split(": ")[1] for record in caplog.records] == [
+        "done, 512 bytes sent",
+        "broken off after 511 bytes",
+    ]

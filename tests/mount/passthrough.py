@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from pylitefs.ltx.position import Pos
+from pylitefs.store import super_journals
 from pylitefs.store.names import FileKind
 from pylitefs.store.status import Status
 from pylitefs.trace import Tracer
@@ -90,7 +91,7 @@ class PassthroughStore:
         return self.databases.setdefault(name, PassthroughDatabase(name, self.data_dir / "dbs" / name))
 
     def super_journal_path(self, name: str) -> Path:
-        return self.data_dir / name
+        return super_journals.path_of(self.data_dir, name)
 
     def remove_super_journal(self, name: str) -> None:
         self.super_journal_path(name).unlink()

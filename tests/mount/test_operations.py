@@ -176,12 +176,16 @@ def test_a_database_that_is_set_aside_is_eio_under_each_of_its_names(
         refused(errno.EIO, partial(operations.getattr, name))
 
 
-def test_a_super_journal_lies_beside_the_databases_and_is_the_primary_s(
+def test_a_super_journal_lies_beside_its_database_is_listed_and_is_the_primary_s(
     operations: MountOperations, store: PassthroughStore
 ) -> None:
+    """Who copies all files of a database must see it: a journal that names it is rolled back without it."""
     name = "a.db-mj0123456AB"
+    made(operations)
     fi = made(operations, f"/{name}", b"journals")
-    assert (store.data_dir / name).read_bytes() == b"journals"
+    lies = store.data_dir / "dbs" / "a.db" / "mj0123456AB"
+    assert lies.read_bytes() == b"journals"
+    assert name in list(operations.readdir("/", 0))
     operations.truncate(f"/{name}", 3)
     assert stat.S_ISREG(operations.getattr(f"/{name}").mode) and operations.getattr(f"/{name}").size == 3
     operations.release(None, fi)
@@ -190,7 +194,7 @@ def test_a_super_journal_lies_beside_the_databases_and_is_the_primary_s(
     refused(errno.EACCES, lambda: operations.unlink(f"/{name}"))
     store.status.is_primary = True
     operations.unlink(f"/{name}")
-    assert not (store.data_dir / name).exists()
+    assert not lies.exists() and name not in list(operations.readdir("/", 0))
 
 
 def test_between_sqlite_and_the_release_of_its_locks_there_is_no_callback() -> None:
