@@ -95,10 +95,13 @@ def _why_not(state: DatabaseState, read_at: Callable[[int, int], bytes], size: i
 
 
 def _is_as_committed(state: DatabaseState, journal: Journal) -> bool:
-    """Whether it holds only what the node knows: pages as the last transaction left them, and so many."""
-    if state.pos.txid and journal.page_size != state.page_size:
-        return False
+    """Whether it holds only what the node knows: pages as the last transaction left them, and so many.
+
+    A database without pages has no page size, whatever the one had that was removed under its name.
+    """
     sums = state.sums
+    if sums.page_count and journal.page_size != state.page_size:
+        return False
     return journal.initial_pages == sums.page_count and all(
         page_checksum(pgno, page) == sums.page(pgno) for pgno, page in journal.records
     )

@@ -93,6 +93,25 @@ def test_a_killed_client_s_journal_is_rolled_back_and_nothing_is_copied(
     assert caplog.records == [] and not (database.dir / KEPT).exists()
 
 
+@pytest.mark.parametrize("page_size", [512, 1024, 4096])
+def test_a_killed_client_s_first_transaction_is_rolled_back_whatever_had_the_name_before(
+    served: Served, caplog: pytest.LogCaptureFixture, page_size: int
+) -> None:
+    """The database of that name was removed; its pages had a size of their own."""
+    made(served).remove(FileKind.DATABASE)
+    database = served.store.create("a.db")
+    fd = database.create_file(FileKind.DATABASE, os.O_RDWR | os.O_CREAT, False)
+    plant(database, make_journal([[]], page_size=page_size, initial_pages=0))
+    database.write(FileKind.DATABASE, fd, b"half of a page".ljust(page_size, b"?"), 0)
+    database.release(FileKind.DATABASE, fd)
+    assert served.connect("a.db").execute("SELECT count(*) FROM sqlite_schema").fetchall() == [(0,)]
+    assert data_file(served.store, "a.db").stat().st_size == 0
+    assert caplog.records == [] and not (database.dir / KEPT).exists()
+    after = database.pos.txid + 1
+    served.connect("a.db", f"page_size={page_size}").execute("CREATE TABLE u (x)")
+    assert_captured(served, after)
+
+
 def test_a_database_that_is_copied_half_way_is_rolled_back_by_the_journal_that_comes_after(
     served: Served, caplog: pytest.LogCaptureFixture
 ) -> None:
