@@ -46,19 +46,34 @@ class Followed:
         """Where the replica will be once it has what was sent."""
         self._taken = Taken()
         self._older: frozenset[str] = frozenset()
+        self._first: dict[str, int] = {}
+        """What was there when it connected and was not sent yet: databases, with their TXIDs of then."""
         self._whole: dict[str, int] = {}
         self._before: Mapping[str, Pos] = dict(request.positions)
         self._since: tuple[float, Mapping[str, Pos]] = (time.monotonic(), self._before)
         """The positions of a moment; those before it are `_before`."""
 
-    def begins(self, older: frozenset[str]) -> None:
-        """The stream begins; of `older` databases it has not seen the first transactions."""
-        self._older = older
+    def begins(self, positions: Mapping[str, Pos]) -> None:
+        """The stream begins, with the primary here: what comes before these positions it has not seen."""
+        self._older = frozenset(positions)
+        wanted = ((name, pos) for name, pos in positions.items() if self._request.wants(name))
+        self._first = {name: pos.txid for name, pos in wanted if self.positions.get(name, Pos()) != pos}
 
     def sent(self, name: str, pos: Pos, end: int) -> None:
         """What makes up this position of a database ends `end` bytes into the stream."""
         self.positions[name] = pos
         self._taken.sent(end, name, pos.txid)
+        if pos.txid >= self._first.get(name, 0):
+            self.level(name)
+
+    def level(self, name: str) -> None:
+        """There is nothing of a database that it lacks."""
+        self._first.pop(name, None)
+
+    @property
+    def has_first(self) -> bool:
+        """Whether it was sent all that there was when it connected."""
+        return not self._first
 
     def given_back(self, size: int, store: Store) -> None:
         """The replica has taken so many bytes of its stream."""

@@ -75,8 +75,9 @@ class PrimaryStream:
         self._sent_files = self._sent_bytes = self._caught_up_ms = 0
         self._current = ""
         """The database that is looked at, or sent, just now."""
-        self._later: set[str] = set()
-        """Databases whose users would not let them be copied: their snapshots are tried again."""
+        self._later: set[str] = (
+            set()
+        )  # Databases whose snapshots are tried again: their users were in the way.
         self._handing: HandOver | None = None
 
     async def run(self, send: Send) -> None:
@@ -154,9 +155,10 @@ class PrimaryStream:
         for name in self.request.positions:
             if self.request.wants(name) and self._store.get(name) is None:
                 await self._send(frames.DropDb(name).pack(), "drop-db", name)
+        self._caught_up_ms = now_ms() - 1
         with self._lock:
-            self.followed.begins(older := frozenset(self._store.positions()))
-            for name in older:
+            self.followed.begins(positions := self._store.positions())
+            for name in positions:
                 if self.request.wants(name):
                     self._pending.setdefault(name, None)
 
@@ -208,28 +210,30 @@ class PrimaryStream:
             started = now_ms()
             self._woken = False
             with self._lock:
-                name = next(iter(self._pending), None)
-                header = self._pending.pop(name) if name is not None else None
-                self._current = name or ""
-            if name is not None:
+                name, header = next(iter(self._pending.items()), ("", None))
+                self._pending.pop(name, None)
+                self._current = name
+            if name:
                 await self._catch_up(name, header)
-                continue
-            if self._later:
-                break
-            self._caught_up_ms = started
-            if not self._ready:
+            elif not self._later:
+                self._caught_up_ms = started
+            if self.followed.has_first and not self._ready:
                 self._ready = True
-                await self._send(frames.Ready().pack() + frames.Heartbeat(started).pack(), "ready")
-            break
+                await self._send(frames.Ready().pack() + frames.Heartbeat(self._caught_up_ms).pack(), "ready")
+            if not name:
+                break
         await self._send_raw(b"")
         return self._sent_files
 
     async def _catch_up(self, name: str, header: Header | None) -> None:
-        """Send what continues the replica's position, until nothing does. `header`: the newest LTX file's."""
+        """Send what continues the replica's position, until nothing does or another database has its turn."""
         database = self._store.get(name)
         previous: catchup.Decision | None = None
+        begun, goal = self.positions.get(name, Pos()), database.pos.txid if database else 0
         while database is not None and not self._over():
             replica = self.positions.get(name, Pos())
+            if replica != begun and replica.txid >= goal and self._gives_way(name):
+                return
             if await self._send_shared(name, replica):
                 header = None
                 continue
@@ -240,6 +244,7 @@ class PrimaryStream:
                 await self._trace("catchup.decide", name, database.pos.txid, **why)
             previous = decision
             if isinstance(decision, catchup.Nothing):
+                self.followed.level(name)
                 return
             if isinstance(decision, catchup.Snapshot):
                 self._told.snapshot(self.request.node_id, name, decision.reason)
@@ -256,6 +261,13 @@ class PrimaryStream:
                     return
             elif file is not None:
                 self._passed(name, await self._send_file(name, database, file) or replica)
+
+    def _gives_way(self, name: str) -> bool:
+        """Whether another database waits; this one, which may never be done, then comes after it."""
+        with self._lock:
+            if others := self._pending.keys() - {name}:
+                self._pending[name] = self._pending.pop(name, None)
+            return bool(others)
 
     async def _send_file(self, name: str, database: Database, file: catchup.NextFile) -> Pos | None:
         """Send one LTX file, and its mark unless it is a snapshot; None if it was reaped just now."""
@@ -315,7 +327,7 @@ class PrimaryStream:
         return info.pos
 
     async def _begin_body(self, name: str, txid: int, kind: str, first: bytes, whole: bool = False) -> None:
-        """A long LTX file begins, with these bytes. Until `_end_body` no other frame can be sent."""
+        """A long LTX file begins. Until `_end_body` no other frame can be sent."""
         begin = frames.LtxBegin(name).pack()
         if self._store.tracer.active:
             told = begin + frames.pack_ltx_body(first) + (frames.LtxEnd().pack() if whole else b"")
@@ -376,11 +388,9 @@ class PrimaryStream:
 
     async def _beating(self, work: Coroutine[None, None, T]) -> T:
         """The result of work in another thread. Meanwhile Heartbeats say since when the replica is behind."""
-
-        def quiet() -> float:
-            return self._last_sent + HEARTBEAT_S - self._loop.time()
-
-        return await unless_ended(work, self._ended, quiet, self._heartbeat)
+        return await unless_ended(
+            work, self._ended, lambda: self._last_sent + HEARTBEAT_S - self._loop.time(), self._heartbeat
+        )
 
     async def _trace(
         self, name: str, database: str = "", txid: int = 0, data: bytes = b"", **payload: object

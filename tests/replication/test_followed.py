@@ -10,7 +10,7 @@ CHECKSUM = 1 << 63
 
 def followed(positions: dict[str, Pos], databases: frozenset[str] | None = None) -> Followed:
     made = Followed(StreamRequest("AA", positions, databases))
-    made.begins(frozenset(["a.db", "b.db"]))
+    made.begins({"a.db": Pos(5, 1), "b.db": Pos(7, 1)})
     return made
 
 
@@ -51,3 +51,16 @@ def test_where_it_was_a_while_ago_is_known_as_well() -> None:
     assert [replica.had_up_to(name, 3600.0) for name in ("a.db", "b.db", "new.db")] == [4, None, 0]
     assert replica.had_up_to("a.db", 0.0) == 4
     assert [replica.had_up_to(name, 0.0) for name in ("a.db", "new.db")] == [5, 2]
+
+
+def test_what_there_was_at_first_is_sent_once_each_database_is_where_it_was() -> None:
+    """Or has nothing that it lacks; what was committed since does not count."""
+    replica = followed({"a.db": Pos(4, CHECKSUM)})
+    assert not replica.has_first
+    replica.sent("a.db", Pos(5, 1), 10)
+    replica.sent("a.db", Pos(6, 1), 20)
+    assert not replica.has_first
+    replica.level("b.db")
+    assert replica.has_first
+    assert followed({"a.db": Pos(5, 1), "b.db": Pos(7, 1)}).has_first
+    assert followed({"a.db": Pos(5, 1)}, frozenset(["a.db"])).has_first

@@ -293,3 +293,30 @@ def test_a_dropped_database_is_told_of(store: Store) -> None:
             assert [(one.min_txid, one.max_txid, one.commit) for one in headers(before)] == [(1, 2, 0)]
 
     run(test)
+
+
+def test_a_database_that_is_written_without_a_pause_holds_up_no_other(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor Ready: that says that the replica has what there was when it connected. A hundred times the next
+    transaction is there before the last one is sent."""
+    busy = Writer(store, "busy.db")
+    busy.commit({1: 1})
+    Writer(store, "quiet.db").commit({1: 1})
+    passed = PrimaryStream._passed
+
+    def commit_again(stream: PrimaryStream, name: str, pos: Pos) -> None:
+        passed(stream, name, pos)
+        if name == "busy.db" and pos.txid < 100:
+            busy.commit({1: pos.txid + 1})
+
+    monkeypatch.setattr(PrimaryStream, "_passed", commit_again)
+
+    async def test() -> None:
+        async with listening(store) as listener:
+            before = await listener.until_ready()
+            assert len(headers(before)) < 5
+            assert {frame.name for frame in before if isinstance(frame, LtxBegin)} == {"busy.db", "quiet.db"}
+            await listener.until(lambda _: listener.stream.positions["busy.db"].txid == 100)
+
+    run(test)
