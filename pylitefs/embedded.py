@@ -73,7 +73,7 @@ class EmbeddedNode(Node):
         self.stop()
 
     def stop(self) -> None:
-        """Take everything down. Connections that are open fail from now on: close them first."""
+        """Take everything down. Connections that are open are closed, and what they had begun is undone."""
         with _lock:
             for place in [place for place, node in _nodes.items() if node is self]:
                 del _nodes[place]

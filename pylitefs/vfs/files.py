@@ -88,6 +88,7 @@ class SideFile:
         return os.pread(self.fd, size, offset)
 
     def write(self, data: bytes, offset: int) -> None:
+        self.files.check()
         if self.kind is FileKind.WAL and offset == 0:
             self.files.locks.of(self.database.name).wait_unpinned()
         self.database.write(self.kind, self.fd, data, offset, self.files.applier)
@@ -143,6 +144,7 @@ class DatabaseFile(SideFile):
         return replica and header[VERSIONS] == _WAL and not self.database.wal_watch.live
 
     def write(self, data: bytes, offset: int) -> None:
+        self.files.check()
         if self.database.wal_watch.live:
             self.locks.wait_unpinned()
         self.database.write(self.kind, self.fd, data, offset, self.files.applier)
@@ -154,7 +156,7 @@ class DatabaseFile(SideFile):
 
     def lock(self, level: int) -> bool:
         """Raise the connection's lock; False if another's is in the way."""
-        self.files.check_process()
+        self.files.check()
         if self._has_moved():
             # Beside the new file there may be a journal of its own, which this connection took for its own.
             raise FileNotFoundError(errno.ENOENT, "its database was removed while it was open: open it again")
@@ -205,9 +207,16 @@ class Files:
         self.outside = outside
         self.applier = applier
         self._pid = os.getpid()
+        self._closed = False
 
-    def check_process(self) -> None:
-        """The locks are this process's: a child that it forked shares none of them."""
+    def close(self) -> None:
+        """The node has ended: what connections still ask for is refused."""
+        self._closed = True
+
+    def check(self) -> None:
+        """Who asks has a node. The locks are this process's: a child that it forked shares none of them."""
+        if self._closed:
+            raise OSError(errno.EIO, "its node has ended: connect to a new one")
         if os.getpid() != self._pid:
             why = f"process {self._pid} has this node: a process that it forked needs one of its own"
             raise OSError(errno.EPERM, why)
@@ -216,7 +225,7 @@ class Files:
         """Open a file, with `os.O_*` flags; without a name a temporary one."""
         if name is None:
             return TemporaryFile()
-        self.check_process()
+        self.check()
         if is_super_journal(name):
             path = self.store.super_journal_path(name)
             return PlainFile(os.open(path, flags | getattr(os, "O_CLOEXEC", 0), FILE_MODE))
@@ -246,7 +255,7 @@ class Files:
 
     def delete(self, name: str) -> None:
         """Remove a file; for a journal that is the commit."""
-        self.check_process()
+        self.check()
         if is_super_journal(name):
             self.store.remove_super_journal(name)
             return

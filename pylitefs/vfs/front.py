@@ -2,7 +2,7 @@
 
     front = Front(store)              the store is open
     db = front.connect("app.db")      an apsw.Connection
-    front.close()
+    front.close()                     closes it, too
 
 The rule: whatever stands in the way is handed in. `wrap` gets the files that SQLite is to see and gives those
 that it sees: a test, or a simulator, puts its own object between, which sees every call. Nothing here starts
@@ -10,7 +10,9 @@ a thread.
 """
 
 import itertools
+import weakref
 from collections.abc import Callable
+from contextlib import suppress
 
 import apsw
 
@@ -26,6 +28,7 @@ BUSY_S = 5.0
 """A connection waits so long for another's lock, as Python's sqlite3 does, where nothing else is said."""
 READ_WRITE: int = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 _numbers = itertools.count(1)
+_ended: list[tuple[NodeVfs, NodeVfs]] = []
 
 Wrap = Callable[[Files], SeenFiles]
 
@@ -45,7 +48,9 @@ class Front:
         number = next(_numbers)
         self.store = store
         self.locks = LockTable(outside)
-        self._vfs = NodeVfs(f"pylitefs-{number}", wrap(Files(store, self.locks, outside)), outside, explain)
+        self._connections: weakref.WeakSet[apsw.Connection] = weakref.WeakSet()
+        self._files = Files(store, self.locks, outside)
+        self._vfs = NodeVfs(f"pylitefs-{number}", wrap(self._files), outside, explain)
         own = Files(store, self.locks, outside, applier=True)
         self._own_vfs = NodeVfs(f"pylitefs-{number}-applier", wrap(own), outside, explain)
         self.applier = VfsApplier(own, self._have_sqlite_read)
@@ -64,9 +69,10 @@ class Front:
         busy_s: float = BUSY_S,
         make: Callable[..., apsw.Connection] = apsw.Connection,
     ) -> apsw.Connection:
-        """A connection to a database of the store, made if it is new. Close it before the front."""
+        """A connection to a database of the store, made if it is new."""
         made = make(database, flags, self.vfs_name)
         made.set_busy_timeout(round(busy_s * 1000))
+        self._connections.add(made)
         return made
 
     def _have_sqlite_read(self, database: str) -> None:
@@ -78,7 +84,13 @@ class Front:
             own.close()
 
     def close(self) -> None:
-        """Serve no more: all connections are closed."""
+        """Serve no more. Open connections are closed; one at work in another thread gets an error."""
         self.applier.stop()
+        for connection in list(self._connections):
+            with suppress(apsw.Error):
+                connection.close(True)
+        self._files.close()
         self._vfs.unregister()
         self._own_vfs.unregister()
+        # What SQLite may still call stays: a connection that was at work is closed by its thread, later.
+        _ended.append((self._vfs, self._own_vfs))

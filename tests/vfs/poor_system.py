@@ -1,7 +1,7 @@
-"""A primary and a replica on a system that lacks what Windows lacks: `python -m tests.vfs.poor_system FOLDER`.
+"""A primary and a replica on a system that lacks what Windows lacks: `python -m tests.vfs.poor_system DIR`.
 
-The modules are blocked, and the functions and constants taken away, before anything of pylitefs is imported. So
-this is the code that runs there, on Linux. What it cannot show: how Windows treats files that are open.
+The modules are blocked, and the functions and constants taken away, before anything of pylitefs is imported.
+So this is the code that runs there, on Linux. What it cannot show: how Windows treats files that are open.
 """
 
 import asyncio  # noqa: F401  # Python's own modules first: they tell Windows by its `msvcrt`.
@@ -15,11 +15,16 @@ from contextlib import closing
 from pathlib import Path
 
 MODULES = ("fcntl", "resource", "pwd", "grp", "termios", "pty", "fuse", "mfusepy", "posix_ipc")
+# fmt: off
 OF_OS = (
-    "pread pwrite preadv pwritev fdatasync statvfs fstatvfs posix_fadvise posix_fallocate copy_file_range "
-    "sendfile mkfifo fchmod fchown chown fork getuid geteuid getgid sched_setaffinity readv writev "
-    "O_ACCMODE O_CLOEXEC O_DIRECTORY O_NOFOLLOW O_NONBLOCK O_SYNC O_DSYNC"
-).split()
+    "pread", "pwrite", "preadv", "pwritev", "fdatasync",
+    "statvfs", "fstatvfs", "posix_fadvise", "posix_fallocate", "copy_file_range",
+    "sendfile", "mkfifo", "fchmod", "fchown", "chown",
+    "fork", "getuid", "geteuid", "getgid", "sched_setaffinity",
+    "readv", "writev", "O_ACCMODE", "O_CLOEXEC", "O_DIRECTORY",
+    "O_NOFOLLOW", "O_NONBLOCK", "O_SYNC", "O_DSYNC",
+)
+# fmt: on
 OF_TIME = ("clock_gettime", "clock_gettime_ns", "CLOCK_BOOTTIME", "CLOCK_MONOTONIC")
 
 
@@ -60,7 +65,9 @@ def main(folder: Path) -> None:
         return config.Config(
             data=config.DataConfig(dir=folder / name),
             http=config.HttpConfig(addr="127.0.0.1:0"),
-            lease=config.LeaseConfig(type="static", candidate=not primary, hostname="p", advertise_url=primary),
+            lease=config.LeaseConfig(
+                type="static", candidate=not primary, hostname="p", advertise_url=primary
+            ),
         )
 
     db = pylitefs.connect("app.db", made("primary"))
