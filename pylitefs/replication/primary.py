@@ -67,17 +67,15 @@ class PrimaryStream:
         self._lock = threading.Lock()
         self._pending: dict[str, Header | None] = {}
         self._wake = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._loop = loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[None] = loop.create_future()
         self._woken = self._in_body = self._ready = self._sending = False
         self._last_sent = self._loop.time()
         self._waiting = bytearray()
         self._sent_files = self._sent_bytes = self._caught_up_ms = 0
-        self._current = ""
-        """The database that is looked at, or sent, just now."""
-        self._later: set[str] = (
-            set()
-        )  # Databases whose snapshots are tried again: their users were in the way.
+        self._current = ""  # The database that is looked at, or sent, just now.
+        self._later: set[str] = set()
+        """Databases whose snapshots are tried again: their users were in the way."""
         self._handing: HandOver | None = None
 
     async def run(self, send: Send) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from pylitefs.errors import ApplierError, BusyError, UntouchedError
 from pylitefs.ltx.decoder import open_ltx
 from pylitefs.ltx.header import Header
+from pylitefs.ltx.short import ShortTransaction
 from pylitefs.store.applying import LOCK_S
 from pylitefs.store.database import Database
 from pylitefs.store.files import file_size
@@ -90,9 +91,16 @@ class VfsApplier:
         more: Sequence[Path] = (),
         verified: bool = False,
         timeout: float | None = None,
+        at_hand: ShortTransaction | None = None,
+        meanwhile: Callable[[], None] | None = None,
     ) -> None:
-        """Write one LTX file, or several that continue each other, once no connection reads any more."""
+        """Write one LTX file, or several that continue each other, once no connection reads any more.
+
+        What is `at_hand` is read from the files all the same: that is quick without another process.
+        """
         paths = (ltx_path, *more)
+        if meanwhile is not None:
+            meanwhile()
         self.doubt(paths, verified)
         with self._locked(database, Level.EXCLUSIVE, timeout):
             self.write(self._database(database), paths)
