@@ -25,6 +25,7 @@ from pylitefs.ltx.blocks import Batch
 from pylitefs.ltx.decoder import Decoder
 from pylitefs.ltx.position import Pos
 from pylitefs.ltx.short import as_one
+from pylitefs.portable import BINARY
 from pylitefs.store.applying import Applier
 from pylitefs.store.checksums import Ahead, Changes
 from pylitefs.store.database import Database
@@ -202,7 +203,7 @@ class _Files:
         """Another file: after a sync that failed the kernel may take the old one's bytes for written."""
         stored, content = self._files[0]
         temporary = self._state.ltx.directory / "receiving.tmp"
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY, FILE_MODE)
         try:
             write_all(fd, content)
             os.fsync(fd)
@@ -230,7 +231,7 @@ class _Files:
 
 def _make(state: DatabaseState, stored: Stored) -> int:
     """The new file of one of them; a sync of it makes its name durable as well."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY
     try:
         return os.open(stored.path, flags, FILE_MODE)
     except FileNotFoundError:
