@@ -1,10 +1,10 @@
 """A snapshot, read while it is still being encoded.
 
-`Store.snapshot(name, path)` copies the database under SQLite's locks, lets them go, and encodes the copy
-into `path`. Here that path is a named pipe: the first pages are on the wire while later ones are
-compressed, and no second file of the database's size is written.
+`Store.snapshot(name, path)` copies the database under SQLite's locks, and encodes the copy, a large one while
+it is made, into `path`. Here that path is a named pipe: the first pages are on the wire while later ones are
+copied and compressed, and no second file of the database's size is written.
 
-    thread:      copy --> encode --> pipe
+    threads:     copy --> encode --> pipe
     event loop:                       `--> head(), read() ... made()
 
 The rule: whatever happens, the pipe's name is gone at the end and the thread is not left waiting for it.
@@ -94,7 +94,7 @@ class SnapshotPipe:
             self._path.unlink(missing_ok=True)
 
     async def head(self) -> bytes:
-        """The LTX header's bytes, once the database is copied; what went wrong before that is raised."""
+        """The LTX header's bytes, once a copy has begun; what went wrong before that is raised."""
         try:
             return await self._reader.readexactly(HEADER_SIZE)
         except asyncio.IncompleteReadError:

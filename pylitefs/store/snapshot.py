@@ -11,10 +11,13 @@ the WAL away.
 
 import errno
 import os
+import threading
 import time
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from pylitefs.errors import BusyError, DatabaseNotFoundError, LtxChecksumError, SqliteFormatError
@@ -29,6 +32,7 @@ from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.database import Database
 from pylitefs.store.files import pwrite_all
 from pylitefs.store.group_sync import sync_all
+from pylitefs.store.growing import GivenUpError, Growing
 from pylitefs.store.names import FileKind
 from pylitefs.store.privacy import FILE_MODE, private
 from pylitefs.store.status import now_ms
@@ -38,7 +42,8 @@ SNAPSHOT_S = 10.0
 """The default of `http.snapshot-timeout`: a copy waits so long for a database's users."""
 _MOMENT_S = 0.25
 _ATTEMPTS = 10
-_COPY = 64 << 20
+_COPY, _FIRST = 64 << 20, 1 << 20
+"""Bytes of a copy, and of its beginning, after which what is there may be encoded."""
 _SMALL = 32 << 20
 """A database up to so many bytes is copied while SQLite's writes wait: some tens of milliseconds."""
 _QUIET_S = 0.2
@@ -62,6 +67,12 @@ class _Copy:
     timestamp_ms: int
 
 
+Grew = Callable[[int], None]
+"""grew(bytes): so much of the copy is made."""
+Begin = Callable[[_Copy], Grew]
+"""begin(copy): what is copied is known, and the file is there."""
+
+
 def export_database(database: Database, applier: Applier, out: Path, patience: Patience | None = None) -> Pos:
     """Copy the database's bytes, WAL included, to the file `out`; the position they are at.
 
@@ -77,21 +88,74 @@ def make_snapshot(
     database: Database, applier: Applier, out: Path, patience: Patience | None = None
 ) -> SnapshotInfo:
     """Write a snapshot LTX file, TXIDs 1 to the newest, to `out`. Needs room for a copy beside it."""
+    patience = patience or Patience("a snapshot", SNAPSHOT_S)
     tracer = database.state.node.tracer
-    if tracer.active:
-        tracer.emit("snapshot.begin", database.name, database.pos.txid)
     copied = out.with_name(out.name + ".copy")
     try:
-        copy = _copy(database, applier, copied, patience or Patience("a snapshot", SNAPSHOT_S))
-        if tracer.active:
-            tracer.emit("snapshot.end", database.name, copy.pos.txid, pages=copy.page_count)
+        if not tracer.active:
+            with _Beside(database, copied, out) as beside:
+                return beside.encoded(_copy(database, applier, copied, patience, beside.begin))
+        tracer.emit("snapshot.begin", database.name, database.pos.txid)
+        copy = _copy(database, applier, copied, patience)
+        tracer.emit("snapshot.end", database.name, copy.pos.txid, pages=copy.page_count)
         return _encode(database, copy, copied, out)
     finally:
         with suppress(FileNotFoundError):
             copied.unlink()
 
 
-def _encode(database: Database, copy: _Copy, source: Path, out: Path) -> SnapshotInfo:
+class _Beside:
+    """A large copy is encoded while it is made, so the first bytes go out at once. Nobody is kept out for
+    longer: the copy does not wait for who takes it."""
+
+    def __init__(self, database: Database, copied: Path, out: Path) -> None:
+        self._database = database
+        self._paths = copied, out
+        self._growing = Growing()
+        self._thread: threading.Thread | None = None
+        self._made: SnapshotInfo | None = None
+        self._error: BaseException | None = None
+
+    def begin(self, copy: _Copy) -> Grew:
+        """The copy is being made: called with the locks held."""
+        self._thread = threading.Thread(target=self._run, args=(copy,), name="snapshot", daemon=True)
+        self._thread.start()
+        return self._growing.grew
+
+    def _run(self, copy: _Copy) -> None:
+        try:
+            self._made = _encode(self._database, copy, *self._paths, self._growing)
+        except BaseException as error:
+            self._error = error
+            self._growing.give_up()
+
+    def encoded(self, copy: _Copy) -> SnapshotInfo:
+        """The copy is made: the snapshot, once it is, too."""
+        if self._thread is None:
+            return _encode(self._database, copy, *self._paths)
+        self._growing.end()
+        self._thread.join()
+        if self._made is None:
+            assert self._error is not None
+            raise self._error
+        return self._made
+
+    def __enter__(self) -> "_Beside":
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is None or self._thread is None:
+            return
+        self._growing.end(error)
+        self._thread.join()
+        if isinstance(error, GivenUpError) and self._error is not None:
+            raise self._error
+
+
+def _encode(
+    database: Database, copy: _Copy, source: Path, out: Path, growing: Growing | None = None
+) -> SnapshotInfo:
+    """Encode the copy; or what there is of it, and so on, where it is `growing`."""
     state = database.state
     header = Header(
         flags=FLAG_LZ4 if state.node.compress else 0,
@@ -105,9 +169,9 @@ def _encode(database: Database, copy: _Copy, source: Path, out: Path) -> Snapsho
     sums = Changes()
     with open(source, "rb") as file, open(out, "wb", opener=private) as target:
         encoder = Encoder(target.write, header)
-        pgnos = all_pgnos(copy.page_count, copy.page_size)
-        for run, data in runs_in_file(file.fileno(), pgnos, copy.page_size):
-            sums.extend(run, encoder.encode_run(run, data))
+        for pgnos in _parts(copy, growing):
+            for run, data in runs_in_file(file.fileno(), pgnos, copy.page_size):
+                sums.extend(run, encoder.encode_run(run, data))
         found = PageChecksums().preview(sums, copy.page_count)
         if found != copy.pos.checksum:
             raise LtxChecksumError(
@@ -118,7 +182,22 @@ def _encode(database: Database, copy: _Copy, source: Path, out: Path) -> Snapsho
     return SnapshotInfo(out, header, copy.pos, encoder.bytes_written)
 
 
-def _copy(database: Database, applier: Applier, out: Path, patience: Patience) -> _Copy:
+def _parts(copy: _Copy, growing: Growing | None) -> Iterator[Sequence[int]]:
+    """The pages of a copy, as they come."""
+    pgnos = all_pgnos(copy.page_count, copy.page_size)
+    if growing is None:
+        yield pgnos
+        return
+    had = done = 0
+    while (size := growing.ready(had)) > had:
+        stop = bisect_right(pgnos, size // copy.page_size)
+        yield pgnos[done:stop]
+        had, done = size, stop
+
+
+def _copy(
+    database: Database, applier: Applier, out: Path, patience: Patience, begin: Begin | None = None
+) -> _Copy:
     """Copy the committed bytes, with or without a reader's locks."""
     if database.pos.txid == 0:
         raise DatabaseNotFoundError(f"{database.name} has no transaction yet")
@@ -131,7 +210,7 @@ def _copy(database: Database, applier: Applier, out: Path, patience: Patience) -
                     out.touch(FILE_MODE)
                     return _facts(database)
             continue
-        if copy := _copy_as_reader(database, applier, out, patience):
+        if copy := _copy_as_reader(database, applier, out, patience, begin):
             return copy
         if database.rollback_watch.dirty:
             # Its writer was killed in the middle: SQLite rolls back whenever someone reads.
@@ -139,7 +218,9 @@ def _copy(database: Database, applier: Applier, out: Path, patience: Patience) -
     raise BusyError(f"{database.name} changes its journal mode all the time: try again later")
 
 
-def _copy_as_reader(database: Database, applier: Applier, out: Path, patience: Patience) -> _Copy | None:
+def _copy_as_reader(
+    database: Database, applier: Applier, out: Path, patience: Patience, begin: Begin | None
+) -> _Copy | None:
     """The copy under a reader's locks; None if it has to be tried anew.
 
     It keeps its turn for a moment only while it waits for the locks: an import may wait for them as well.
@@ -152,7 +233,7 @@ def _copy_as_reader(database: Database, applier: Applier, out: Path, patience: P
             except BusyError as error:
                 why = str(error).removeprefix("locked: ").partition(" (waited")[0]
             else:
-                return _copy_locked(database, out) if _is_wal(database) == wal else None
+                return _copy_locked(database, out, begin) if _is_wal(database) == wal else None
         patience.blocked(database.name, why)
 
 
@@ -192,7 +273,7 @@ def _is_wal(database: Database) -> bool:
             return False
 
 
-def _copy_locked(database: Database, out: Path) -> _Copy | None:
+def _copy_locked(database: Database, out: Path, begin: Begin | None) -> _Copy | None:
     """The copy itself; None if a killed writer's pages lie in the database file."""
     state = database.state
     database.capture_unjournaled()
@@ -203,7 +284,7 @@ def _copy_locked(database: Database, out: Path) -> _Copy | None:
         # `rm` asks for no lock: what is copied is the files as they are now, whatever has their names later.
         source = _Source(database, os.dup)
     with closing(source):
-        _copy_pages(source, copy, out)
+        _copy_pages(source, copy, out, begin)
     return copy
 
 
@@ -230,26 +311,35 @@ class _Source:
             os.close(self.wal_fd)
 
 
-def _copy_pages(source: _Source, copy: _Copy, out: Path) -> None:
+def _copy_pages(source: _Source, copy: _Copy, out: Path, begin: Begin | None = None) -> None:
     """The database file's pages, and over them the newest frame (by page number) where the WAL has one."""
     size = copy.page_count * copy.page_size
+    frames = sorted(pgno for pgno in source.pages if pgno <= copy.page_count)
     with open(out, "wb", opener=private) as target:
-        _copy_bytes(source.database_fd, target.fileno(), size)
-        target.truncate(size)
-        for pgno, offset in source.pages.items():
-            if pgno <= copy.page_count:
-                page = os.pread(source.wal_fd, copy.page_size, offset)
-                pwrite_all(target.fileno(), page, (pgno - 1) * copy.page_size)
+        fd = target.fileno()
+        grew = begin(copy) if begin is not None else lambda size: None
+        done = 0
+        for copied in chain(_copy_bytes(source.database_fd, fd, size), (size,)):
+            if copied == size:
+                target.truncate(size)
+            stop = bisect_right(frames, copied // copy.page_size)
+            for pgno in frames[done:stop]:
+                page = os.pread(source.wal_fd, copy.page_size, source.pages[pgno])
+                pwrite_all(fd, page, (pgno - 1) * copy.page_size)
+            done = stop
+            grew(copied // copy.page_size * copy.page_size)
 
 
-def _copy_bytes(source: int, target: int, size: int) -> None:
-    """The first `size` bytes of a file, copied by the kernel where the filesystem lets it."""
+def _copy_bytes(source: int, target: int, size: int) -> Iterator[int]:
+    """The first `size` bytes of a file, copied by the kernel where the filesystem lets it; after each piece
+    how many are. The pieces are large, for after each one this thread may have to wait for its turn."""
     copied = 0
     while copied < size:
         try:
             if not hasattr(os, "copy_file_range"):
                 raise OSError(errno.ENOSYS, "copy_file_range")
-            sent = os.copy_file_range(source, target, min(_COPY, size - copied), copied, copied)
+            most = min(_COPY if copied else _FIRST, size - copied)
+            sent = os.copy_file_range(source, target, most, copied, copied)
         except OSError as error:
             if error.errno not in (errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL):
                 raise
@@ -257,3 +347,4 @@ def _copy_bytes(source: int, target: int, size: int) -> None:
         if sent == 0:
             return
         copied += sent
+        yield copied

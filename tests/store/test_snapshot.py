@@ -1,13 +1,18 @@
 """Snapshots and exports: the committed bytes of one position, whatever happens meanwhile."""
 
 import errno
+import os
 import sqlite3
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from pylitefs.errors import DatabaseNotFoundError, LtxChecksumError
+from pylitefs.cluster.cluster import wait_until
+from pylitefs.errors import DatabaseNotFoundError, LtxChecksumError, LtxError
+from pylitefs.ltx import encoder
 from pylitefs.ltx.checksum import EMPTY_CHECKSUM
 from pylitefs.ltx.decoder import open_ltx
 from pylitefs.store import snapshot
@@ -123,10 +128,10 @@ def test_a_database_that_is_dropped_while_it_is_copied_is_copied_all_the_same(
     pos = database.pos
     copy = snapshot._copy_bytes
 
-    def drop_first(source: int, target: int, size: int) -> None:
+    def drop_first(source: int, target: int, size: int) -> Iterator[int]:
         served.unlink("a.db")
         served.connect("a.db", "page_size=512").execute("CREATE TABLE other (x)")
-        copy(source, target, size)
+        yield from copy(source, target, size)
 
     monkeypatch.setattr(snapshot, "_copy_bytes", drop_first)
     info = store.snapshot(database.name, tmp_path / "out")
@@ -152,6 +157,110 @@ def test_commits_go_on_while_a_snapshot_is_encoded(
     store.tracer.listen(commit)
     info = store.snapshot(database.name, tmp_path / "out")
     assert info.pos == pos and database.pos.txid == pos.txid + 1
+
+
+@pytest.fixture
+def large(served: Served, monkeypatch: pytest.MonkeyPatch) -> sqlite3.Connection:
+    """A database that is copied in pieces of ten pages and a half, with pages in the WAL at many places."""
+    monkeypatch.setattr(snapshot, "_SMALL", 0)
+    for name, size in (("_FIRST", 3000), ("_COPY", 10 * 1024 + 512)):
+        monkeypatch.setattr(snapshot, name, size)
+    make(served, "wal").close()
+    db = served.connect("a.db", "wal_autocheckpoint=0")
+    db.execute("INSERT INTO t (x) SELECT randomblob(900) FROM t a, t b, t c, t d, t e")
+    db.execute("PRAGMA wal_checkpoint")
+    db.execute("UPDATE t SET x = randomblob(900) WHERE id % 7 = 0")
+    db.execute("INSERT INTO t (x) VALUES (randomblob(9000))")
+    return db
+
+
+def beside_the_copy(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], None]) -> None:
+    """`act(bytes)` is called in the copying thread after each piece."""
+    copy = snapshot._copy_bytes
+
+    def look(source: int, target: int, size: int) -> Iterator[int]:
+        for copied in copy(source, target, size):
+            yield copied
+            act(copied)
+
+    monkeypatch.setattr(snapshot, "_copy_bytes", look)
+
+
+def test_the_first_bytes_go_out_while_the_copy_is_made(
+    store: Store, large: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy waits, half made, until the first pages are out. It is one state all the same, with what the
+    WAL holds in its place."""
+    database, out = store.require("a.db"), tmp_path / "out"
+    os.mkfifo(out)
+    read: list[bytes] = []
+    begun = threading.Event()
+
+    def take() -> None:
+        with open(out, "rb", buffering=0) as pipe:
+            while data := pipe.read(4096):
+                read.append(data)
+                begun.set()
+
+    taker = threading.Thread(target=take, daemon=True)
+    taker.start()
+    waited: list[bool] = []
+    beside_the_copy(monkeypatch, lambda copied: waited.append(copied < 150_000 or begun.wait(60)))
+    monkeypatch.setattr(encoder, "BLOCK_SIZE", 1024)
+    info = store.snapshot("a.db", out)
+    taker.join(60)
+    assert len(waited) > 3 and all(waited)
+    content = b"".join(read)
+    assert info.size == len(content) and not list(tmp_path.glob("*.copy"))
+    with opened(tmp_path / "replica", primary=False) as replica:
+        assert replica.receive_ltx("a.db", iter([content])).pos == database.pos == info.pos
+        found = query(data_file(replica, "a.db"), "SELECT * FROM t")
+        assert found == large.execute("SELECT * FROM t").fetchall()
+
+
+def test_a_copy_that_fails_half_made_is_told_by_both(
+    store: Store, large: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has gone out has no end. The next one is whole."""
+
+    def full(copied: int) -> None:
+        if copied > 30_000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    beside_the_copy(monkeypatch, full)
+    with pytest.raises(OSError, match="No space"):
+        store.snapshot("a.db", tmp_path / "out")
+    assert not list(tmp_path.glob("*.copy")) and not threads()
+    with pytest.raises(LtxError), open_ltx(tmp_path / "out") as decoder:
+        list(decoder.pages())
+    monkeypatch.undo()
+    assert store.snapshot("a.db", tmp_path / "out").pos == store.require("a.db").pos
+
+
+def test_nothing_more_is_copied_for_who_takes_it_no_more(
+    store: Store, large: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replica that is gone: its error is what is told, and the locks are given back."""
+    pieces: list[int] = []
+
+    def wait_for_the_end(copied: int) -> None:
+        pieces.append(copied)
+        assert wait_until(lambda: not threads(), 60)
+
+    beside_the_copy(monkeypatch, wait_for_the_end)
+
+    def gone(*_: object) -> NoReturn:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(snapshot, "Encoder", gone)
+    with pytest.raises(BrokenPipeError):
+        store.snapshot("a.db", tmp_path / "out")
+    assert len(pieces) <= 1 and not list(tmp_path.glob("*.copy"))
+
+
+def threads() -> list[str]:
+    """Those that encode beside a copy."""
+    return [one.name for one in threading.enumerate() if one.name == "snapshot"]
 
 
 def test_many_snapshots_while_a_writer_commits_are_each_one_position(
