@@ -381,6 +381,8 @@ def long(count: int) -> list[Json]:
     while len(make.entries) < count:
         txid += 1
         make.step = 3
+        for lock in ("PENDING", "SHARED", "RESERVED", "EXCLUSIVE"):
+            make.event("lock.acquire", "n1", f"{lock} for transaction {txid}.")
         for name in (
             "journal.open",
             "journal.write",

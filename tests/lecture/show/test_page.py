@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, CDPSession, Page, expect
 
 from pylitefs.lecture.language.safe_html import ATTRIBUTES, TAGS, why_not_prose
 from pylitefs.lecture.model import to_line
@@ -530,20 +530,25 @@ MEASURE = """async action => {
         wheel: () => document.querySelector('#diagram').dispatchEvent(
             new WheelEvent('wheel', {deltaY: 300, cancelable: true})),
     };
-    const began = performance.now();
     run[action]();
     await new Promise(done => requestAnimationFrame(() => {
         document.body.offsetHeight;
         setTimeout(done, 0);
     }));
-    return performance.now() - began;
 }"""
-"""Does something as a person would, and gives the milliseconds until it is drawn."""
+"""Does something as a person would, and ends once it is drawn."""
+
+
+def busy_ms(devtools: CDPSession) -> float:
+    """How long the page's thread has had a processor: what else the machine does, does not count."""
+    found = devtools.send("Performance.getMetrics")["metrics"]
+    return next(float(one["value"]) for one in found if one["name"] == "TaskDuration") * 1000
 
 
 @pytest.mark.full
 def test_ten_thousand_events_stay_quick(browser: Browser) -> None:
-    """Each interaction is drawn within 100 ms (the middle one of five); runs are opened and folded, too."""
+    """Each interaction is drawn within 100 ms of the page's thread (the middle one of five), from the event
+    until all of it is laid out; runs are opened and folded, too."""
     actions = (
         "next",
         "back",
@@ -571,9 +576,17 @@ def test_ten_thousand_events_stay_quick(browser: Browser) -> None:
             page,
             "document.querySelector('#next').innerText && document.querySelector('#slider').value > 9998",
         )
+        devtools = page.context.new_cdp_session(page)
+        devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+        def measured(action: str) -> float:
+            before = busy_ms(devtools)
+            page.evaluate(MEASURE, action)
+            return busy_ms(devtools) - before
+
         for action in actions:
-            times = sorted(page.evaluate(MEASURE, action) for _ in range(5))
-            took[action] = max(took.get(action, 0), times[2])
+            times = sorted(measured(action) for _ in range(5))
+            took[action] = round(max(took.get(action, 0), times[2]), 1)
     print(took)
     assert max(took.values()) < 100, took
 
