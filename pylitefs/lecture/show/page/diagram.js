@@ -67,7 +67,7 @@ export class Diagram {
     this._margin = this._rem * 4.2;
     this._gap = this._rem * this.spacing;
     this._layOut();
-    if (follow) this._bringIntoView(at);
+    if (follow) this._bringIntoView(Math.min(at, this._until));
     this._clampLeft();
     const pen = canvas.getContext("2d");
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -209,7 +209,7 @@ export class Diagram {
   _paintStretch(pen, colour) {
     if (this._at < 0) return;
     const at = Math.min(this._at, this._until);
-    const [begin, end] = [this._slotOf(this._from), this._slotOf(at)];
+    const [begin, end] = [this._slotOf(Math.min(this._from, at)), this._slotOf(at)];
     const edge = (slot, side) => this._margin + this._rem + (slot.centre + (side * slot.width) / 2) * this._gap - this.left;
     pen.fillStyle = colour("--now-soft");
     pen.fillRect(edge(begin, -1), 0, edge(end, 1) - edge(begin, -1), this._height);

@@ -5,6 +5,7 @@ import { ROW_REM } from "./bytes.js";
 import { rem } from "./dom.js";
 
 const FEWEST_ROWS = 8;
+const MOST_SUM_ROWS = 14;
 const MOST_LEVEL = 6;
 const SMALLEST_PROSE = 0.7;
 
@@ -40,8 +41,11 @@ export class Fitting {
 
   _fits(panel, asks) {
     if (asks) return panel.scrollHeight <= panel.clientHeight + 1;
+    const row = Math.round(rem() * ROW_REM);
     const hex = panel.querySelector("#hex");
-    return (hex || panel).clientHeight >= FEWEST_ROWS * Math.round(rem() * ROW_REM);
+    // A sum of a few pages is seen to its end; a long one scrolls.
+    const sum = panel.id === "panel-checksum" && panel.scrollHeight <= MOST_SUM_ROWS * row ? panel.scrollHeight - 1 : 0;
+    return (hex || panel).clientHeight >= Math.max(FEWEST_ROWS * row, sum);
   }
 
   /** A clicker cannot scroll: prose that is longer than its place is written smaller. */
