@@ -188,3 +188,30 @@ def test_the_lecturer_s_page_at_each_size(
         picture(page, f"{name}-votes")
         assert not layout.wrong(page)
         assert not axe.serious(page)
+
+
+@pytest.mark.full
+def test_the_next_lesson_comes_by_itself(browser: Browser) -> None:
+    """With the same token on the same port, open pages go on with it; with another they say so."""
+    first = Sharing(recordings.HEADER, ("127.0.0.1", 0), token="course-2026")
+    first.start()
+    bind = ("127.0.0.1", first.port)
+    entries = recordings.made().entries
+    second = Sharing(recordings.HEADER | {"title": "The next one"}, bind, token="course-2026")
+    other = Sharing(recordings.HEADER, bind)
+    try:
+        with open_page(browser, first.links[0][0], width=390, height=844, silent=False) as page:
+            for entry in entries[:9]:
+                first.emit(entry, [])
+            has(page, 8)
+            first.stop()
+            second.start()
+            second.emit(entries[0], [])
+            wait_for(page, "document.querySelector('#title').innerText === 'The next one'")
+            has(page, 0)
+            second.stop()
+            other.start()
+            expect(page.locator("#toast")).to_contain_text("scan the code")
+    finally:
+        for one in (first, second, other):
+            one.stop()
