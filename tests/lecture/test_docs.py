@@ -8,14 +8,17 @@ import click
 import pytest
 
 from pylitefs.cli.main import cli
-from pylitefs.lecture.language import lesson
+from pylitefs.lecture.language import goals, lesson, level
 from pylitefs.lecture.language.verbs import VERBS
+from pylitefs.lecture.live import level_session
 from pylitefs.lecture.live.session import run_headless
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "pylitefs" / "lecture" / "show" / "page"
 LESSONS = (ROOT / "docs" / "lessons.md").read_text()
 TEACHING = (ROOT / "docs" / "teaching.md").read_text()
+EXAMPLES = re.findall(r"^````markdown\n(.*?)^````$", LESSONS, re.MULTILINE | re.DOTALL)
+"""Of a lesson, and of a level."""
 DOCKERFILE = (ROOT / "demo" / "lecture.Dockerfile").read_text()
 
 
@@ -23,9 +26,31 @@ DOCKERFILE = (ROOT / "demo" / "lecture.Dockerfile").read_text()
 def test_the_example_in_the_page_is_a_lesson_that_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    [example] = re.findall(r"^````markdown\n(.*?)^````$", LESSONS, re.MULTILINE | re.DOTALL)
+    example, _ = EXAMPLES
     found = lesson.read("example", example)
     assert run_headless(found, lambda entry, dumps: None, tmp_path) == 0, capsys.readouterr().err
+
+
+@pytest.mark.fuse
+@pytest.mark.full
+def test_the_example_of_a_level_is_solved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not in each run: tests/lecture/live/test_level_session.py plays one much like it."""
+    _, example = EXAMPLES
+    found = level.read("example", example)
+    assert level_session.run_headless(found, lambda entry, dumps: None, tmp_path) == 0, (
+        capsys.readouterr().err
+    )
+
+
+def test_what_a_goal_can_say_is_in_the_page_as_in_the_language() -> None:
+    """And the example has what is said; the levels that teaching.md names are all there are."""
+    said = LESSONS.partition("the goal can say:")[2].partition("A level that is to come")[0]
+    assert re.findall(r"^- `(.*)`: (.*)$", said, re.MULTILINE) == [
+        (form.usage, form.help) for form in goals.FORMS.values()
+    ]
+    assert level.read("example", EXAMPLES[1]).fewest == 1
+    named = TEACHING.partition("### Levels")[2].partition("###")[0]
+    assert tuple(re.findall(r"`([a-z-]+)`", named)) == level.names()
 
 
 def test_the_plan_names_every_lesson_in_order() -> None:

@@ -58,7 +58,7 @@ class ScriptedLevel:
         self.attempt.check(parse(line))
         self.attempt.did(line, "n1 goes on as the primary: a transaction is open", counts=True)
         unmet = [None if line.endswith("COMMIT") else WHY for _ in self.attempt.unmet]
-        self.attempt.saw([None, *unmet[1:]])
+        self.attempt.saw([None, *unmet[1:]] if unmet[1:] else unmet)
         self._tell(self.attempt.why_over or "Go on.")
 
     def again(self, step: int, *, yours: bool = True) -> None:
@@ -163,7 +163,7 @@ def test_a_level_is_played(browser: Browser) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", levels.names())
+@pytest.mark.parametrize("name", ["lost", FULLEST, "borrowed", "no-snapshot"])
 def test_a_level_has_its_room_at_every_size(browser: Browser, name: str) -> None:
     """At the start, with all reasons; with hints and commands; and at its end."""
     with played(name) as (server, session), open_page(browser, server.url) as page:
@@ -171,11 +171,7 @@ def test_a_level_has_its_room_at_every_size(browser: Browser, name: str) -> None
         looks_right(page)
         for _ in session.attempt.level.hints:
             session.hint()
-        session.do(
-            "sql n1 SELECT owner, cents FROM account WHERE owner = 'Ada'"
-            if name != "before-the-hole"
-            else "run"
-        )
+        session.do("sql n1 SELECT owner, cents FROM account WHERE owner = 'Ada'")
         expect(page.locator("#steps .given")).to_have_count(1)
         looks_right(page)
         session.give_up()

@@ -31,6 +31,7 @@ export class LevelPlay {
     this._nodes = [];
     this._typed = [];
     this._back = 0;
+    this._hints = 0;
     this._busy = false;
     this._make();
   }
@@ -67,7 +68,10 @@ export class LevelPlay {
     const came = shown && this._box.hidden;
     this._box.hidden = !shown;
     document.body.classList.toggle("playing", Boolean(level));
-    if (!level) return false;
+    if (!level) {
+      steps.removeAttribute("tabindex");
+      return false;
+    }
     this._nodes = history.nodes(at);
     this._drawGoal(prose, history.header, level);
     this._drawGiven(steps, level, view);
@@ -96,18 +100,20 @@ export class LevelPlay {
   // What was given, the hints, and the end.
 
   _drawGiven(list, level, view) {
-    const items = [
-      ...level.given.map(([line, outcome, counts], index) => h("li", { class: counts ? "given" : "given is-free" },
-        h("span", { class: "number" }, counts ? String(level.given.slice(0, index + 1).filter((one) => one[2]).length) : "·"),
-        h("div", null, h("code", null, line), h("div", { class: "outcome" }, sentence(outcome))))),
-      ...level.hints.map((hint, index) => h("li", { class: "hint" }, h("div", null, h("b", null, `Hint ${index + 1}: `), sentence(hint)))),
-      level.given.length || level.hints.length ? null : h("li", { class: "coming" }, view.live ? "Type a command below. A typo costs nothing." : "Nothing was given yet."),
-      ...this._end(level),
-    ].filter((one) => one);
-    fill(list, items);
-    const verdict = list.querySelector(".ending");
-    if (verdict) list.scrollTop = verdict.offsetTop - list.offsetTop;
-    else keepInViewOf(list, items[items.length - 1]);
+    const given = level.given.map(([line, outcome, counts], index) => h("li", { class: counts ? "given" : "given is-free" },
+      h("span", { class: "number" }, counts ? String(level.given.slice(0, index + 1).filter((one) => one[2]).length) : "·"),
+      h("div", null, h("code", null, line), h("div", { class: "outcome" }, sentence(outcome)))));
+    const hints = level.hints.map((hint, index) => h("li", { class: "hint" }, h("div", null, h("b", null, `Hint ${index + 1}: `), sentence(hint))));
+    const end = this._end(level).filter((one) => one);
+    list.tabIndex = 0; // It may scroll, and has nothing else to be reached by the keyboard.
+    fill(list, hints, given, end,
+      given.length || hints.length || end.length ? null
+        : h("li", { class: "coming" }, view.live ? "Type a command below. A typo costs nothing." : "Nothing was given yet."));
+    const grown = hints.length > this._hints ? hints : given;
+    const newest = end[0] || grown[grown.length - 1];
+    this._hints = hints.length;
+    // Once all is drawn, and has its room.
+    if (newest) requestAnimationFrame(() => (end.length ? (list.scrollTop = newest.offsetTop - list.offsetTop) : keepInViewOf(list, newest)));
   }
 
   _end(level) {
