@@ -21,7 +21,7 @@ ROOT = PACKAGE.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 #: Names that are of another program, or made up for an example.
-NOT_OURS = {"Node.js", "./x.js", "app/server.js", "mnt/install.sh"}
+NOT_OURS = {"Node.js", "mine.md", "./x.js", "app/server.js", "mnt/install.sh"}
 
 
 @cache
