@@ -1,11 +1,27 @@
 """A system that lacks calls gets them, and they do what those of Linux do."""
 
 import os
+import re
 import time
 from pathlib import Path
 from types import ModuleType
 
+import pytest
+
 from pylitefs import portable
+from tests.house import ROOT, modules
+from tests.vfs.poor_system import OF_OS
+
+COMPLETED = {"pread", "pwrite", "pwritev", "fdatasync", "posix_fadvise", "O_ACCMODE"}
+LOOKED_FOR = {
+    "replication/snapshots.py": {"mkfifo", "O_NONBLOCK"},
+    "store/directory_lock.py": {"O_DIRECTORY"},
+    "store/disk_state.py": {"statvfs"},
+    "store/files.py": {"O_DIRECTORY"},
+    "store/privacy.py": {"fchmod"},
+    "store/snapshot.py": {"copy_file_range"},
+}
+"""What Windows lacks, and is used after a look whether it is there."""
 
 
 def poor_system() -> ModuleType:
@@ -43,3 +59,15 @@ def test_the_clock_of_leases_goes_on() -> None:
     assert portable.awake_clock() >= before
     if hasattr(time, "CLOCK_BOOTTIME"):
         assert abs(portable.awake_clock() - time.clock_gettime(time.CLOCK_BOOTTIME)) < 60
+
+
+@pytest.mark.parametrize(
+    "folder", ["store", "vfs", "replication", "http", "lease", "roles", "rows", "sqlite"]
+)
+def test_what_windows_lacks_is_not_used_by_a_node_in_a_program(folder: str) -> None:
+    """`os.O_CLOEXEC` neither: `portable.BINARY` is that, and what Windows needs in its place."""
+    lacking = set(OF_OS) - COMPLETED
+    for path in modules():
+        if path.startswith(f"{folder}/"):
+            used = set(re.findall(r"\bos\.(\w+)", (ROOT / path).read_text()))
+            assert used & lacking <= LOOKED_FOR.get(path, set()), path

@@ -20,7 +20,7 @@ from pylitefs.ltx.short import ShortTransaction
 from pylitefs.store.applying import LOCK_S
 from pylitefs.store.database import Database
 from pylitefs.store.files import file_size
-from pylitefs.store.names import FileKind
+from pylitefs.store.names import FileKind, split_name
 from pylitefs.vfs.files import Files
 from pylitefs.vfs.locks import FileLocks, Level
 
@@ -250,8 +250,12 @@ class VfsApplier:
             self._have_sqlite_read(database)
 
     def unlink(self, database: str) -> None:
-        """Remove a database file that is in no transaction."""
-        found = self._database(database)
+        """Remove a database file that is in no transaction, or a journal, over which the caller has a lock."""
+        name, kind = split_name(database)
+        found = self._database(name)
+        if kind is not FileKind.DATABASE:
+            found.remove(kind, applier=True)
+            return
         with self._locked(database, Level.EXCLUSIVE, LOCK_S):
             if found.exists:
                 found.remove(FileKind.DATABASE, applier=True)

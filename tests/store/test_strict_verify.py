@@ -1,5 +1,6 @@
 """`strict-verify`: bytes that are not what the position says are told, and nothing else is."""
 
+import os
 import threading
 
 import pytest
@@ -20,10 +21,11 @@ def fill(served: Served, mode: str) -> None:
 
 
 def spoil(store: Store) -> None:
-    path = data_file(store, "a.db")
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
+    with data_file(store, "a.db").open("r+b", buffering=0) as file:  # In its place: a thread may be reading.
+        file.seek(-1, os.SEEK_END)
+        last = file.read(1)[0]
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last ^ 1]))
 
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])

@@ -81,7 +81,9 @@ def main(folder: Path) -> None:
     for n in range(10):
         for one in (db, wal):
             one.execute("INSERT INTO t VALUES (?)", (n,))
+    deadline = time.monotonic() + 60
     while reader.node.store.positions() != db.node.store.positions():
+        assert time.monotonic() < deadline, (reader.node.store.positions(), db.node.store.positions())
         time.sleep(0.01)
     assert reader.execute("SELECT count(*) FROM t").get == 11
     with closing(reader.node.connect("wal.db")) as other:
