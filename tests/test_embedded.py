@@ -8,13 +8,16 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import apsw
+import httpx
 import pytest
 
 import pylitefs
 from pylitefs.cluster.cluster import wait_until
-from pylitefs.config import Config, DataConfig, HttpConfig, LeaseConfig
+from pylitefs.cluster.ports import free_ports
+from pylitefs.config import Config, ConsulConfig, DataConfig, HttpConfig, LeaseConfig
 from pylitefs.embedded import EmbeddedNode
 from pylitefs.errors import ConfigError, DataDirectoryError, PylitefsError, ReadOnlyReplicaError
+from pylitefs.http.lease_server import LeaseServer
 from tests import forked
 from tests.store.support import assert_position_is_the_bytes_own
 
@@ -140,6 +143,70 @@ def test_many_threads_have_connections_of_their_own(primary: EmbeddedNode, repli
     assert not failed
     with closing(replica.connect("app.db")) as db:
         assert db.execute("SELECT count(*) FROM t").get == 16
+
+
+@pytest.mark.full
+def test_a_lease_changes_hands_and_connections_stay(tmp_path: Path) -> None:
+    """A handoff, then a lease that ends in the middle of a transaction: who may write writes, on connections
+    that were open before; who may not is told; and nothing of what was cut off is left."""
+    leases = LeaseServer(tmp_path / "leases", ("127.0.0.1", 0))
+    leases.start()
+    nodes: list[EmbeddedNode] = []
+    try:
+        for name, port in zip(("a", "b"), free_ports(2), strict=True):
+            lease = LeaseConfig(
+                type="consul",
+                hostname=name,
+                advertise_url=f"http://127.0.0.1:{port}",
+                consul=ConsulConfig(url=leases.url, key="key", ttl=2.0, lock_delay=0.0),
+            )
+            http = HttpConfig(addr=f"127.0.0.1:{port}")
+            node = pylitefs.open_node(Config(data=DataConfig(dir=tmp_path / name), http=http, lease=lease))
+            nodes.append(node)
+            node.start()
+            assert node.wait_ready(30)
+        _hand_over_and_cut_off(*nodes)
+    finally:
+        for node in nodes:
+            node.stop()
+        leases.stop()
+
+
+def _hand_over_and_cut_off(first: EmbeddedNode, second: EmbeddedNode) -> None:
+    assert first.is_primary and not second.is_primary
+    one = first.connect("app.db")
+    one.execute("CREATE TABLE t (x); INSERT INTO t VALUES (1)")
+    with closing(first.connect("wal.db")) as wal:
+        wal.execute("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; CREATE TABLE t (x)").fetchall()
+    level(second, first)
+    level(second, first, "wal.db")
+    other, reader = second.connect("app.db"), second.connect("wal.db")
+    assert reader.execute("SELECT count(*) FROM t").get == 0
+
+    httpx.post(f"{first.url}/handoff?nodeID={second.store.node_id_text}", timeout=30).raise_for_status()
+    assert wait_until(lambda: second.is_primary, 30, 0.002)
+    other.execute("INSERT INTO t VALUES (2)")
+    level(first, second)
+    assert one.execute("SELECT max(x) FROM t").get == 2
+    with pytest.raises(apsw.ReadOnlyError, match="write on the primary, b"):
+        one.execute("INSERT INTO t VALUES (3)")
+    with pytest.raises(apsw.CantOpenError, match="locking_mode=EXCLUSIVE"):
+        reader.execute("SELECT * FROM t")
+
+    other.execute("BEGIN IMMEDIATE; INSERT INTO t VALUES (4)")
+    assert second.roles is not None
+    second.roles.demote()
+    assert wait_until(lambda: not second.is_primary, 30, 0.002)
+    with pytest.raises(apsw.Error, match="replica"):
+        other.execute("COMMIT")
+    assert wait_until(lambda: first.is_primary or second.is_primary, 30, 0.002)
+    writer, reader = (one, other) if first.is_primary else (other, one)
+    writer.execute("INSERT INTO t VALUES (5)")
+    level(reader.node, writer.node)
+    for db in (one, other):
+        assert db.execute("SELECT x FROM t ORDER BY x").fetchall() == [(1,), (2,), (5,)]
+    for node in (first, second):
+        assert_position_is_the_bytes_own(node.store.require("app.db"))
 
 
 def test_connect_shares_one_node_of_a_config(tmp_path: Path) -> None:

@@ -250,7 +250,7 @@ class VfsApplier:
             self._have_sqlite_read(database)
 
     def unlink(self, database: str) -> None:
-        """Remove a database file that is in no transaction, or a journal, over which the caller has a lock."""
+        """Remove a database file that is in no transaction, or a journal that the caller has locked."""
         name, kind = split_name(database)
         found = self._database(name)
         if kind is not FileKind.DATABASE:
