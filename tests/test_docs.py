@@ -138,7 +138,7 @@ def test_every_yaml_in_the_docs_is_a_config_that_mounts(tmp_path: Path) -> None:
 
 def test_every_link_to_a_file_leads_somewhere() -> None:
     for page in PAGES:
-        for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
+        for target in re.findall(r"\]\((?!https?://|look:|#)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 

@@ -33,7 +33,7 @@ def go_to(page: Page, entry: int) -> None:
 
 def verdicts(page: Page) -> list[str]:
     """The signs, in their order."""
-    return page.locator(".verdict .sign").all_inner_texts()
+    return page.locator(".must .sign").all_inner_texts()
 
 
 def test_the_five_sentences_are_red_at_the_very_entry_and_lead_there(
@@ -58,7 +58,7 @@ def test_the_five_sentences_are_red_at_the_very_entry_and_lead_there(
         assert not axe.serious(page)
         page.keyboard.press("End")
         expect(page.locator(".reason")).to_contain_text("No node has transaction 3")
-        page.locator(".verdict.is-broken").focus()
+        page.locator(".must.is-broken").focus()
         page.keyboard.press("Enter")
         wait_for(page, f"document.querySelector('#slider').value === '{split}'")
 

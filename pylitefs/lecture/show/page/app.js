@@ -262,8 +262,9 @@ export class LecturePage {
     this._drawTabs();
     this._drawPanel(history, cursor, from);
     this._fit();
-    drawLanes(byId("nodes"), history, cursor, from, view);
     this.looking.draw(history, cursor, from, this._seenTab() === "bytes");
+    this._fit(); // what a field means may take a line more
+    drawLanes(byId("nodes"), history, cursor, from, view);
     this.diagram.draw(history, cursor, view.isPreview ? cursor : from, true, this.motion);
     this._drawBar();
     this._forward = false;

@@ -15,7 +15,7 @@ export function drawInvariants(box, history, at, from, on) {
   box.hidden = !verdicts.length;
   if (!box.children.length) {
     // A reader of the screen hears what is new in a place that was there before.
-    fill(box, h("div", { class: "verdicts", role: "group", "aria-label": "What must always be so" }),
+    fill(box, h("div", { class: "musts", role: "group", "aria-label": "What must always be so" }),
       h("div", { class: "reasons", role: "status", "aria-live": "polite" }));
   }
   const [row, reasons] = box.children;
@@ -29,7 +29,7 @@ function verdictView(one, from, at, on) {
   const [sign, words] = VERDICTS[one.state] || VERDICTS.unknown;
   const said = [one.says, words, one.why].filter(Boolean).join(" ");
   const isNew = one.at >= from && one.at <= at && one.at > 0;
-  return h("button", { type: "button", class: `verdict is-${one.state}${isNew ? " is-new" : ""}`, "data-focus": `verdict-${one.name}`,
+  return h("button", { type: "button", class: `must is-${one.state}${isNew ? " is-new" : ""}`, "data-focus": `must-${one.name}`,
     "data-name": one.name, "data-tip": said, "aria-label": `${one.short}: ${said}`, onclick: () => on.go(one.at) },
   h("span", { class: "sign", "aria-hidden": "true" }, sign), one.short);
 }

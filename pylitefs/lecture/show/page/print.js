@@ -4,6 +4,7 @@
 import { fill, h, svg } from "./dom.js";
 import { KIND_LETTERS, PreparedDump, hexOffset, tellingDump } from "./bytes.js";
 import { signOf } from "./signs.js";
+import { drawInvariants } from "./invariants.js";
 import { findLook, lookOf } from "./look.js";
 import { drawLanes, drawNodes } from "./nodes.js";
 import { drawCaption, drawLesson, drawQuestion } from "./prose.js";
@@ -58,9 +59,10 @@ function sheetOf(history, at, number, count) {
   const steps = h("ol", { class: "sheet-steps" });
   const told = h("div", { class: "sheet-told" });
   const alone = h("div", { class: "sheet-alone" });
+  const must = h("div", { class: "sheet-must" });
   const nodes = h("div", { class: "sheet-nodes" });
   const about = h("div", { class: "sheet-about" });
-  const right = h("div", { class: "sheet-right" }, told, alone, nodes, timeline(history, from, at), about);
+  const right = h("div", { class: "sheet-right" }, told, alone, must, nodes, timeline(history, from, at), about);
   const left = h("div", { class: "sheet-left" }, prose, steps);
   const steps_ = history.header.steps;
   const element = h("section", { class: "sheet" },
@@ -69,6 +71,7 @@ function sheetOf(history, at, number, count) {
     h("div", { class: "sheet-body" }, left, right));
   drawLesson(prose, steps, history, at, PAPER, {});
   drawCaption(told, alone, history, at);
+  drawInvariants(must, history, at, from, {});
   drawNodes(nodes, history, at, from, PAPER);
   const drawOnceInPlace = () => {
     drawLanes(nodes, history, at, from, PAPER);
