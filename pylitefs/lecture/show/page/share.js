@@ -1,7 +1,7 @@
 // The lecturer's page while students follow: the link as a code, how many are there, and their votes as bars.
 //
-// The rule: it is the lecturer's page and something beside it. The code is shown until the first step, and
-// whenever it is asked for; it takes no key and no click from the lecture.
+// The rule: it is the lecturer's page and something beside it. The code is shown until the lecturer goes on,
+// and whenever it is asked for; it takes no key and no click from the lecture.
 import { byId, fill, h } from "./dom.js";
 import { LecturePage } from "./app.js";
 import { drawBars, turnout } from "./ballot.js";
@@ -41,8 +41,7 @@ class SharingPage extends LecturePage {
   }
 
   _toggleCode() {
-    this.showsCode = !this._codeShown();
-    this._asked = this.showsCode;
+    this.showsCode = !this.showsCode;
     this.schedule();
   }
 
@@ -51,24 +50,19 @@ class SharingPage extends LecturePage {
     this.schedule();
   }
 
-  /** Whether the code is seen: until the first step, and while it is asked for. */
-  _codeShown() {
-    return Boolean(this.share) && this.showsCode && (this.cursor < 0 || Boolean(this._asked));
+  go(...where) {
+    this.showsCode = false;
+    super.go(...where);
   }
 
-  go(index, moves) {
-    this._asked = false;
-    super.go(index, moves);
-  }
-
-  async ask(what) {
-    this._asked = false;
-    return super.ask(what);
+  async ask(...what) {
+    this.showsCode = false;
+    return super.ask(...what);
   }
 
   draw() {
     super.draw();
-    this.box.hidden = !this._codeShown();
+    this.box.hidden = !this.share || !this.showsCode;
     const count = this.votes ? this.votes.followers : 0;
     if (this.share) {
       byId("badges").append(h("button", { type: "button", id: "tool-share", class: "badge", "data-focus": "tool-share",
@@ -88,7 +82,7 @@ class SharingPage extends LecturePage {
       share.url ? h("img", { src: share.code, alt: `A QR code of ${share.url}` }) : h("p", null, "This machine has no network address: nobody else reaches it."),
       h("p", { class: "share-url" }, share.url),
       share.others.length ? h("p", { class: "note" }, `Other addresses of this machine: ${share.others.join(", ")}`) : null,
-      h("p", { class: "note" }, "No account; votes are anonymous. It goes away with the first step; q shows it again, v hides the votes."),
+      h("p", { class: "note" }, "No account; votes are anonymous. It goes away when you go on; q shows it again, v hides the votes."),
       h("button", { type: "button", class: "share-close", "aria-label": "Put the code away", onclick: () => this._toggleCode() }, "✕"));
   }
 
