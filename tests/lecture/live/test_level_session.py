@@ -90,19 +90,24 @@ def test_a_level_is_played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.full
-def test_a_solution_that_is_none_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for number, (old, new, why) in enumerate(
+def test_a_solution_that_is_none_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(level_session, "LAST_S", 0.1)
+    monkeypatch.setattr(level_session, "EXPECT_S", 0.1)
+    insert = "INSERT INTO t VALUES (2)\nexpect"
+    for number, (instead, why) in enumerate(
         [
-            ("INSERT INTO t VALUES (2)", "SELECT 1", "the solution does not reach the goal: n1 has a"),
-            ("INSERT INTO t VALUES (2)", "BEGIN; INSERT INTO t VALUES (2); ROLLBACK", "not reach the goal"),
-            ("past 2\n", "past 0\n", "The table has two rows"),
+            ("SELECT 1\nexpect", "the solution does not reach the goal: n1 has a transaction more."),
+            ("BEGIN; INSERT INTO t VALUES (2); ROLLBACK\nexpect", "does not reach the goal"),
+            (
+                "INSERT INTO t VALUES (2), (3)\nexpect",
+                "The table has two rows. (n1: SELECT count(*) FROM t gives '3'",
+            ),
         ]
     ):
-        text = (
-            LEVEL.replace(old, new)
-            if old != "past 2\n"
-            else LEVEL.replace(old, new).replace("VALUES (2)", "VALUES (2), (3)")
-        )
+        text = LEVEL.replace(insert, instead)
+        assert text != LEVEL
         code = run_headless(level.read("two-rows", text), lambda entry, dumps: None, tmp_path / str(number))
         assert code == 1
         assert why in capsys.readouterr().err
