@@ -82,7 +82,7 @@ def has(page: Page, entry: int) -> None:
 
 
 def test_a_class_follows_votes_and_looks_back(browser: Browser) -> None:
-    """The code until the lecturer goes on; a vote as a bar before the answer; a look back that stays meanwhile."""
+    """The code until the lecturer goes on; a vote as a bar before the answer; a look back that stays."""
     with (
         shared() as (both, session),
         open_page(browser, both.server.url) as lectern,

@@ -261,9 +261,8 @@ export class LecturePage {
     if (this.tabFollows && !view.isPreview) this._followTab(from);
     this._drawTabs();
     this._drawPanel(history, cursor, from);
-    this._fit();
     this.looking.draw(history, cursor, from, this._seenTab() === "bytes");
-    this._fit(); // what a field means may take a line more
+    this._fit();
     drawLanes(byId("nodes"), history, cursor, from, view);
     this.diagram.draw(history, cursor, view.isPreview ? cursor : from, true, this.motion);
     this._drawBar();

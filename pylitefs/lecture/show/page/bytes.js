@@ -153,6 +153,7 @@ export class ByteInspector {
   lookAt(key, offset) {
     this.showKey(key);
     if (offset !== null) this._select(offset, true);
+    this._bringsIntoView = offset !== null; // once it has its room
   }
 
   _choose(key) {
@@ -240,7 +241,10 @@ export class ByteInspector {
 
   /** Draw the rows in view anew, after the room for them has changed. */
   resized() {
-    if (this._shown) this._prepare(this._shown.dump);
+    if (!this._shown) return;
+    this._prepare(this._shown.dump);
+    if (this._bringsIntoView) this._scrollTo(this._shown.rowOf(this._offset));
+    this._bringsIntoView = false;
   }
 
   _paint() {
