@@ -297,3 +297,5 @@ def _remove_all_but(state: DatabaseState, header: Header) -> None:
     for span in state.ltx.ranges():
         if span != (header.min_txid, header.max_txid):
             state.ltx.remove(*span)
+    # None may come back: of a history that is given up, a newer one would be believed.
+    sync_directory(state.ltx.directory)

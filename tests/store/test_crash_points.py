@@ -416,6 +416,40 @@ def test_a_replica_killed_at_any_moment_has_a_position_of_the_primary_s(
                 raise
 
 
+def test_a_history_that_a_replica_gave_up_does_not_come_back(tmp_path: Path) -> None:
+    """It was ahead of its new primary, whose snapshot has a lower TXID. A power failure may bring back
+    names that were removed; but not the files of the history that was given up, once the database is
+    another's."""
+    files = ltx_files(tmp_path / "old", "delete")
+    with opened(tmp_path / "new" / "data") as store:
+        served = Served(store, tmp_path / "new" / "mnt")
+        db = served.connect("a.db", "page_size=512")
+        db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, x)")
+        db.execute("INSERT INTO t (x) VALUES (zeroblob(9000))")
+        served.close()
+        store.snapshot("a.db", tmp_path / "snapshot")
+    with recording(tmp_path, primary=False) as (replica, done, _):
+        for content in files:
+            replica.receive_ltx("a.db", iter([content]))
+        assert replica.receive_ltx("a.db", iter([(tmp_path / "snapshot").read_bytes()])).outcome == "snapshot"
+    assert replica.require("a.db").pos.txid < len(files)
+    chance = random.Random(1)
+    snapshot = "dbs/a.db/ltx/0000000000000001-0000000000000002.ltx"
+    # From the first page of it on.
+    applied = [image for image in done.images if {one for one in image.files if "ltx/" in one} == {snapshot}][
+        2:
+    ]
+    assert applied
+    for image in applied:
+        for attempt in range(4):
+            try:
+                left = image.after_power_failure(chance)
+                reopen(done, image, left, tmp_path / f"image{image.step}.{attempt}", primary=False)
+            except BaseException as error:
+                error.add_note(f"power failed before step {image.step}, {image.call}")
+                raise
+
+
 def test_retention_removes_nothing_that_a_power_failure_makes_needed(tmp_path: Path) -> None:
     """In WAL mode with synchronous=NORMAL neither WAL nor database are synced by SQLite for a long time."""
 
