@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pylitefs.errors import LtxError
 from pylitefs.ltx.checksum import page_checksum
-from pylitefs.ltx.decoder import open_ltx
+from pylitefs.ltx.decoder import open_ltx, verify_file
 from pylitefs.ltx.header import Header
 from pylitefs.portable import BINARY
 from pylitefs.store.checksums import Changes, PageChecksums
@@ -74,16 +74,30 @@ def replayed(state: DatabaseState, last: Header, sums: PageChecksums) -> Replay 
 
 def _chain(state: DatabaseState, txid: int) -> list[Path]:
     """The LTX files that lead without a gap to a TXID, oldest first."""
-    by_end: dict[int, tuple[int, int]] = {}
-    for low, high in state.ltx.ranges():
-        if high not in by_end or low < by_end[high][0]:
-            by_end[high] = (low, high)
-    chain = []
+    by_end: dict[int, list[tuple[int, int]]] = {}
+    for span in state.ltx.ranges():
+        by_end.setdefault(span[1], []).append(span)
+    chain: list[Path] = []
     at = txid
     while at in by_end:
-        chain.append(by_end[at])
-        at = by_end[at][0] - 1
-    return [state.ltx.path(*span) for span in reversed(chain)]
+        low, path = _best(state, by_end[at])
+        chain.append(path)
+        at = low - 1
+    return chain[::-1]
+
+
+def _best(state: DatabaseState, spans: list[tuple[int, int]]) -> tuple[int, Path]:
+    """Of files that end with the same TXID the one that reaches back furthest. (A snapshot that was not
+    stored to its end when the power failed does not hide what lay there before it.)"""
+    for low, high in sorted(spans)[:-1]:
+        path = state.ltx.path(low, high)
+        try:
+            verify_file(path)
+        except LtxError:
+            continue
+        return low, path
+    low, high = max(spans)
+    return low, state.ltx.path(low, high)
 
 
 def write_replay(state: DatabaseState, replay: Replay) -> None:

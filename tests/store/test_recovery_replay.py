@@ -169,3 +169,15 @@ def test_a_damaged_older_file_ends_the_replay_and_is_named(
     assert replayed(state, last, found(state, 9)) is None
     assert "a.db: an older LTX file cannot be replayed" in caplog.text
     assert content(state) == [9]
+
+
+def test_a_snapshot_that_is_torn_does_not_hide_the_files_before_it(state: DatabaseState) -> None:
+    """A replica stores one over files that end with the same TXID, and the power fails before it is
+    durable."""
+    commit(state, {1: 1, 2: 2}, 2)
+    last = commit(state, {2: 3}, 2)
+    torn = state.ltx.path(1, 2)
+    torn.write_bytes(state.ltx.path(1, 1).read_bytes()[:-20])
+    state.ltx.load()
+    write_replay(state, planned(state, last, found(state, 1, 9)))
+    assert content(state) == [1, 3]
