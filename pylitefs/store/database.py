@@ -273,9 +273,9 @@ class Database:
         if self._journal_untold:
             self._journal_untold = False
             write_events.journal_made(self.state)
-        if self.rollback_watch.journal_written(offset, data):
-            self.rollback_watch.end_journal("persist")
-        pwrite_all(fd, data, offset)
+        ends = self.rollback_watch.journal_written(offset, data)
+        with self.rollback_watch.ending("persist") if ends else nullcontext():
+            pwrite_all(fd, data, offset)
         if self.state.node.tracer.active:
             write_events.journal_written(self.state, offset, data)
 
@@ -313,19 +313,20 @@ class Database:
                 return  # As a checkpoint with TRUNCATE does to a WAL that is empty.
             self._refuse_write(kind)
         with nullcontext() if kind is FileKind.SHM else self.state.lock:
+            ends = False
             if applier:
                 self.applier_side.truncates(kind, size)
             elif fd is None or self.files.is_live(kind, fd):
                 self._before_truncate(kind, size, fd)
-            os.truncate(self.path(kind) if fd is None else fd, size)
+                ends = kind is FileKind.JOURNAL and size == 0
+            with self.rollback_watch.ending("truncate") if ends else nullcontext():
+                os.truncate(self.path(kind) if fd is None else fd, size)
 
     def _before_truncate(self, kind: FileKind, size: int, fd: int | None) -> None:
         if kind is FileKind.DATABASE:
             if (fd is None and not (size == 0 and self._is_blank())) or fd in self.files.write_only:
                 self._refuse(errno.EPERM, f"truncating {self.name}", "it is a live database", _USE_IMPORT)
             self.copies.truncated(fd, size)
-        elif kind is FileKind.JOURNAL and size == 0:
-            self.rollback_watch.end_journal("truncate")
         elif kind is FileKind.WAL:
             self.wal_watch.cut(size)
 
@@ -355,13 +356,12 @@ class Database:
             os.stat(self.path(kind))
             if applier:
                 self.applier_side.removes(kind)
-            elif kind is FileKind.JOURNAL:
-                self.rollback_watch.end_journal("delete")
             elif kind is FileKind.WAL:
                 self.wal_watch.gone()
             elif kind is FileKind.DATABASE:
                 self._drop()
-            with self.files.lock:
+            ends = kind is FileKind.JOURNAL and not applier
+            with self.rollback_watch.ending("delete") if ends else nullcontext(), self.files.lock:
                 self._unlink(kind)
                 if kind is FileKind.DATABASE:
                     self.copies.clear()

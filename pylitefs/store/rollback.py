@@ -15,6 +15,8 @@ import errno
 import logging
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Event
 
 from pylitefs.errors import PylitefsError, SqliteFormatError
@@ -94,6 +96,19 @@ class RollbackWatch:
             return True
         self._head = bytes(head)
         return False
+
+    @contextmanager
+    def ending(self, how: str) -> Iterator[None]:
+        """What is done within ends the journal. Where that fails, the transaction is captured all the same,
+        and the journal is still there and hot: whoever opens it rolls back by it, which is the next
+        transaction, or is shown that it is none of this database's any more (hot_journal.py)."""
+        head = self._head
+        self.end_journal(how)
+        try:
+            yield
+        except OSError:
+            self._head = head
+            raise
 
     def end_journal(self, how: str) -> Pos | None:
         """The journal ends, whether by commit or rollback: capture what changed, before it is gone.

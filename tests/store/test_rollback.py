@@ -3,10 +3,12 @@
 import _sqlite3
 import ctypes
 import errno
+import os
 import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +19,7 @@ from pylitefs.store.names import FileKind
 from pylitefs.store.store import Store
 from pylitefs.trace import Event
 from tests.store.serving import Served
-from tests.store.support import assert_captured, data_file, opened
+from tests.store.support import assert_captured, checksum_of, data_file, opened, replayed
 
 JOURNALED = ["delete", "truncate", "persist"]
 PENDING_BYTE = 0x40000000
@@ -367,3 +369,40 @@ def test_a_file_that_is_no_database_is_refused_in_one_line(
     assert database.path(FileKind.JOURNAL).exists(), "SQLite still has its journal"
     for kind, fd in ((FileKind.DATABASE, db), (FileKind.JOURNAL, journal)):
         database.release(kind, fd)
+
+
+@pytest.mark.parametrize("mode", ["delete", "truncate", "persist"])
+@pytest.mark.parametrize("rows", [0, 1])
+def test_a_journal_that_cannot_be_ended_takes_its_transaction_back(
+    served: Served, monkeypatch: pytest.MonkeyPatch, mode: str, rows: int
+) -> None:
+    """Its LTX file is told by then. So what SQLite rolls back afterwards is the next transaction; and where
+    that would leave nothing at all, the transaction stays. Position and bytes agree."""
+    db = served.connect("a.db", f"journal_mode={mode}")
+    if rows:
+        db.execute("CREATE TABLE t (x)")
+    fails = {"delete": "unlink", "truncate": "truncate", "persist": "pwrite"}[mode]
+    original = getattr(os, fails)
+
+    def failing(target: Any, *arguments: Any) -> Any:
+        name = os.readlink(f"/proc/self/fd/{target}") if isinstance(target, int) else os.fspath(target)
+        if name.endswith("/journal") and (fails != "pwrite" or not any(arguments[0])):
+            raise OSError(errno.EIO, "failed by the test")
+        return original(target, *arguments)
+
+    monkeypatch.setattr(os, fails, failing)
+    with pytest.raises(sqlite3.OperationalError):
+        db.execute("CREATE TABLE u AS SELECT randomblob(5000) AS x")
+    monkeypatch.undo()
+    db.close()
+    again = served.connect("a.db")
+    assert again.execute("SELECT name FROM sqlite_master").fetchall() == ([("t",)] if rows else [("u",)])
+    database = served.store.require("a.db")
+    assert served.store.finish_captures(5)
+    content = again.serialize()
+    assert (len(content), checksum_of(content, database.page_size)) == (
+        database.page_count * database.page_size,
+        database.pos.checksum,
+    )
+    again.execute("CREATE TABLE v (x)")
+    assert replayed(database) == again.serialize()
