@@ -130,15 +130,19 @@ class GroupSync:
                     self._changed.wait_for(lambda: self._states or self._stopped)
                     self._idle = False
                 continue
-            gathered = 0
-            for state in states:
-                # Before it is looked at: what comes later is there in the next round.
-                self._states.pop(state, None)
-                gathered += len(state.unsynced)
-                self._sync(state)
-            if gathered < FEW and not self._stopped:
+            if self._sync_all(states) < FEW and not self._stopped:
                 with self._changed:
                     self._changed.wait_for(lambda: self._stopped, GATHER_S)
+
+    def _sync_all(self, states: list[DatabaseState]) -> int:
+        """Sync what has gathered; how many files that was."""
+        gathered = 0
+        for state in states:
+            # Before it is looked at: what comes later is there in the next round.
+            self._states.pop(state, None)
+            gathered += len(state.unsynced)
+            self._sync(state)
+        return gathered
 
     def _sync(self, state: DatabaseState) -> None:
         try:

@@ -150,18 +150,21 @@ class Publisher:
 
     def _run(self) -> None:
         while (taken := self._next()) is not None:
-            state, awaited = taken
-            looked = self._look_safely(state, awaited)
-            with self._changed:
-                if looked is not None:
-                    awaited.done = awaited.begun
-                if self._awaited.get(state) is awaited:
-                    if looked:
-                        del self._awaited[state]
-                    elif awaited.due:
-                        awaited.due = time.monotonic() + awaited.pause
-                        awaited.pause = min(awaited.pause * 2, _LAST_PAUSE_S)
-                self._changed.notify_all()
+            self._look_at(*taken)
+
+    def _look_at(self, state: DatabaseState, awaited: _Awaited) -> None:
+        """One look, and when the next one is due if it was not the last."""
+        looked = self._look_safely(state, awaited)
+        with self._changed:
+            if looked is not None:
+                awaited.done = awaited.begun
+            if self._awaited.get(state) is awaited:
+                if looked:
+                    del self._awaited[state]
+                elif awaited.due:
+                    awaited.due = time.monotonic() + awaited.pause
+                    awaited.pause = min(awaited.pause * 2, _LAST_PAUSE_S)
+            self._changed.notify_all()
 
     def _next(self) -> tuple[DatabaseState, _Awaited] | None:
         """Wait until someone is to be looked at; None at the end."""

@@ -56,6 +56,8 @@ class Served:
         """What a call raised that is no OSError: bugs, for the test to find."""
         self.refuse: Callable[[str, str], int] = lambda call, name: 0
         """refuse(call, name) gives the errno a call is to fail with before it reaches the store, or 0."""
+        self.lose: Callable[[str, str], int] = lambda call, name: 0
+        """The same, asked once the call is done: its caller is killed before it has the answer."""
         self._connections: list[sqlite3.Connection] = []
         _served[os.fsencode(directory)] = self
 
@@ -178,7 +180,11 @@ def _answer(served: Served, call: str, name: str, do: Callable[[], int | None]) 
         ctypes.set_errno(code)
         return -1
     try:
-        return do() or 0
+        done = do() or 0
+        code = served.lose(call, name)
+        if not code:
+            return done
+        ctypes.set_errno(code)
     except OSError as error:
         ctypes.set_errno(error.errno or errno.EIO)
     except BaseException as error:
