@@ -1,0 +1,21 @@
+"""A simulator: primary, replicas, their disks, their network and their clock in one process, by one seed.
+
+    python -m tests.sim --seeds 10000          that many histories; the first wrong one is printed and shrunk
+    python -m tests.sim --seed 17              one, with its log
+    python -m tests.sim --mutants              faults that were put in on purpose: each has to be found
+
+A history is a list of steps (program.py), drawn from its seed. Each step brings a seed of its own, so a list
+with steps left out still means something: that is how a wrong history is shrunk (shrink.py).
+
+    clock.py     the time: it passes when a step says so
+    disk.py      what a crash keeps: what was synced survives, of the rest any subset, torn at any sector
+    seam.py      where the node's calls of `os`, `time` and `secrets` are answered by the two
+    node.py      a store, SQLite on it, and its threads' work done in turn
+    network.py   the primary's and the replica's own code over a pipe that breaks anywhere
+    oracle.py    SQLite in memory, which does what was acknowledged
+    history.py   the steps, and what must hold after each
+    mutants.py   faults, put in from outside
+
+The rule: nothing here waits, and nothing is decided but by the seed; the same seed is the same history, to
+the byte.
+"""

@@ -1,0 +1,217 @@
+"""A node's disk: a folder in memory, and what of it a power failure would leave.
+
+The files are real, so SQLite reads and maps them by itself. Beside them stands what is durable: of each
+file the content at its last sync, and each write since; and the names that were made, removed and renamed
+since their folder was synced. A killed process changes nothing of the files. A power failure keeps what is
+durable, and of the rest any part: a write survives or not by sectors of 512 bytes, a name by the order of a
+file system's own journal or by none.
+
+The rule: what was synced is kept, always. After `die` no call changes anything any more: a killed program's
+clean-up never runs.
+"""
+
+import errno
+import os
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SECTOR = 512
+
+
+class Killed(BaseException):
+    """The process that makes this call is dead."""
+
+
+@dataclass
+class Inode:
+    """One file: its content at the last sync, and the writes since: (offset, bytes), or (size, None) for a
+    change of its length."""
+
+    durable: bytes = b""
+    log: list[tuple[int, bytes | None]] = field(default_factory=list)
+    mtime_ns: int = 0
+
+    def now(self) -> bytes:
+        """Its content as everybody sees it."""
+        return self._with(lambda: True)
+
+    def after_power_failure(self, chance: random.Random) -> bytes:
+        """Any part of what was written since the last sync."""
+        if not self.log:
+            return self.durable
+        share = chance.choice((0.0, 0.1, 0.5, 0.9, 1.0))
+        content = self._with(lambda: share > 0 and (share == 1 or chance.random() < share))
+        whole = len(self.now())
+        # The length may survive without the data: then there are zeros.
+        return content.ljust(whole, b"\0") if chance.random() < 0.3 else content
+
+    def _with(self, survives: Callable[[], bool]) -> bytes:
+        content = bytearray(self.durable)
+        for offset, data in self.log:
+            if data is None:
+                if survives():
+                    content = content[:offset].ljust(offset, b"\0")
+                continue
+            at = offset
+            while at < offset + len(data):
+                end = min(at - at % SECTOR + SECTOR, offset + len(data))
+                if survives():
+                    if len(content) < end:
+                        content = content.ljust(end, b"\0")
+                    content[at:end] = data[at - offset : end - offset]
+                at = end
+        return bytes(content)
+
+
+@dataclass(frozen=True, eq=False)
+class NameChange:
+    """A name leads to this inode from now on, or to none (a removal); a rename is two that go together."""
+
+    changes: tuple[tuple[str, int | None], ...]
+
+
+class Disk:
+    """The disk of one node. `seam.py` tells it of each call."""
+
+    def __init__(self, root: Path, now_ns: Callable[[], int]) -> None:
+        self.root = root
+        self.dead = False
+        self.calls = 0
+        self.dies_at = 0
+        """The call at which the process is killed; 0: none."""
+        self.dies_when: tuple[frozenset[str], int] | None = None
+        """(kinds of calls, how many go well before): the process is killed at that one."""
+        self.fault: tuple[frozenset[str], int, int] | None = None
+        """(kinds of calls, how many go well before, errno): that one fails."""
+        self.faults = 0
+        self.inodes: dict[int, Inode] = {}
+        self._names: dict[str, int] = {}
+        """Durable names."""
+        self._pending: list[NameChange] = []
+        self._now_ns = now_ns
+
+    def call(self, kind: str, name: str) -> None:
+        """The node is about to make this call."""
+        if self.dead:
+            raise Killed
+        self.calls += 1
+        if self.dies_when is not None and kind in self.dies_when[0]:
+            self.dies_when = self.dies_when[0], self.dies_when[1] - 1
+        if self.calls == self.dies_at or (self.dies_when is not None and self.dies_when[1] < 0):
+            self.dead = True
+            raise Killed
+        if self.fault is not None and kind in self.fault[0]:
+            kinds, left, code = self.fault
+            if left:
+                self.fault = kinds, left - 1, code
+            else:
+                self.fault = None
+                self.faults += 1
+                raise OSError(code, os.strerror(code), name)
+
+    def dies_soon(self, chance: random.Random) -> None:
+        """The process is killed at one of the next calls: any, or the first few of a kind, which are the
+        ones that matter."""
+        if chance.random() < 0.4:
+            self.dies_at = self.calls + chance.randint(1, chance.choice((4, 12, 40)))
+        else:
+            self.dies_when = (
+                frozenset({chance.choice(("sync", "sync", "open", "unlink"))}),
+                chance.randrange(5),
+            )
+
+    # -- what the calls did ----------------------------------------------------------------------------
+
+    def created(self, name: str, inode: int) -> None:
+        self.inodes[inode] = Inode(mtime_ns=self._now_ns())
+        self._pending.append(NameChange(((name, inode),)))
+
+    def wrote(self, inode: int, offset: int, data: bytes | None) -> None:
+        known = self.inodes[inode]
+        known.log.append((offset, data))
+        known.mtime_ns = self._now_ns()
+
+    def removed(self, name: str) -> None:
+        self._pending.append(NameChange(((name, None),)))
+
+    def renamed(self, old: str, new: str, inode: int) -> None:
+        self._pending.append(NameChange(((old, None), (new, inode))))
+
+    def synced(self, inode: int, content: bytes) -> None:
+        """The file is durable, and so is its name, if it is new (as ext4, XFS and btrfs do it)."""
+        known = self.inodes[inode]
+        known.durable, known.log = content, []
+        self._settle(lambda change: len(change.changes) == 1 and change.changes[0][1] == inode)
+
+    def synced_directory(self, folder: str) -> None:
+        self._settle(lambda change: any(os.path.dirname(name) == folder for name, _ in change.changes))
+
+    def _settle(self, is_durable: Callable[[NameChange], bool]) -> None:
+        names: set[str] = set()
+        left = []
+        for change in reversed(self._pending):
+            # What was done with the same name before is durable with it.
+            if is_durable(change) or any(name in names for name, _ in change.changes):
+                names.update(name for name, _ in change.changes)
+            else:
+                left.append(change)
+        for change in self._pending:
+            if change not in left:
+                _apply(self._names, change)
+        self._pending = left[::-1]
+
+    # -- what is left ----------------------------------------------------------------------------------
+
+    def stamp(self) -> None:
+        """Give the files the times at which they were written, on the history's clock."""
+        for path in self.root.rglob("*.ltx"):
+            if known := self.inodes.get(path.stat().st_ino):
+                os.utime(path, ns=(known.mtime_ns, known.mtime_ns))
+
+    def power_failure(self, chance: random.Random) -> None:
+        """The machine goes off; the folder is what the disk has kept."""
+        names = dict(self._names)
+        if chance.random() < 0.6:
+            kept = self._pending[: chance.randint(0, len(self._pending))]
+        else:
+            share = chance.random()
+            kept = [change for change in self._pending if chance.random() < share]
+        for change in kept:
+            _apply(names, change)
+        files = {
+            name: (self.inodes[inode].after_power_failure(chance), self.inodes[inode].mtime_ns)
+            for name, inode in sorted(names.items())
+            if not name.endswith("/shm")
+        }
+        for path in sorted(self.root.rglob("*"), reverse=True):
+            if path.is_file():
+                _unlink(path)
+        self.inodes, self._names, self._pending = {}, {}, []
+        for name, (content, mtime_ns) in files.items():
+            path = self.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            inode = path.stat().st_ino
+            self.inodes[inode] = Inode(content, mtime_ns=mtime_ns)
+            self._names[name] = inode
+
+    def revive(self) -> None:
+        """Another process has the disk now."""
+        self.dead, self.dies_at, self.dies_when, self.fault = False, 0, None, None
+
+
+def _apply(names: dict[str, int], change: NameChange) -> None:
+    """Do it if it can be done: in a subset, what it stands on may be missing."""
+    for name, inode in change.changes:
+        if inode is None:
+            names.pop(name, None)
+        else:
+            names[name] = inode
+
+
+_unlink = os.unlink
+"""Before `seam.py` has put its own in its place."""
+
+NO_SPACE, BROKEN = errno.ENOSPC, errno.EIO

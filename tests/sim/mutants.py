@@ -1,0 +1,253 @@
+"""Faults that were put in on purpose: how the simulator itself is tested.
+
+Each is one small mistake, as a tired person makes it, in capture, publishing, apply, recovery, retention,
+import or catch-up. It is put in from outside, for as long as `applied` lasts; pylitefs itself is never
+touched. Each has to be found by drawn histories alone.
+"""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pylitefs.ltx.position import Pos
+from pylitefs.replication import catchup, intake, kept
+from pylitefs.store import (
+    applying,
+    capture,
+    database,
+    group_sync,
+    imports,
+    incoming,
+    recovery,
+    recovery_sides,
+    retention,
+    rollback,
+    state,
+    super_journals,
+    wal_tracker,
+    wal_watch,
+)
+from pylitefs.store.marker import Left
+from pylitefs.store.names import FileKind
+from pylitefs.store.publisher import Publisher
+
+Change = tuple[Any, str, Any]
+"""(owner, attribute, what it is instead)"""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One fault."""
+
+    name: str
+    where: str
+    make: Callable[[], list[Change]]
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for owner, name, value in self.make():
+                stack.callback(setattr, owner, name, owner.__dict__[name])
+                setattr(owner, name, value)
+            yield
+
+
+class _Without:
+    """`os`, of which some calls do nothing."""
+
+    def __init__(self, *calls: str) -> None:
+        self._calls = calls
+
+    def __getattr__(self, name: str) -> Any:
+        return (lambda *arguments: None) if name in self._calls else getattr(os, name)
+
+
+def _nothing(*arguments: Any, **options: Any) -> None:
+    """What was to be done is forgotten."""
+
+
+def _never(name: str) -> list[Change]:
+    """A part of recovery that is never done, or never finds that there is something to do."""
+    return [(recovery, name, lambda *arguments: False)]
+
+
+def _no_syncs(module: Any) -> list[Change]:
+    return [(module, "os", _Without("fsync", "fdatasync"))]
+
+
+def _page_left_out() -> list[Change]:
+    whole = capture.pages_in_file
+
+    def some(fd: int, pgnos: Any, page_size: int) -> Any:
+        return whole(fd, pgnos if len(pgnos) < 4 else [*pgnos[:-2], pgnos[-1]], page_size)
+
+    return [(rollback, "pages_in_file", some)]
+
+
+def _grown_forgotten() -> list[Change]:
+    """Of a transaction that makes the database longer only the pages that were written are taken."""
+    real = capture.commit_transaction
+
+    def commit(its: Any, page_size: int, count: int, pages: Any, *rest: Any, **options: Any) -> Any:
+        written = its_dirty[0]
+        return real(its, page_size, count, (one for one in pages if one[0] in written), *rest, **options)
+
+    its_dirty: list[set[int]] = [set()]
+    plain = rollback.RollbackWatch._capture
+
+    def noting(self: Any, fd: int, header: Any) -> Any:
+        its_dirty[0] = set(self._dirty)
+        return plain(self, fd, header)
+
+    return [(rollback, "commit_transaction", commit), (rollback.RollbackWatch, "_capture", noting)]
+
+
+def _shorter_retention() -> list[Change]:
+    def all_old(its: Any, limit: float) -> list[tuple[int, int]]:
+        return [span for span in its.ltx.ranges() if os.stat(its.ltx.path(*span)).st_mtime < limit]
+
+    return [(retention, "_past_their_time", all_old)]
+
+
+def _nothing_for_a_gap() -> list[Change]:
+    real = catchup.decide
+
+    def decide(replica: Pos, primary: Pos, next_file: Any, history: Any = None) -> Any:
+        if next_file is None and 0 < replica.txid < primary.txid:
+            return catchup.Nothing("it is up to date")
+        return real(replica, primary, next_file, history)
+
+    return [(kept, "decide", decide)]
+
+
+def _wal_unchecked() -> list[Change]:
+    """A WAL frame counts by its salts, whatever its checksum says."""
+
+    def verify(self: Any, number: int, frame: Any, raw: memoryview, header: Any) -> bool:
+        if (frame.salt1, frame.salt2) != (header.salt1, header.salt2) or frame.pgno == 0:
+            return False
+        self._chain.checksums.append((frame.checksum1, frame.checksum2))
+        self._chain.pgnos.append(frame.pgno)
+        return True
+
+    return [(wal_tracker.WalTracker, "_verify", verify)]
+
+
+def _torn_file_counts() -> list[Change]:
+    return [(recovery, "is_unwritten", lambda path, error: False)]
+
+
+def _journal_unread() -> list[Change]:
+    def only_removed(its: Any, mount_dir: Any, txid: int) -> Left:
+        its.path(FileKind.JOURNAL).unlink(missing_ok=True)
+        return Left.NOTHING
+
+    return [(recovery, "roll_back_journal", only_removed)]
+
+
+def _whole_wal() -> list[Change]:
+    """Recovery takes all of the WAL, also what no LTX file holds."""
+    return [(recovery_sides, "_end_in", lambda wal, ltx: 1 << 40)]
+
+
+def _told_early() -> list[Change]:
+    return [(state.DatabaseState, "_is_late", lambda self, pos: False)]
+
+
+def _pos_of_all() -> list[Change]:
+    return [(database.Database, "pos", property(lambda self: self.state.pos))]
+
+
+def _told_unseen() -> list[Change]:
+    return [(Publisher, "_is_shown", lambda self, its, pending: True)]
+
+
+def _keeps_overwritten() -> list[Change]:
+    return [(wal_watch.WalWatch, "before_write", _nothing)]
+
+
+def _sums_of_the_old() -> list[Change]:
+    """An import's checksum is worked out over the database that it replaces."""
+
+    def published(its: Any, captured: Any) -> None:
+        with its.state.lock:
+            its.rollback_watch.forget()
+            capture.publish(its.state, captured)
+            its.state.applying = 0
+
+    return [(imports, "_publish", published)]
+
+
+def _drop_untold() -> list[Change]:
+    return [(database, "commit_drop", _nothing)]
+
+
+def _gathered_stays() -> list[Change]:
+    return [(intake.Intake, "asking_anew", lambda self: self._held_up.asking_anew())]
+
+
+def _stored_late() -> list[Change]:
+    """Applied first, stored afterwards: here the apply comes before the file has its bytes."""
+    real = incoming.store_file
+
+    def first_applied(its: Any, chunks: Any, *, fresh: bool = True) -> Any:
+        content = b"".join(chunks)
+        path = its.state.directory / "early.tmp"
+        path.write_bytes(content)
+        if its.state.pos.txid and len(content) > 100 and content[:4] == b"LTX1":
+            applying.DirectApplier(its.state.directory.parent.parent).apply(its.name, path)
+        path.unlink()
+        return real(its, iter([content]), fresh=fresh)
+
+    return [(incoming, "store_file", first_applied)]
+
+
+def _rolled_back_counts() -> list[Change]:
+    """A rollback's journal end is taken for a commit of one page more."""
+    real = rollback.RollbackWatch.end_journal
+    count = itertools.count()
+
+    def end(self: Any, how: str) -> Any:
+        before = self.state.pos
+        found = real(self, how)
+        if found is None and before.txid and next(count) % 2 == 0:
+            self.state.pos = Pos(before.txid + 1, before.checksum)
+        return found
+
+    return [(rollback.RollbackWatch, "end_journal", end)]
+
+
+MUTANTS = (
+    Mutant("the LTX file of a commit is not synced", "capture", lambda: _no_syncs(capture)),
+    Mutant("a page of a transaction is left out", "capture", _page_left_out),
+    Mutant("pages that joined without a write are left out", "capture", _grown_forgotten),
+    Mutant("a rollback counts as a commit", "capture", _rolled_back_counts),
+    Mutant("a drop is no transaction", "capture", _drop_untold),
+    Mutant("a WAL frame's checksum is not compared", "capture", _wal_unchecked),
+    Mutant("frames that are written over are kept", "capture", _keeps_overwritten),
+    Mutant("a commit is told before SQLite's readers see it", "publish", _told_unseen),
+    Mutant("a position is told before its file is durable", "publish", _told_early),
+    Mutant("a burst is shipped before it is durable", "publish", _pos_of_all),
+    Mutant("the group's files are not synced", "publish", lambda: _no_syncs(group_sync)),
+    Mutant("a page is written before its LTX file is durable", "publish",
+           lambda: [(database, "sync_all", _nothing), (wal_watch, "sync_all", _nothing)]),
+    Mutant("a replica's file is not synced", "apply", lambda: _no_syncs(incoming)),
+    Mutant("apply before store", "apply", _stored_late),
+    Mutant("a torn LTX file is not dropped", "recovery", _torn_file_counts),
+    Mutant("a hot journal is removed, not rolled back", "recovery", _journal_unread),
+    Mutant("the WAL past the last LTX file counts", "recovery", _whole_wal),
+    Mutant("a gap in a burst is not noticed", "recovery", lambda: _never("cut_burst")),
+    Mutant("a gap among stored files is not noticed", "recovery", lambda: _never("cut_back")),
+    Mutant("a killed node's files are not synced at the start", "recovery", lambda: _never("sync_newest")),
+    Mutant("free pages after a rollback contradict", "recovery", lambda: _never("may_be_free_pages")),
+    Mutant("the end of retention is one too early", "retention", _shorter_retention),
+    Mutant("what is reaped is durable nowhere else", "retention", lambda: [(retention, "_sync", _nothing)]),
+    Mutant("a super-journal's end is not durable", "commit of two",
+           lambda: [(super_journals, "sync_directory", _nothing)]),
+    Mutant("an import keeps the WAL's old frames", "import", _sums_of_the_old),
+    Mutant("whose next file is gone gets nothing", "catch-up", _nothing_for_a_gap),
+    Mutant("what was gathered stays over a cut", "catch-up", _gathered_stays),
+)  # fmt: skip

@@ -1,0 +1,122 @@
+"""SQLite in memory, which does what was acknowledged: the rows that must be there.
+
+Of a commit that got no answer nobody knows; then two states may be found, and the one that is found counts.
+After a power failure the newest commits of a burst may be gone, in order: each state since the last promise
+may be found.
+"""
+
+import hashlib
+import random
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class Wrong(AssertionError):
+    """Something that must hold does not."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What a database held after a commit."""
+
+    rows: str
+    content: bytes
+    txid: int
+    """The node's position then; 0 where it is not known."""
+
+
+def blob(seed: int, size: int) -> bytes:
+    """A function for SQL: the same bytes on both sides."""
+    return random.Random(seed).randbytes(size)
+
+
+def rows_of(db: sqlite3.Connection) -> str:
+    """All tables and indexes with all rows, as one hash."""
+    found = hashlib.sha256()
+    for kind, name, sql in db.execute(
+        "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
+    ).fetchall():
+        found.update(f"{kind} {name} {sql}\n".encode())
+        if kind == "table":
+            for row in db.execute(f'SELECT * FROM "{name}" ORDER BY 1'):
+                found.update(repr(row).encode())
+    return found.hexdigest()[:16]
+
+
+def opened(content: bytes) -> sqlite3.Connection:
+    """A copy of a database in memory, whatever its journal mode."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    if content:
+        image = bytearray(content)
+        image[18] = image[19] = 1
+        db.deserialize(bytes(image))
+    db.create_function("blob", 2, blob, deterministic=True)
+    return db
+
+
+class Oracle:
+    """One database."""
+
+    def __init__(self) -> None:
+        self.states = [State(rows_of(opened(b"")), b"", 0)]
+        """Each may be found as long as nothing newer is promised; the last is the newest acknowledged."""
+        self.all = list(self.states)
+        """Each that there was."""
+        self.maybe: list[State] = []
+        """What would be there if the last commit, which got no answer, were."""
+
+    @property
+    def now(self) -> State:
+        return self.states[-1]
+
+    def after(self, statements: Sequence[str]) -> State:
+        """What there would be after these statements."""
+        db = opened(self.now.content)
+        try:
+            for statement in ("BEGIN", *statements, "COMMIT"):
+                db.execute(statement).fetchall()
+            return State(rows_of(db), db.serialize(), 0)
+        finally:
+            db.close()
+
+    def acknowledged(self, state: State, txid: int) -> None:
+        self.states.append(State(state.rows, state.content, txid))
+        self.all.append(self.states[-1])
+        self.maybe = []
+
+    def unanswered(self, state: State) -> None:
+        self.maybe.append(state)
+
+    def promised(self, txid: int) -> None:
+        """What came before this position can be found no more."""
+        while len(self.states) > 1 and self.states[1].txid <= txid:
+            del self.states[0]
+
+    def found(self, rows: str, *, back: bool, where: str) -> None:
+        """These rows are there: what was acknowledged last, or what got no answer; after a power failure
+        (`back`) any state that is not promised past. What is found counts from now on."""
+        allowed = [*(self.states if back else self.states[-1:]), *self.maybe]
+        one = next((one for one in reversed(allowed) if one.rows == rows), None)
+        if one is None:
+            raise Wrong(
+                f"{where}: the rows are {rows}, of what was acknowledged {[one.rows for one in allowed]}"
+            )
+        if one in self.maybe:
+            self.states.append(one)
+            self.maybe = []
+        if back:
+            self.states, self.maybe = [one], []
+
+    def forgive(self, rows: str) -> None:
+        """SQLite itself may have lost newer commits (docs/reliability.md): any state that there was
+        counts."""
+        for one in reversed(self.all):
+            if one.rows == rows:
+                self.states, self.maybe = [one], []
+                return
+
+    def dropped(self) -> None:
+        """There is no database any more."""
+        self.states = [State(rows_of(opened(b"")), b"", 0)]
+        self.maybe = []

@@ -1,0 +1,173 @@
+"""The simulator finds nothing on the code as it is, finds each fault that is put in, and is decided by its
+seed."""
+
+import errno
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pylitefs.lecture.language.lesson import load
+from tests.sim import seam
+from tests.sim.clock import Clock
+from tests.sim.disk import Disk, Killed
+from tests.sim.history import run
+from tests.sim.lesson import lesson
+from tests.sim.mutants import MUTANTS, Mutant
+from tests.sim.program import Step, draw
+from tests.sim.shrink import kind_of, shrink
+
+FEW = 12
+"""Histories in the ordinary run: a tenth of a second of processor time each."""
+PATIENCE_S = 60.0
+"""Processor time of each of two processes for one mutant."""
+
+
+def held(first: int, last: int) -> None:
+    for seed in range(first, last):
+        outcome = run(seed)
+        if outcome.error is not None:
+            again = " ".join(map(str, outcome.steps))
+            outcome.error.add_note("\n".join(outcome.log[-12:]))
+            outcome.error.add_note(f"python -m tests.sim --seed {seed} {again}")
+            raise outcome.error
+
+
+def test_what_must_hold_holds_in_drawn_histories() -> None:
+    """Positions, bytes and rows agree after every step, every crash, and on every node in the end."""
+    held(0, FEW)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_what_must_hold_holds_in_many() -> None:
+    """The same in two hundred of them."""
+    held(FEW, 200)
+
+
+def test_the_same_seed_is_the_same_history_to_the_byte() -> None:
+    """Also in another process, where strings have other hashes; the last line is a hash of every file."""
+    seeds = (3, 7)
+    code = "from tests.sim.history import run\n" + "".join(
+        f"print('\\n'.join(run({one}).log))\n" for one in seeds
+    )
+    there = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    here = [line for one in seeds for line in run(one).log]
+    assert there.stdout.splitlines() == here
+    assert here[-1].startswith("the end: ")
+
+
+def test_a_fault_is_found_shrunk_and_told() -> None:
+    """A mutant's history is shrunk to steps that go wrong in the same way by themselves; the lesson can be
+    read."""
+    mutant = next(one for one in MUTANTS if one.name == "a page of a transaction is left out")
+    with mutant.applied():
+        wrong = next(outcome for seed in range(20) if (outcome := run(seed)).error is not None)
+        small = shrink(wrong, most=60)
+        again = run(small.seed, small.steps)
+    assert kind_of(again) == kind_of(wrong) == kind_of(small)
+    assert len(small.steps) <= min(3, len(wrong.steps))
+    assert run(small.seed, small.steps).error is None, "pylitefs itself is as it was"
+
+
+def test_a_lesson_of_it_is_one(tmp_path: Path) -> None:
+    """What the lecture would open."""
+    path = tmp_path / "found.md"
+    path.write_text(lesson(run(12)))
+    assert len(load(path).steps) > 10
+
+
+def test_a_step_is_written_and_read() -> None:
+    """As a failure prints it, for the command line."""
+    steps = draw(5)
+    assert [Step.parse(str(one)) for one in steps] == steps
+    assert steps == draw(5) != draw(6)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    (tmp_path / "data").mkdir()
+    return Disk(tmp_path / "data", lambda: 0)
+
+
+def write(path: Path, data: bytes, *, sync: bool = True) -> None:
+    fd = os.open(path, os.O_RDWR | os.O_CREAT)
+    os.pwrite(fd, data, 0)
+    if sync:
+        os.fsync(fd)
+    os.close(fd)
+
+
+def test_a_power_failure_keeps_what_was_synced_and_any_part_of_the_rest(disk: Disk) -> None:
+    """By sectors; and a killed process keeps everything."""
+    found = set()
+    for seed in range(40):
+        with seam.replaced(Clock(), random.Random(seed)):
+            seam.attach(disk)
+            path = disk.root / f"file{seed}"
+            write(path, b"a" * 2048)
+            write(path, b"b" * 2048, sync=False)
+            assert path.read_bytes() == b"b" * 2048
+            disk.power_failure(random.Random(seed))
+            sectors = path.read_bytes()
+            assert {sectors[at : at + 512] for at in range(0, 2048, 512)} <= {b"a" * 512, b"b" * 512}
+            found.add(sectors[::512])
+    assert {b"aaaa", b"bbbb"} < found, "torn ones are among them"
+
+
+def test_names_come_and_go_with_the_syncs_of_their_folder(disk: Disk) -> None:
+    """What was removed may come back until its folder is synced, and not afterwards."""
+    there = set()
+    for seed in range(30):
+        with seam.replaced(Clock(), random.Random(seed)):
+            seam.attach(disk)
+            one, two = disk.root / f"one{seed}", disk.root / f"two{seed}"
+            write(one, b"1")
+            write(two, b"2")
+            os.unlink(one)
+            fd = os.open(disk.root, os.O_RDONLY)
+            os.fsync(fd)
+            os.close(fd)
+            os.unlink(two)
+            disk.power_failure(random.Random(seed))
+            assert not one.exists()
+            there.add(two.exists())
+    assert there == {True, False}
+
+
+def test_a_dead_process_changes_nothing_any_more(disk: Disk) -> None:
+    """Its clean-up does not run; a call that fails has not happened."""
+    with seam.replaced(Clock(), random.Random(1)):
+        seam.attach(disk)
+        path = disk.root / "file"
+        write(path, b"a")
+        disk.fault = frozenset({"write"}), 0, errno.ENOSPC
+        with pytest.raises(OSError, match="No space"):
+            write(path, b"b")
+        assert path.read_bytes() == b"a"
+        disk.dies_at = disk.calls + 2
+        with pytest.raises(Killed):
+            write(path, b"c")
+        with pytest.raises(Killed):
+            os.unlink(path)
+        assert path.read_bytes() == b"c"
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda one: one.name)
+def test_each_fault_that_is_put_in_is_found(mutant: Mutant) -> None:
+    """By drawn histories alone, within a minute of two processors."""
+    from tests.sim.hunt import find
+
+    assert find(mutant, os.cpu_count() or 1, 2 * PATIENCE_S / (os.cpu_count() or 1)) is not None

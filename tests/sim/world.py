@@ -1,0 +1,216 @@
+"""What a history is about: the primary, its replicas, the oracles, and what must hold of them.
+
+The rule: a check looks at bytes and asks SQLite; it believes nothing that the node has worked out.
+"""
+
+import itertools
+import random
+import shutil
+import sqlite3
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pylitefs.store.database import Database
+from pylitefs.store.names import FileKind
+from tests.sim.clock import Clock
+from tests.sim.network import Link
+from tests.sim.node import Node
+from tests.sim.oracle import Oracle, Wrong, blob, opened, rows_of
+from tests.sim.program import DATABASES, SCHEMA
+from tests.store.support import checksum_of, committed_bytes, replayed
+
+
+@dataclass
+class Told:
+    """A step for a lesson: what happened in words, and the commands that do as much of it as they can."""
+
+    text: str = ""
+    commands: list[str] = field(default_factory=list)
+
+
+class World:
+    """The nodes of one history, in a folder of its own."""
+
+    def __init__(self, root: Path, seed: int) -> None:
+        self.root = root
+        self.clock = Clock()
+        self.chance = random.Random(f"world {seed}")
+        self.log: list[str] = []
+        """What happened, a line for each step and each of its outcomes."""
+        self.story: list[Told] = []
+        """The same for a lesson, by step."""
+        choose = self.chance.choice
+        self.page_size = choose((512, 512, 1024, 4096))
+        self.auto_vacuum = choose((0, 0, 1, 2))
+        self.mode = choose(("delete", "truncate", "persist", "wal", "wal", "wal"))
+        self.synchronous = choose((0, 1, 1, 1, 2, 2, 3))
+        retention = choose((1.0, 1.0, 5.0, 600.0))
+        self.primary = Node(root, "primary", self.clock, primary=True, retention_s=retention)
+        self.links = [
+            Link(
+                Node(root, f"replica{at}", self.clock, primary=False, retention_s=retention),
+                self.primary,
+                self.clock,
+            )
+            for at in range(choose((0, 1, 1, 2)))
+        ]
+        self.oracles: dict[str, Oracle] = {}
+        self.connections: list[tuple[str, sqlite3.Connection]] = []
+        self.readers: list[sqlite3.Connection] = []
+        self._checked: dict[str, tuple[int, ...]] = {}
+        """How far each node was when it was looked at."""
+        self.pair: tuple[str, str] | None = None
+        """The rows of both databases after a transaction over the two that got no answer, and that SQLite
+        makes in both or in none."""
+
+    @property
+    def nodes(self) -> list[Node]:
+        return [self.primary, *(link.node for link in self.links)]
+
+    def start(self) -> None:
+        for node in self.nodes:
+            node.start()
+
+    def close(self) -> None:
+        """Whatever has happened, nothing is left of it."""
+        for link in self.links:
+            link.close()
+        for node in self.nodes:
+            with suppress(Exception):
+                node.die()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def say(self, text: str) -> None:
+        self.log.append(text)
+
+    def tell(self, *commands: str) -> None:
+        """Commands of a lesson that do what happens now."""
+        if self.story:
+            self.story[-1].commands += commands
+
+    @property
+    def cluster(self) -> str:
+        """The command that makes such nodes."""
+        retention = self.primary.retention.seconds
+        return (f"cluster replicas {len(self.links)} page-size {self.page_size} journal {self.mode} "
+                f"retention {retention:g}")  # fmt: skip
+
+    # -- clients ---------------------------------------------------------------------------------------
+
+    def connect(self, name: str, *pragmas: str) -> sqlite3.Connection:
+        """A connection of a client's on the primary."""
+        assert self.primary.served is not None
+        db = self.primary.served.connect(name, *pragmas)
+        db.create_function("blob", 2, blob, deterministic=True)
+        return db
+
+    def oracle(self, name: str) -> Oracle:
+        return self.oracles.setdefault(name, Oracle())
+
+    def unlocked(self, name: str) -> Database | None:
+        store = self.primary.store
+        return store.get(name) if store is not None else None
+
+    # -- what must hold --------------------------------------------------------------------------------
+
+    def seen(self, node: Node, name: str) -> bytes:
+        """A database as a new connection on this node reads it; b"" if there is none."""
+        assert node.served is not None and node.store is not None
+        database = node.store.get(name)
+        if database is None or not database.exists or not database.path(FileKind.DATABASE).stat().st_size:
+            return b""
+        if not node.primary:
+            return committed_bytes(database.dir)
+        db = node.served.connect(name)
+        try:
+            return db.serialize()
+        except sqlite3.OperationalError:
+            if database.path(FileKind.DATABASE).stat().st_size:
+                raise
+            return b""  # Its roll-back has left nothing.
+        finally:
+            db.close()
+            node.served._connections.remove(db)
+
+    def check(self, node: Node, name: str, *, whole: bool = False, back: bool = False) -> None:
+        """Bytes, position and rows of one database."""
+        if node.store is None:
+            return
+        where = f"{name} on {node.name}"
+        if name in node.store.set_aside:
+            raise Wrong(f"{where} is set aside: {node.store.set_aside[name]}")
+        database = node.store.get(name)
+        content = self.seen(node, name)
+        if database is None or (not database.pos.txid and not content):
+            if node.primary:
+                self.oracle(name).found(rows_of(opened(b"")), back=back, where=where)
+            return
+        if node.store.later_on or database.rollback_watch.unjournaled:
+            node.work()
+        if node.primary and name in self.oracles:
+            self._check_rows(content, name, back=back, where=where)
+        if database.state.pending is None:
+            self._check_position(database, content, where)
+        if (
+            not node.primary
+            and str(database.pos) not in self.primary.positions.get(name, ())
+            and database.pos.txid
+        ):
+            raise Wrong(f"{where} is at {database.pos}, where the primary never was")
+        if whole:
+            self._check_whole(database, content, where)
+
+    def _check_rows(self, content: bytes, name: str, *, back: bool, where: str) -> None:
+        db = opened(content)
+        try:
+            rows = rows_of(db)
+        except sqlite3.DatabaseError as error:
+            raise Wrong(f"{where}: {error}") from None
+        finally:
+            db.close()
+        self.oracle(name).found(rows, back=back, where=where)
+
+    @staticmethod
+    def _check_position(database: Database, content: bytes, where: str) -> None:
+        state = database.state
+        if len(content) != database.page_count * database.page_size:
+            pages = f"{database.page_count} pages of {database.page_size}"
+            raise Wrong(f"{where} has {len(content)} bytes, its position says {pages}")
+        found = checksum_of(content, database.page_size)
+        if found != state.pos.checksum:
+            raise Wrong(f"{where} has checksum {found:016x}, its position is {state.pos}")
+
+    @staticmethod
+    def _check_whole(database: Database, content: bytes, where: str) -> None:
+        if content:
+            db = opened(content)
+            said = db.execute("PRAGMA integrity_check").fetchall()
+            db.close()
+            if said != [("ok",)]:
+                raise Wrong(f"{where}: integrity_check says {said[:3]}")
+        spans = database.ltx_files()
+        if not spans or max(high for _, high in spans) != database.state.pos.txid:
+            raise Wrong(f"{where} is at {database.state.pos}, its LTX files end with {spans[-1:]}")
+        # A power failure may bring back some of those that were reaped: then there are gaps.
+        gap = any(one[1] + 1 != two[0] for one, two in itertools.pairwise(spans))
+        if spans[0][0] == 1 and not gap and database.state.pending is None and replayed(database) != content:
+            raise Wrong(f"{where}: its LTX files make another database")
+
+    def check_all(self, node: Node, *, whole: bool = False, back: bool = False) -> None:
+        # All that changes a file is a call: without one there is nothing new to look at.
+        now = (node.disk.calls, *(id(one.now) for one in self.oracles.values()))
+        if whole or back or self._checked.get(node.name) != now:
+            for name in sorted(self.oracles):
+                self.check(node, name, whole=whole, back=back)
+            self._checked[node.name] = (node.disk.calls, *(id(one.now) for one in self.oracles.values()))
+        pair, self.pair = self.pair, None
+        if pair is not None:
+            there = [self.oracle(name).now.rows == rows for name, rows in zip(DATABASES, pair, strict=True)]
+            if there[0] != there[1]:
+                raise Wrong(f"half of a transaction over two databases is there: {there}")
+
+    def statements_of_new(self, name: str) -> Sequence[str]:
+        """What a database needs before the first row: nothing, if it is there."""
+        return () if self.oracle(name).now.content else SCHEMA
