@@ -125,6 +125,8 @@ class NodeFacts:
     disk: DiskState
     terms: Terms = field(default_factory=Terms)
     """When this node was the primary."""
+    ending: threading.Event = field(default_factory=threading.Event)
+    """The store is being closed: who waits for something else gives up."""
     publisher: Publisher | None = None
     """None where nobody reads but through the store: what is captured is told at once."""
     pace: Pace = field(default_factory=Pace)

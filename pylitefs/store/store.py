@@ -92,7 +92,7 @@ class Store:
         self._lock = threading.Lock()
         self._subscribers: tuple[Subscriber, ...] = ()
         self._directory_lock = DirectoryLock(self.data_dir)
-        self._stopping = threading.Event()
+        self._stopping = self._facts.ending
         self._threads: list[threading.Thread] = []
         self._publisher: Publisher | None = None
 

@@ -15,11 +15,10 @@ be written (the applier's `rest`), the database must not stay ahead of its posit
 """
 
 import os
-import time
 from collections.abc import Sequence
 from io import BytesIO
 
-from pylitefs.errors import LtxError
+from pylitefs.errors import ApplierError, LtxError
 from pylitefs.limits import is_shortage
 from pylitefs.ltx.blocks import Batch
 from pylitefs.ltx.decoder import Decoder
@@ -174,14 +173,17 @@ class _Files:
             self._durable()
 
     def settle(self) -> None:
-        """After the apply: the position may move once this returns."""
+        """After the apply: the position may move once this returns. ApplierError if the node ends before."""
         while self._failure is not None:
             self._state.node.disk.note(self._failure)
             try:
                 self._write_anew()
             except OSError as error:
                 self._failure = error
-                time.sleep(AGAIN_S)
+                if self._state.node.ending.wait(AGAIN_S):
+                    raise ApplierError(
+                        f"this node ends: its next start finishes {self._state.name}"
+                    ) from error
             else:
                 self._failure = None
                 self._durable()

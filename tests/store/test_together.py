@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pylitefs.cluster.cluster import wait_until
 from pylitefs.errors import ApplierError, BusyError
 from pylitefs.ltx.decoder import Decoder
 from pylitefs.store import together
@@ -325,6 +327,38 @@ def test_a_sync_that_fails_beside_an_apply_is_made_good_by_another_file(
     monkeypatch.undo()
     assert feed_together(lone, changes[5:]) == len(changes)
     assert_position_is_the_bytes_own(database)
+
+
+def test_a_node_that_ends_waits_for_no_disk(
+    lone: Store, changes: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was to be made good is the next start's: the file is there, and its position was not told."""
+
+    def fail(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(together, "AGAIN_S", 60.0)
+    monkeypatch.setattr(os, "fdatasync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
+    database, errors = lone.require("a.db"), list[Exception]()
+
+    def receive() -> None:
+        try:
+            lone.receive_together("a.db", [changes[4]], None)
+        except ApplierError as error:
+            errors.append(error)
+
+    receiving = threading.Thread(target=receive, daemon=True)
+    receiving.start()
+    assert wait_until(lambda: bool(lone.disk.code), 60), "it waits for the disk"
+    lone.close()
+    receiving.join(30)
+    assert [str(error) for error in errors] == ["this node ends: its next start finishes a.db"]
+    assert database.pos.txid == 4
+    monkeypatch.undo()
+    with opened(lone.data_dir, primary=False) as again:
+        assert again.require("a.db").pos.txid == 5
+        assert_position_is_the_bytes_own(again.require("a.db"))
 
 
 def test_one_whose_apply_fails_comes_again(lone: Store, changes: Files) -> None:
