@@ -2,18 +2,27 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from pylitefs.cluster.cluster import wait_until
 from pylitefs.errors import ReplicationError
-from pylitefs.replication.frames import Frame, LtxChunk, LtxEnd
+from pylitefs.replication.frames import (
+    Decoder,
+    Frame,
+    HighWaterMark,
+    LtxBegin,
+    LtxChunk,
+    LtxEnd,
+    pack_ltx_body,
+)
 from pylitefs.replication.gathering import SHORT
 from pylitefs.replication.intake import CannotGoOnError, Intake
 from pylitefs.store.incoming import HeldUpError, Received
 from pylitefs.store.store import Store
-from tests.replication.stores import Writer, opened
+from tests.replication.stores import Writer, database_bytes, opened
 
 NAME = "made.db"
 
@@ -181,3 +190,51 @@ def test_what_was_gathered_when_the_connection_ended_is_asked_for_again(
         send(taken, content)
     taken.flush()
     assert replica.positions() == primary.positions()
+
+
+@pytest.mark.parametrize("step", [29, pytest.param(1, marks=pytest.mark.full)])
+def test_a_connection_may_end_at_any_byte(primary: Store, replica: Store, taken: Intake, step: int) -> None:
+    """Of three short ones and their marks. Nothing is there of what was not whole by then; the next one goes on
+    from there."""
+    writer = Writer(primary, compress=True)
+    send(taken, files(primary, 1)[0])
+    taken.flush()
+    writer.pages = {1: bytes([1]) * 512, 2: bytes([1]) * 512}
+    cut, there = 0, replica.require(NAME)
+    while True:
+        first = primary.require(NAME).pos.txid + 1
+        for number in range(first, first + 3):
+            writer.commit({1: number % 250, 2 + number % 3: number % 251})
+        sent = [packed(primary, txid) for txid in range(first, first + 3)]
+        ends = [len(b"".join(sent[: count + 1])) for count in range(3)]
+        follow(taken, b"".join(sent)[:cut])
+        whole = sum(end <= cut + len(MARK) for end in ends)
+        came = there.pos.txid - (first - 1)
+        assert 0 <= came <= whole
+        assert [span[1] for span in there.ltx_files()][-1] == there.pos.txid
+        taken.asking_anew()
+        follow(taken, b"".join(sent[came:]))
+        assert replica.positions() == primary.positions()
+        if cut >= ends[-1]:
+            break
+        cut = min(cut + step, ends[-1])
+    assert database_bytes(replica, NAME) == database_bytes(primary, NAME)
+
+
+MARK = HighWaterMark(0, NAME).pack()
+
+
+def packed(primary: Store, txid: int) -> bytes:
+    """A transaction as it goes over the wire."""
+    content = primary.require(NAME).ltx_path(txid, txid).read_bytes()
+    return b"".join((LtxBegin(NAME).pack(), pack_ltx_body(content), LtxEnd().pack(), MARK))
+
+
+def follow(taken: Intake, data: bytes) -> None:
+    """A connection that brings these bytes, and ends."""
+    frames = Decoder().feed(data)
+    with suppress(ReplicationError):
+        for frame in frames:
+            if isinstance(frame, LtxBegin):
+                taken.receive(NAME, frames)
+        taken.flush()
