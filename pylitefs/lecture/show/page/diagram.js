@@ -307,9 +307,8 @@ export class Diagram {
     if (this._isToCome(first)) return;
     const isNow = this._at >= first && this._at <= last;
     const [x, y] = [this._x(first), this._y(run.node)];
-    // A box that is folded away has lanes of no height.
     const high = Math.max(0, Math.min(this._rem * 0.72, this._lane() * 0.48));
-    const wide = (width * this._gap) / 2 - Math.min(3, this._gap * 0.12);
+    const wide = Math.max(0, (width * this._gap) / 2 - Math.min(3, this._gap * 0.12));
     pen.globalAlpha = first > this._at ? 0.35 : 1;
     pen.fillStyle = this._colour("--card");
     pen.strokeStyle = this._colour(isNow || run === this._hoveredRun ? "--now" : "--ink");
