@@ -103,6 +103,7 @@ def test_runs_of_like_events_open_and_fold(browser: Browser, tmp_path: Path) -> 
         assert not axe.serious(page)
 
 
+@pytest.mark.full
 def test_a_run_in_the_diagram_is_opened_by_a_click_on_it(browser: Browser, tmp_path: Path) -> None:
     """And folded by one on the line over it; the pointer tells of both."""
     path = tmp_path / "lesson.html"
