@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from pylitefs.lecture.model import Dump, Entry
+from pylitefs.lecture.recording import open_recording, packaged
 from pylitefs.lecture.show.server import LectureServer
 from pylitefs.lecture.show.sharing import Sharing
 from tests import axe
@@ -192,6 +193,27 @@ def test_the_lecturer_s_page_at_each_size(
         picture(page, f"{name}-votes")
         assert not layout.wrong(page)
         assert not axe.serious(page)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", packaged())
+def test_a_lesson_is_looked_back_on_in_the_hand(browser: Browser, name: str) -> None:
+    """Nothing of it is cut, at any stop, on a telephone and on a tablet."""
+    found = open_recording(name)
+    sharing = Sharing(found.head.to_json(), ("127.0.0.1", 0))
+    sharing.start()
+    try:
+        for entry in found.entries:
+            sharing.emit(entry, [found.dumps[one] for one in entry.dumps])
+        with open_page(browser, sharing.links[0][0]) as page:
+            for width, height in ((390, 844), (820, 1180)):
+                page.set_viewport_size({"width": width, "height": height})
+                has(page, found.entries[-1].seq)
+                assert not layout.walk(page, layout.stops(found.entries)), width
+                page.keyboard.press("End")
+    finally:
+        sharing.stop()
 
 
 @pytest.mark.full
