@@ -11,6 +11,7 @@ it.
 import base64
 import io
 import json
+import logging
 import queue
 import re
 import secrets
@@ -33,6 +34,8 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 """Of a token that somebody types from the screen: none that is taken for another."""
 _TOKEN_LENGTH = 12
+
+log = logging.getLogger("pylitefs.lecture")
 
 
 def new_token() -> str:
@@ -157,7 +160,11 @@ class Sharing:
         """The thread that tells the child."""
         while (told := self._queue.get()) is not None:
             entry, dumps = told
-            lines = self._audience.lines(entry, dumps)
+            try:
+                lines = self._audience.lines(entry, dumps)
+            except Exception:  # The lecture goes on, and so do those who follow.
+                log.exception("entry %d could not be told to those who follow", entry.seq)
+                continue
             if not self._put(control(entry) + lines):
                 return
 
@@ -181,6 +188,8 @@ class Sharing:
         for line in child.stdout:
             self.votes = json.loads(line)["votes"]
             self.on_votes(self.votes)
+        if self._child is child:
+            log.warning("the followers' server has ended: students see nothing more, the lecture goes on")
 
 
 def control(entry: Entry) -> list[str]:

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from pylitefs.cluster.cluster import wait_until
 from pylitefs.errors import ConfigError
 from pylitefs.lecture.model import Entry
 from pylitefs.lecture.show import addresses
@@ -17,7 +18,7 @@ from tests.lecture import recordings
 URL = "http://192.168.178.123:8080/?token=abcdefgh2345"
 
 
-def test_a_child_that_hangs_or_is_gone_holds_nobody_up() -> None:
+def test_a_child_that_hangs_or_is_gone_holds_nobody_up(caplog: pytest.LogCaptureFixture) -> None:
     """The lecture goes on at once, and so it ends; the child leaves with it."""
     sharing = Sharing(recordings.HEADER, ("127.0.0.1", 0))
     sharing.start()
@@ -30,6 +31,7 @@ def test_a_child_that_hangs_or_is_gone_holds_nobody_up() -> None:
         assert time.monotonic() - began < 2.0
         os.kill(pid, signal.SIGKILL)
         sharing.emit(Entry(1000, 0.0, "note"), [])
+        assert wait_until(lambda: "students see nothing more" in caplog.text, 20)
     finally:
         sharing.stop()
     with pytest.raises(ProcessLookupError):

@@ -4,7 +4,10 @@
 // and whenever it is asked for; it takes no key and no click from the lecture.
 import { byId, fill, h } from "./dom.js";
 import { LecturePage } from "./app.js";
+import { KEY_HELP } from "./keys.js";
 import { drawBars, turnout } from "./ballot.js";
+
+KEY_HELP.push(["q v", "the code for students; their votes, shown or not"]);
 
 class SharingPage extends LecturePage {
   constructor() {
