@@ -101,7 +101,7 @@ class LevelSession:
             is_last = self.attempt.used >= self.level.terms.most
             self.wait(LAST_S if is_last else 0)
             self.attempt.use_up()
-            self._tell_how_it_stands()
+            self._tell_how_it_stands(outcome)
             if failed is not None:
                 raise failed
 
@@ -192,7 +192,7 @@ class LevelSession:
             outcome = f"not so: {error}"
         self.attempt.did(line, outcome, counts=False)
         self._look()
-        self._tell_how_it_stands()
+        self._tell_how_it_stands(outcome)
 
     # The goal
 
@@ -207,14 +207,16 @@ class LevelSession:
         self.attempt.saw(unmet, self._judge.forbidden(terms))
         self._judged = (self._director.scene.chronicle.count, self._judged[1])
 
-    def _tell_how_it_stands(self) -> None:
+    def _tell_how_it_stands(self, outcome: str = "") -> None:
+        """And first what came of the command."""
         attempt = self.attempt
         self._judged = (self._judged[0], time.monotonic())
         if attempt.over:
             self._tell("note", "level", attempt.why_over)
         else:
             met = sum(why is None for why in attempt.unmet)
-            text = f"The goal: {met} of {len(attempt.unmet)} so far; {self._given_to_use()}."
+            done = f"{outcome.rstrip('.')}. " if outcome else ""
+            text = f"{done}The goal: {met} of {len(attempt.unmet)} so far; {self._given_to_use()}."
             self._tell("note", "level", text)
 
     def _given_to_use(self) -> str:

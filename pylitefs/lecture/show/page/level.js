@@ -5,6 +5,9 @@ import { copyText, fill, h, keepInViewOf, safeMarkup, sentence } from "./dom.js"
 /** So many words are offered at once. */
 const MOST_OFFERED = 9;
 
+/** What a command does in a level, where that is not what it does in a lesson. */
+const HERE = { expect: "looks whether it is so, for three seconds, and costs nothing" };
+
 /** Whole words that the last word of `line` may become; after a space, words that may follow. As show/completing.py. */
 export function completions(line, verbs, help, nodes) {
   const words = line.split(" ");
@@ -132,7 +135,7 @@ export class LevelPlay {
 
   _make() {
     this._line = h("input", { type: "text", id: "command", "aria-label": "Command", "aria-describedby": "offer", "aria-autocomplete": "list",
-      autocomplete: "off", spellcheck: "false", autocapitalize: "off", placeholder: "a command, such as: sql n1 SELECT * FROM account",
+      autocomplete: "off", spellcheck: "false", autocapitalize: "off", placeholder: "a command, such as: sql n1 SELECT * FROM account (Tab lists them)",
       oninput: () => this._offer(), onfocus: () => this._offer(), onblur: () => (this._offered.hidden = true), onkeydown: (event) => this._key(event) });
     this._offered = h("div", { id: "offer", role: "status", hidden: true });
     this._left = h("span", { id: "left" });
@@ -166,8 +169,11 @@ export class LevelPlay {
     if (this._typed[this._typed.length - 1] !== line) this._typed.push(line);
     this._back = 0;
     // What was wrong stays, to be mended; what was done is over.
-    if (!problem) this._line.value = "";
-    else this._tell(problem);
+    if (problem) this._tell(problem);
+    else {
+      this._line.value = "";
+      this._offer();
+    }
   }
 
   async _ask(what, tell = (said) => this._tell(said)) {
@@ -194,13 +200,14 @@ export class LevelPlay {
     const verb = this._line.value.trim().split(" ")[0];
     const known = this._help.verbs.find((one) => one.verb === verb);
     fill(this._offered,
-      known ? h("div", null, h("code", null, known.usage), h("span", { class: "note" }, ` ${known.help}`)) : null,
+      known ? h("div", null, h("code", null, known.usage), h("span", { class: "note" }, ` ${HERE[verb] || known.help}`)) : null,
       words.length ? h("div", { class: "words" }, h("kbd", null, "Tab"), words.slice(0, known ? MOST_OFFERED : words.length).map((word) =>
         h("button", { type: "button", tabindex: "-1", onmousedown: (event) => {
           event.preventDefault();
           this._complete(word);
         } }, word)), known && words.length > MOST_OFFERED ? "…" : null) : null);
-    this._offered.hidden = !known && !words.length;
+    const isNew = this._line.value || !this._typed.length;
+    this._offered.hidden = !isNew || (!known && !words.length);
   }
 
   _complete(word) {
@@ -211,7 +218,10 @@ export class LevelPlay {
   }
 
   _key(event) {
-    if (event.key === "Tab" && !event.shiftKey && this._line.value.trim()) {
+    if (event.key === "Tab" && !event.shiftKey && !this._line.value && this._offered.hidden) {
+      event.preventDefault();
+      this._offered.hidden = false;
+    } else if (event.key === "Tab" && !event.shiftKey && this._line.value.trim() && !this._offered.hidden) {
       const words = this._words();
       if (!words.length) return;
       event.preventDefault();
