@@ -70,5 +70,6 @@ class ApplierSide:
             written = state.node.status.is_primary or state.follows or self._rollback.dirty
             if written and not state.applying:
                 with settling(state):
+                    self._rollback.rolled_back()
                     self._rollback.end_journal(how)
             self._rollback.forget()

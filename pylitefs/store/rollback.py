@@ -22,7 +22,7 @@ from threading import Event
 from pylitefs.errors import PylitefsError, SqliteFormatError
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
-from pylitefs.sqlite.journal import JOURNAL_HEADER_SIZE, is_journal_header_valid
+from pylitefs.sqlite.journal import JOURNAL_HEADER_SIZE, is_journal_header_valid, read_journal
 from pylitefs.sqlite.locks import lock_pgno
 from pylitefs.store import write_events
 from pylitefs.store.applying import Applier
@@ -109,6 +109,28 @@ class RollbackWatch:
         except OSError:
             self._head = head
             raise
+
+    def rolled_back(self) -> None:
+        """The applier's SQLite has rolled back by the journal, which still lies there. Nobody noted that.
+
+        The pages that a killed client wrote are noted; but the journal may be one that was copied here.
+        """
+        if not self.journal_live:
+            return
+        with open(self.state.path(FileKind.JOURNAL), "rb") as file:
+            fd = file.fileno()
+            try:
+                journal = read_journal(
+                    lambda offset, length: os.pread(fd, length, offset),
+                    os.fstat(fd).st_size,
+                    database_page_size=self.state.page_size,
+                )
+            except SqliteFormatError:
+                return  # There was nothing to roll back by.
+            if journal.page_size == self.state.page_size:
+                self._dirty.update(pgno for pgno, _ in journal.records)
+            else:
+                self._whole = True
 
     def end_journal(self, how: str) -> Pos | None:
         """The journal ends, whether by commit or rollback: capture what changed, before it is gone.

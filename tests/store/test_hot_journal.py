@@ -8,12 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from pylitefs.sqlite.journal import read_journal
 from pylitefs.store.database import Database
 from pylitefs.store.hot_journal import KEPT
 from pylitefs.store.names import FileKind
 from tests.sqlite.journals import make_journal
 from tests.store.serving import Served
-from tests.store.support import assert_captured, data_file, refused, seen_by_sqlite
+from tests.store.support import (
+    assert_captured,
+    assert_position_is_the_bytes_own,
+    data_file,
+    refused,
+    seen_by_sqlite,
+)
 
 
 def made(served: Served, *pragmas: str) -> Database:
@@ -130,6 +137,35 @@ def test_a_database_that_is_copied_half_way_is_rolled_back_by_the_journal_that_c
     assert seen_by_sqlite(served, "b.db") == whole
     assert copied.pos.txid == 2 and copied.pos.checksum == database.pos.checksum
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("client", ["none", "half-way"])
+def test_what_the_applier_rolls_back_by_such_a_journal_is_a_transaction_too(
+    served: Served, client: str
+) -> None:
+    """Also where a client had begun to, and was killed: the position tells all of it."""
+    whole = seen_by_sqlite(served, made(served).name)
+    spoiled, journal = half_way(whole, served.directory.parent)
+    copied = served.store.create("b.db")
+    fd = copied.create_file(FileKind.DATABASE, os.O_WRONLY | os.O_CREAT, applier=False)
+    copied.write(FileKind.DATABASE, fd, spoiled, 0)
+    copied.sync(FileKind.DATABASE, fd)
+    copied.release(FileKind.DATABASE, fd)
+    plant(copied, journal)
+    for applier in [False, True] if client == "half-way" else [True]:
+        files = {
+            kind: copied.open_file(kind, os.O_RDWR, applier) for kind in (FileKind.JOURNAL, FileKind.DATABASE)
+        }
+        pages = read_journal(lambda at, size: journal[at : at + size], len(journal)).records
+        for pgno, page in list(pages)[: None if applier else 3]:
+            copied.write(FileKind.DATABASE, files[FileKind.DATABASE], page, (pgno - 1) * 1024, applier)
+        for kind, fd in files.items():
+            copied.release(kind, fd, applier)
+    copied.truncate(FileKind.DATABASE, len(whole), applier=True)
+    copied.remove(FileKind.JOURNAL, applier=True)
+    assert copied.path(FileKind.DATABASE).read_bytes() == whole
+    assert copied.pos.txid == 2
+    assert_position_is_the_bytes_own(copied)
 
 
 def test_bytes_that_are_no_journal_are_sqlite_s_to_remove(
