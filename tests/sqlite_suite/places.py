@@ -86,15 +86,23 @@ def findings(cluster: Cluster, scratch: Path) -> list[str]:
     found = [f"{node.name} ended by itself" for node in cluster if not node.pid]
     if found:
         return [*found, *_own_errors(cluster)]
-    # What the test's end has left half-way may still become a transaction.
-    if not wait_until(lambda: len({str(node.positions()) for node in cluster}) == 1, LEVEL_S, 0.1):
-        found.append("not level: " + " / ".join(f"{node.name} {node.positions()}" for node in cluster))
-    # A node still tells the position of a database that was removed, or is an empty file.
-    for name in sorted(cluster.primary.positions()):
-        if (path := cluster.primary.mount / name).exists() and path.stat().st_size:
-            found += _database(cluster, name, scratch)
-    found += _left(cluster.primary)
+    try:
+        # What the test's end has left half-way may still become a transaction.
+        if not wait_until(lambda: _is_level(cluster), LEVEL_S, 0.1):
+            found.append("not level: " + " / ".join(f"{node.name} {node.positions()}" for node in cluster))
+        # A node still tells the position of a database that was removed, or is an empty file.
+        for name in sorted(cluster.primary.positions()):
+            if (path := cluster.primary.mount / name).exists() and path.stat().st_size:
+                found += _database(cluster, name, scratch)
+        found += _left(cluster.primary)
+    except (PylitefsError, OSError) as error:
+        found.append(f"a node does not answer: {error}")
     return [*found, *_own_errors(cluster)]
+
+
+def _is_level(cluster: Cluster) -> bool:
+    wanted, *others = (node.positions() for node in cluster)
+    return all(other == wanted for other in others)
 
 
 def _database(cluster: Cluster, name: str, scratch: Path) -> list[str]:
@@ -106,12 +114,13 @@ def _database(cluster: Cluster, name: str, scratch: Path) -> list[str]:
         try:
             with copy.open("wb") as out:
                 client.export(node.url, name, out)
-        except PylitefsError as error:
+            at = Pos.parse((node.mount / f"{name}-pos").read_text().strip())
+            summed = sums(copy)
+        except (PylitefsError, OSError) as error:
             found.append(f"{name} on {node.name}: {error}")
             continue
-        at = Pos.parse((node.mount / f"{name}-pos").read_text().strip())
-        if at.checksum not in sums(copy):
-            found.append(f"{name} on {node.name} is at {at}, its bytes give {sums(copy)[0]:016x}")
+        if at.checksum not in summed:
+            found.append(f"{name} on {node.name} is at {at}, its bytes give {summed[0]:016x}")
         healths.append(health(copy))
     if len(set(healths)) > 1:
         found.append(f"{name}: the nodes' databases are not alike: {' / '.join(healths)}")

@@ -5,9 +5,12 @@
 #    call that no program makes. Who keeps locks beside SQLite, or knows which page is never written, goes by
 #    the format.
 # 2. What is no database is kept outside of the folder, in SQLITE_SUITE_SIDE: scripts for a second process,
-#    text, copies that are put back later, and folders, unless a database is to be in them.
+#    text, copies that are put back later, and folders.
 # 3. `glob test.db*` finds SQLite's files, and not the mount's own test.db-pos.
 # 4. A database that is copied with its WAL, by hand, goes outside with it: a mount refuses the WAL.
+#
+# 5. A `testvfs` keeps the WAL index in a file, as every program does, and not in its own memory, unless the
+#    test watches what is done to the index.
 #
 # A second process that the test starts with such a script runs under this prelude, too.
 
@@ -78,6 +81,12 @@ proc cd {{folder ~}} {
   if {![suite_file isdirectory $::env(SQLITE_SUITE_SIDE)/$folder]} { suite_cd $folder }
 }
 
+rename testvfs suite_testvfs
+proc testvfs {args} {
+  if {$::suite_index_in_a_file && "-noshm" ni $args && "-fullshm" ni $args} { lappend args -fullshm 1 }
+  uplevel 1 [list suite_testvfs {*}$args]
+}
+
 rename glob suite_glob
 proc glob {args} {
   set found {}
@@ -105,4 +114,7 @@ proc exec {args} { uplevel 1 [list suite_exec {*}[suite_command $args]] }
 
 set argv0 [lindex $argv 0]
 set argv [lrange $argv 1 end]
+set suite_channel [suite_open $argv0]
+set suite_index_in_a_file [expr {![regexp {filter\s+xShm} [read $suite_channel]]}]
+close $suite_channel
 source $argv0

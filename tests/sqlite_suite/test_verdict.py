@@ -7,10 +7,9 @@ from tests.sqlite_suite.verdict import END, Difference, Verdict, differences, ju
 PLAIN = Outcome(frozenset({"a", "b", "c"}), {"d": "2"}, tests=4)
 KNOWN = load("""
 - name: no cups
-  tests: ["cup*"]
-  cases: [b]
-  gave: "*refused*"
   why: a mount has no cups
+  differences:
+    - {tests: "plate cup*", cases: [b], gave: "*refused*"}
 """)
 
 

@@ -58,13 +58,14 @@ def load(text: str) -> list[Expected]:
     return [
         Expected(
             entry["name"],
-            tuple(entry["tests"]),
-            tuple(entry.get("cases", ["*"])),
-            entry.get("gave", "*"),
-            tuple(entry.get("on", ["*"])),
+            tuple(one["tests"].split()),
+            tuple(one.get("cases", ["*"])),
+            one.get("gave", "*"),
+            tuple(one.get("on", ["*"])),
             entry["why"],
         )
         for entry in yaml.safe_load(text) or ()
+        for one in entry["differences"]
     ]
 
 
