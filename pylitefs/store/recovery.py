@@ -37,6 +37,7 @@ from pylitefs.store.privacy import make_directory
 from pylitefs.store.recovery_gap import (
     cut_back,
     cut_burst,
+    drop_torn,
     is_from_before_boot,
     is_unwritten,
     sync_newest,
@@ -88,6 +89,7 @@ def recover(state: DatabaseState, mount_dir: Path | None = None) -> None:
         _adopt(state)
     else:
         _match(state, last, left)
+    drop_torn(state)
     (state.directory / MARKER).unlink(missing_ok=True)
     if tracer.active:
         tracer.emit("recovery.end", state.name, state.pos.txid, checksum=state.pos.checksum)

@@ -41,6 +41,8 @@ Sums = Callable[[Header], PageChecksums]
 _BLOCK = 512
 """What a disk writes as a whole, at least."""
 _CHUNK = 1 << 20
+_SHORT = 2 << 20
+"""Longer files are synced before anything goes on, so that they are never torn here."""
 
 Span = tuple[int, int]
 
@@ -113,6 +115,28 @@ def sync_newest(state: DatabaseState) -> None:
             os.fdatasync(fd)
         finally:
             os.close(fd)
+
+
+def drop_torn(state: DatabaseState) -> None:
+    """Of a burst the newest file may be whole, and one before it torn, and the WAL may hold them all: then
+    the position is right without it. But no replica could ever be sent what is left of it, so it goes, and
+    whoever lacks it gets a snapshot."""
+    torn = False
+    newest = sorted(state.ltx.ranges(), key=lambda span: span[1])[-max(MOST_LATE, MOST_TOGETHER) - 2 :]
+    for span in newest:
+        path = state.ltx.path(*span)
+        if not is_from_before_boot(path) or os.stat(path).st_size > _SHORT:
+            continue
+        try:
+            verify_file(path)
+        except LtxError as error:
+            if not is_unwritten(path, error):
+                continue  # Damage of another kind stays, and is named to who needs the file.
+            log.warning("%s: %s was not written when the power failed, and goes: %s", state.name, path, error)
+            state.ltx.remove(*span)
+            torn = True
+    if torn:
+        sync_directory(state.ltx.directory)
 
 
 def is_from_before_boot(path: Path) -> bool:

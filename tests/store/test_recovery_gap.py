@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from pylitefs.ltx.decoder import open_ltx
 from pylitefs.ltx.header import Header
+from pylitefs.ltx.position import Pos
+from pylitefs.replication.catchup import Snapshot
+from pylitefs.replication.kept import decision as decision_for
 from pylitefs.store import recovery
 from pylitefs.store.checksums import PageChecksums
+from pylitefs.store.database import Database
 from pylitefs.store.store import Store
 from tests.store.crashes import watching
 from tests.store.serving import Served
@@ -190,3 +195,32 @@ def test_what_was_there_before_the_machine_was_started_needs_no_sync(in_wal: Pat
     for txid in range(1, 7):
         os.utime(ltx_file(in_wal, txid), (1_000_000_000, 1_000_000_000))
     assert not [call for call in calls_of_a_start(in_wal, True) if call.startswith("fdatasync")]
+
+
+@pytest.mark.parametrize("how", ["torn", "zeros"])
+def test_a_file_of_a_burst_that_was_not_written_is_no_file(
+    in_wal: Path, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The WAL has survived, so the position is right; a replica that lacks that file can be told what it
+    gets."""
+    torn = ltx_file(in_wal, 4)
+    content = torn.read_bytes()
+    torn.write_bytes(content[:200] if how == "torn" else bytes(len(content)))
+    for txid in range(1, 7):
+        os.utime(ltx_file(in_wal, txid), (1_000_000_000, 1_000_000_000))
+    with opened(in_wal) as primary:
+        database = primary.require(DB)
+        assert database.pos.txid == 6
+        assert_position_is_the_bytes_own(database)
+        assert [span[1] for span in database.ltx_files()] == [1, 2, 3, 5, 6]
+        decision, _ = decision_for(database, replica_pos(database, 3), None, born=False)
+        assert isinstance(decision, Snapshot)
+    assert "was not written when the power failed" in caplog.text
+
+
+def replica_pos(database: Database, txid: int) -> Pos:
+    """Of a replica that is there."""
+    with open_ltx(database.ltx_path(txid, txid)) as decoder:
+        for _ in decoder.pages():
+            pass
+        return Pos(txid, decoder.trailer.post_apply_checksum)
