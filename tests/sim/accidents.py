@@ -131,6 +131,22 @@ class Accidents:
     def power(self, chance: random.Random) -> str:
         return self._act_and_die(chance, power=True)
 
+    def both_power(self, chance: random.Random) -> str:
+        """The power goes in a transaction over two databases, about where it counts in both."""
+        disk = self.world.primary.disk
+        disk.dies_when = frozenset({"unlink"}), chance.randrange(4)
+        outcome = attempt(self.clients.both, chance)
+        return f"{outcome}; {self._dies(self.world.primary, chance, power=True)}"
+
+    def burst_power(self, chance: random.Random) -> str:
+        """It goes after a burst, while its LTX files wait for their sync, or while pages are copied."""
+        outcome = attempt(self.clients.burst, chance)
+        disk = self.world.primary.disk
+        if chance.random() < 0.5:
+            disk.dies_when = frozenset({chance.choice(("write", "sync"))}), chance.randrange(6)
+            outcome += f", then {attempt(self.clients.checkpoint, chance)}"
+        return f"{outcome}; {self._dies(self.world.primary, chance, power=chance.random() < 0.7)}"
+
     def restart(self, chance: random.Random) -> str:
         world = self.world
         self._no_clients()

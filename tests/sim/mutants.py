@@ -169,18 +169,6 @@ def _keeps_overwritten() -> list[Change]:
     return [(wal_watch.WalWatch, "before_write", _nothing)]
 
 
-def _sums_of_the_old() -> list[Change]:
-    """An import's checksum is worked out over the database that it replaces."""
-
-    def published(its: Any, captured: Any) -> None:
-        with its.state.lock:
-            its.rollback_watch.forget()
-            capture.publish(its.state, captured)
-            its.state.applying = 0
-
-    return [(imports, "_publish", published)]
-
-
 def _drop_untold() -> list[Change]:
     return [(database, "commit_drop", _nothing)]
 
@@ -247,7 +235,8 @@ MUTANTS = (
     Mutant("what is reaped is durable nowhere else", "retention", lambda: [(retention, "_sync", _nothing)]),
     Mutant("a super-journal's end is not durable", "commit of two",
            lambda: [(super_journals, "sync_directory", _nothing)]),
-    Mutant("an import keeps the WAL's old frames", "import", _sums_of_the_old),
+    Mutant("an import's pages come without its position", "import",
+           lambda: [(imports, "publish", _nothing)]),
     Mutant("whose next file is gone gets nothing", "catch-up", _nothing_for_a_gap),
     Mutant("what was gathered stays over a cut", "catch-up", _gathered_stays),
 )  # fmt: skip

@@ -355,7 +355,7 @@ def wired(links: list[Link]) -> Iterator[None]:
     with ExitStack() as stack:
         for owner, name, value in (
             (replica_module, "Post", post),
-            (primary_module, "SnapshotPipe", WholeSnapshot),
+            (primary_module, "snapshot_of", WholeSnapshot),
             (primary_module, "in_thread", _at_once),
         ):
             stack.callback(setattr, owner, name, getattr(owner, name))

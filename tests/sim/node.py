@@ -9,9 +9,10 @@ The rule: the store is the real one. What its threads do is done by `work`, one 
 import errno
 import random
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from pylitefs.errors import PylitefsError
 from pylitefs.ltx.header import Header
@@ -83,12 +84,11 @@ class Stopping:
 class Applying(DirectApplier):
     """A replica's applier: what fails half-way is tried again, and nobody sees the database meanwhile."""
 
-    def apply(self, database: str, ltx_path: Path, *, more: Sequence[Path] = (), verified: bool = False,
-              timeout: float | None = None) -> None:  # fmt: skip
+    def apply(self, *arguments: Any, **options: Any) -> None:
         try:
-            super().apply(database, ltx_path, more=more)
+            super().apply(*arguments, **options)
         except OSError:
-            super().apply(database, ltx_path, more=more)
+            super().apply(*arguments, **options)
 
 
 class Waiting(Store):
@@ -195,6 +195,7 @@ class Node:
         """The same, and what was not synced may be gone."""
         self.die()
         self.disk.power_failure(chance)
+        self.clock.sleep(1.0)
         self.booted_ns = self.clock.passed_ns
 
     def _forget(self) -> None:

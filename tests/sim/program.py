@@ -58,6 +58,8 @@ WEIGHTS: dict[str, int] = {
     "fault": 3,
     "dies": 6,
     "power": 8,
+    "both_power": 2,
+    "burst_power": 4,
     "replica_dies": 3,
     "replica_power": 3,
     "restart": 1,

@@ -19,8 +19,10 @@ def kind_of(outcome: Outcome) -> str:
 def shrink(wrong: Outcome, live: Callable[[int, list[Step]], Outcome] = run, most: int = 400) -> Outcome:
     """The same fault in fewer steps; at most so many tries."""
     kind = kind_of(wrong)
-    best = wrong
     steps = wrong.steps[: wrong.failed_at + 1]
+    best = live(wrong.seed, steps)
+    if kind_of(best) != kind:
+        return wrong
     size = max(1, len(steps) // 2)
     tries = 0
     while tries < most:
