@@ -194,8 +194,7 @@ def test_what_was_gathered_when_the_connection_ended_is_asked_for_again(
 
 @pytest.mark.parametrize("step", [29, pytest.param(1, marks=pytest.mark.full)])
 def test_a_connection_may_end_at_any_byte(primary: Store, replica: Store, taken: Intake, step: int) -> None:
-    """Of three short ones and their marks. Nothing is there of what was not whole by then; the next one goes on
-    from there."""
+    """Of three short ones and their marks: what was not whole by then is not there; the next one goes on."""
     writer = Writer(primary, compress=True)
     send(taken, files(primary, 1)[0])
     taken.flush()
