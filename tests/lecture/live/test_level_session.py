@@ -1,7 +1,4 @@
-"""A level on a real node: what costs, what does not, what is refused, and how it is reached and begun again.
-
-One run of one node does all of it: to start a node is most of what such a test takes.
-"""
+"""A level on a real node: what costs, what does not, what is refused, how it is reached, and begun again."""
 
 from pathlib import Path
 
@@ -75,10 +72,19 @@ def test_a_level_is_played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         session.do("sql n1 INSERT INTO t VALUES (7), (8)")
         assert (played.shown["used"], played.shown["over"], played.shown["fewest"]) == (2, "reached", 1)
         played.refused("run", "over")
+    assert not is_mounted(tmp_path / "n1" / "mnt")
 
+
+@pytest.mark.full
+def test_a_level_begins_again_and_what_takes_its_time_is_seen(tmp_path: Path) -> None:
+    """All commands are there again, the hints stay; then a shell that nobody waits for reaches the goal."""
+    played = Played(tmp_path)
+    with played.session as session:
+        session.next()
+        session.hint()
+        session.do("sql n1 DELETE FROM t WHERE a = 1")
         session.again(0)
         assert (played.shown["used"], played.shown["over"], played.shown["hints_left"]) == (0, "", 1)
-        # What takes its time is seen when it comes: here from a shell that nobody waits for.
         scene = session._director.scene
         shell = session._director.shells.get(scene.nodes.running("n1"), "other")
         shell.begin("INSERT INTO t VALUES (2)")
