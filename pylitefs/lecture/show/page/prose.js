@@ -65,7 +65,9 @@ const BESIDE_A_QUESTION = {
 /** What just happened, in a sentence, and what SQLite alone would do. */
 export function drawCaption(toldBox, aloneBox, history, at) {
   const entry = at >= 0 ? history.entries[history.told(at)] : null;
-  const text = entry ? BESIDE_A_QUESTION[entry.kind] || entry.text || entry.name : history.header.summary || "";
+  // What the sides show is not said once more.
+  const said = entry && entry.sides ? entry.text.split(/(?<=\.) /)[0] : entry && entry.text;
+  const text = entry ? BESIDE_A_QUESTION[entry.kind] || said || entry.name : history.header.summary || "";
   const shown = entry ? `${entry.seq}:${text}` : text;
   if (toldBox.dataset.shown !== shown) {
     toldBox.dataset.shown = shown;
