@@ -15,6 +15,9 @@ from types import ModuleType
 BINARY = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 """For each `os.open` of a data file: Windows turns line ends around otherwise."""
 
+MOVES_OPEN_FILES = hasattr(os, "O_DIRECTORY")
+"""Whether a file that is open can be renamed or removed: not on Windows."""
+
 
 def complete(system: ModuleType = os) -> None:
     """Put in what is missing. Two reads of one descriptor share its position there, so they take turns."""

@@ -20,7 +20,7 @@ from pylitefs.ltx.checksum import EMPTY_CHECKSUM, lock_pgno
 from pylitefs.ltx.encoder import Encoder
 from pylitefs.ltx.header import FLAG_LZ4, Header
 from pylitefs.ltx.position import Pos
-from pylitefs.portable import BINARY
+from pylitefs.portable import BINARY, MOVES_OPEN_FILES
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
 from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.counters import NO_COUNTERS, Counters, next_counters, with_counters
@@ -96,7 +96,7 @@ class Arrival:
             self._why_not = str(error)  # It is told once all has come.
             return
         count = header.pages(size or 0)
-        if count == 0 or self._node.tracer.active:
+        if count == 0 or self._node.tracer.active or not MOVES_OPEN_FILES:
             return
         # Once for the file, and once for the LTX file.
         check_room(self.path.parent, 2 * count * header.page_size, f"importing {self._name}")

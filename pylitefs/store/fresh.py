@@ -17,7 +17,7 @@ from contextlib import suppress
 
 from pylitefs.ltx.blocks import Batch
 from pylitefs.ltx.header import Header
-from pylitefs.portable import BINARY
+from pylitefs.portable import BINARY, MOVES_OPEN_FILES
 from pylitefs.store.applying import Applier
 from pylitefs.store.database import Database
 from pylitefs.store.files import check_room, pwritev_all
@@ -96,7 +96,7 @@ def begin_fresh(database: Database, header: Header) -> FreshFile | None:
     """The file for the pages of an LTX file that begins to arrive; None if they go through the mount."""
     if not header.is_snapshot or header.commit * header.page_size < LARGE:
         return None
-    if database.state.node.tracer.active or not is_free(database):
+    if database.state.node.tracer.active or not is_free(database) or not MOVES_OPEN_FILES:
         return None
     return FreshFile(database, header)
 

@@ -19,7 +19,7 @@ from pylitefs.ltx.decoder import Decoder
 from pylitefs.ltx.header import Header, Trailer
 from pylitefs.ltx.position import Pos
 from pylitefs.ltx.short import ShortTransaction
-from pylitefs.portable import BINARY
+from pylitefs.portable import BINARY, MOVES_OPEN_FILES
 from pylitefs.store import lost
 from pylitefs.store.applying import Applier
 from pylitefs.store.checksums import Changes, PageChecksums
@@ -101,7 +101,10 @@ class _Spool:
             self._fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY, FILE_MODE)
             write_all(self._fd, content)
         os.fsync(self._fd)
-        os.rename(self._temporary, path)
+        if not MOVES_OPEN_FILES:
+            os.close(self._fd)
+            self._fd = -1
+        os.replace(self._temporary, path)
         sync_directory(path.parent)
         return None
 

@@ -1,7 +1,7 @@
 """A primary and a replica on a system that lacks what Windows lacks: `python -m tests.vfs.poor_system DIR`.
 
 The modules are blocked, and the functions and constants taken away, before anything of pylitefs is imported.
-So this is the code that runs there, on Linux. What it cannot show: how Windows treats files that are open.
+So this is the code that runs there, on Linux. A file that is open is kept from being renamed and removed.
 """
 
 import asyncio  # noqa: F401  # Python's own modules first: they tell Windows by its `msvcrt`.
@@ -42,7 +42,41 @@ class LockedBytes:
         cls._locked.add(inode)
 
 
+def keep_open_files() -> None:
+    """As on Windows: what is open can be neither renamed nor removed, and `rename` replaces nothing."""
+    rename, replace, unlink = os.rename, os.replace, os.unlink
+
+    def check(path: object) -> None:
+        name = os.path.abspath(os.fspath(path))  # type: ignore[call-overload]
+        for fd in os.listdir("/proc/self/fd"):
+            try:
+                is_open = os.readlink(f"/proc/self/fd/{fd}") == name
+            except FileNotFoundError:
+                continue
+            if is_open:
+                raise PermissionError(13, "it is open", name)
+
+    def checked_rename(source: object, target: object) -> None:
+        check(source)
+        if os.path.exists(target):  # type: ignore[arg-type]
+            raise FileExistsError(17, "it is there", target)
+        rename(source, target)  # type: ignore[arg-type]
+
+    def checked_replace(source: object, target: object) -> None:
+        check(source)
+        check(target)
+        replace(source, target)  # type: ignore[arg-type]
+
+    def checked_unlink(path: object) -> None:
+        check(path)
+        unlink(path)  # type: ignore[arg-type]
+
+    os.rename, os.replace = checked_rename, checked_replace  # type: ignore[assignment]
+    os.unlink = os.remove = checked_unlink  # type: ignore[assignment]
+
+
 def take_away() -> None:
+    keep_open_files()
     usage = shutil.disk_usage("/")
     shutil.disk_usage = lambda path: usage  # Windows has it, and does not go by `statvfs`.
     for module in MODULES:
@@ -96,7 +130,17 @@ def main(folder: Path) -> None:
         pylitefs.open_node(made("primary")).start()
     except Exception as error:
         print(type(error).__name__, error)
-    for one in (reader, wal, db):
+    wal.close()
+    copy = folder / "copy"
+    db.node.store.export("app.db", copy)
+    with copy.open("rb") as source:
+        db.node.store.import_database("wal.db", source)
+    assert db.node.connect("wal.db").execute("SELECT count(*) FROM t").get == 11
+    db.execute("VACUUM")
+    while reader.node.store.positions() != db.node.store.positions():
+        assert time.monotonic() < deadline, (reader.node.store.positions(), db.node.store.positions())
+        time.sleep(0.01)
+    for one in (reader, db):
         one.close()
     reader.node.stop()
     db.node.stop()
