@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -16,7 +17,13 @@ from pylitefs.cluster.cluster import wait_until
 from pylitefs.cluster.ports import free_ports
 from pylitefs.config import Config, ConsulConfig, DataConfig, HttpConfig, LeaseConfig
 from pylitefs.embedded import EmbeddedNode
-from pylitefs.errors import ConfigError, DataDirectoryError, PylitefsError, ReadOnlyReplicaError
+from pylitefs.errors import (
+    ConfigError,
+    DataDirectoryError,
+    MissingLibraryError,
+    PylitefsError,
+    ReadOnlyReplicaError,
+)
 from pylitefs.http.lease_server import LeaseServer
 from tests import forked
 from tests.store.support import assert_position_is_the_bytes_own
@@ -145,6 +152,16 @@ def test_many_threads_have_connections_of_their_own(primary: EmbeddedNode, repli
         assert db.execute("SELECT count(*) FROM t").get == 16
 
 
+def test_without_apsw_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what else pylitefs has is there without it."""
+    monkeypatch.setitem(sys.modules, "apsw", None)
+    for name in [name for name in sys.modules if name.startswith(("pylitefs.vfs", "pylitefs.embedded"))]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(MissingLibraryError, match=r"pylitefs\.connect needs the package apsw: pip install"):
+        pylitefs.connect("app.db")
+    assert not hasattr(pylitefs, "disconnect") and pylitefs.__version__
+
+
 @pytest.mark.full
 def test_a_lease_changes_hands_and_connections_stay(tmp_path: Path) -> None:
     """A handoff, then a lease that ends in the middle of a transaction: who may write writes, on connections
@@ -270,7 +287,7 @@ def test_another_process_is_refused(primary: EmbeddedNode) -> None:
     db.close()
 
 
-@pytest.mark.parametrize("mode", ["delete", "persist"])
+@pytest.mark.parametrize("mode", ["delete", pytest.param("persist", marks=pytest.mark.full)])
 def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path: Path, mode: str) -> None:
     """In the middle of commits: what was said to be committed is there, and one more at most."""
     acknowledged = 0
