@@ -11,7 +11,9 @@ from pylitefs.cli.pdf import sheets
 from pylitefs.lecture.recording import open_recording, packaged
 from pylitefs.lecture.show.replay_html import page as replay_page
 from tests import axe
+from tests.lecture import recordings
 from tests.lecture.browsing import chromium, open_page, wait_for
+from tests.lecture.scripted import recorded
 
 pytestmark = pytest.mark.browser
 
@@ -98,9 +100,20 @@ def test_pages_and_locks_are_marked_and_what_is_not_there_is_said(browser: Brows
         expect(page.locator("#toast")).to_contain_text("It is not there at this step")
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(one, marks=() if one == "checksum" else pytest.mark.full) for one in packaged()]
-)
+def test_a_short_lesson_has_a_sheet_for_each_step(browser: Browser) -> None:
+    """The made one; every packaged lesson has its own in the full run."""
+    entries = recordings.made().entries
+    count = sum(one.stop for one in entries) + (not entries[-1].stop)
+    with recorded() as server, open_page(browser, server.url, width=1047, height=718) as page:
+        wait_for(page, f"Number(document.querySelector('#slider').max) === {len(entries) - 1}")
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        page.emulate_media(media="print")
+        expect(page.locator(".sheet")).to_have_count(count)
+        assert page.evaluate(TOO_LARGE) == []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", packaged())
 def test_each_step_has_a_sheet_and_all_of_it_is_on_it(browser: Browser, name: str, tmp_path: Path) -> None:
     """As the browser makes them when it is about to print; afterwards the page is as it was."""
     found = open_recording(name)
