@@ -90,9 +90,10 @@ def findings(cluster: Cluster, scratch: Path) -> list[str]:
         # What the test's end has left half-way may still become a transaction.
         if not wait_until(lambda: _is_level(cluster), LEVEL_S, 0.1):
             found.append("not level: " + " / ".join(f"{node.name} {node.positions()}" for node in cluster))
-        # A node still tells the position of a database that was removed, or is an empty file.
-        for name in sorted(cluster.primary.positions()):
-            if (path := cluster.primary.mount / name).exists() and path.stat().st_size:
+        for name, at in sorted(cluster.primary.positions().items()):
+            # One that was removed still has a position; in a first transaction it has bytes and none.
+            path = cluster.primary.mount / name
+            if at.txid and path.exists() and path.stat().st_size:
                 found += _database(cluster, name, scratch)
         found += _left(cluster.primary)
     except (PylitefsError, OSError) as error:
