@@ -189,6 +189,9 @@ class Accidents:
         return ", ".join(said)
 
     def _off(self, node: Node, chance: random.Random, power: bool) -> None:
+        # With OFF SQLite writes pages before their journal is durable: a power failure may leave what no
+        # LTX file that is still kept restores (docs/reliability.md).
+        power = power and self.world.synchronous > 0
         if node.primary:
             for name, oracle in self.world.oracles.items():
                 if power and name in node.told:

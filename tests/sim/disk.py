@@ -140,10 +140,10 @@ class Disk:
         self._pending.append(NameChange(((old, None), (new, inode))))
 
     def synced(self, inode: int, content: bytes) -> None:
-        """The file is durable, and so is its name, if it is new (as ext4, XFS and btrfs do it)."""
+        """The file is durable, and so is the name that it has (as ext4, XFS and btrfs do it)."""
         known = self.inodes[inode]
         known.durable, known.log = content, []
-        self._settle(lambda change: len(change.changes) == 1 and change.changes[0][1] == inode)
+        self._settle(lambda change: any(its == inode for _, its in change.changes))
 
     def synced_directory(self, folder: str) -> None:
         self._settle(lambda change: any(os.path.dirname(name) == folder for name, _ in change.changes))
