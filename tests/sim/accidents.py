@@ -169,6 +169,10 @@ class Accidents:
         self.world.connections, self.world.readers = [], []
 
     def _dies(self, node: Node, chance: random.Random, *, power: bool) -> str:
+        # With OFF SQLite writes pages before their journal is durable: a power failure may leave what no
+        # LTX file that is still kept restores (docs/reliability.md).
+        may_fail = self.world.synchronous > 0
+        power = power and may_fail
         if node.primary:
             self._no_clients()
         self._off(node, chance, power)
@@ -181,7 +185,7 @@ class Accidents:
             except Killed:
                 said.append("its recovery killed")
                 self.world.say("    its recovery is killed")
-            power = chance.random() < 0.5
+            power = may_fail and chance.random() < 0.5
             back = back or power
             self._off(node, chance, power)
         self._start(node)
@@ -189,9 +193,6 @@ class Accidents:
         return ", ".join(said)
 
     def _off(self, node: Node, chance: random.Random, power: bool) -> None:
-        # With OFF SQLite writes pages before their journal is durable: a power failure may leave what no
-        # LTX file that is still kept restores (docs/reliability.md).
-        power = power and self.world.synchronous > 0
         if node.primary:
             for name, oracle in self.world.oracles.items():
                 if power and name in node.told:
