@@ -77,6 +77,9 @@ class Disk:
 
     def __init__(self, root: Path, now_ns: Callable[[], int]) -> None:
         self.root = root
+        self.journaled = False
+        """Whether names become durable in the order of their changes, and with any sync, as on ext4; else
+        each for itself."""
         self.dead = False
         self.calls = 0
         self.dies_at = 0
@@ -153,7 +156,7 @@ class Disk:
         left = []
         for change in reversed(self._pending):
             # What was done with the same name before is durable with it.
-            if is_durable(change) or any(name in names for name, _ in change.changes):
+            if self.journaled or is_durable(change) or any(name in names for name, _ in change.changes):
                 names.update(name for name, _ in change.changes)
             else:
                 left.append(change)
@@ -173,7 +176,7 @@ class Disk:
     def power_failure(self, chance: random.Random) -> None:
         """The machine goes off; the folder is what the disk has kept."""
         names = dict(self._names)
-        if chance.random() < 0.6:
+        if self.journaled:
             kept = self._pending[: chance.randint(0, len(self._pending))]
         else:
             share = chance.random()

@@ -71,6 +71,7 @@ class World:
 
     def start(self) -> None:
         for node in self.nodes:
+            node.disk.journaled = self.chance.random() < 0.5
             node.start()
 
     def close(self) -> None:
