@@ -7,7 +7,7 @@ import multiprocessing
 import time
 
 from tests.sim.history import Outcome, run
-from tests.sim.mutants import MUTANTS, Mutant
+from tests.sim.mutants import MUTANTS, RARE, Mutant
 from tests.sim.shrink import kind_of
 
 
@@ -15,7 +15,7 @@ def hunt(processes: int, seconds: float, only: str) -> int:
     """Each mutant is to be found by somebody; a table of what it took, in seconds of two idle processors."""
     missed = 0
     print("| put in | where | found after | by history | as |\n| --- | --- | --- | --- | --- |")
-    for mutant in MUTANTS:
+    for mutant in (*MUTANTS, *RARE):
         if only not in mutant.name:
             continue
         found = find(mutant, processes, 2 * seconds / processes)
