@@ -128,9 +128,15 @@ class World:
         try:
             return db.serialize()
         except sqlite3.OperationalError:
-            if database.path(FileKind.DATABASE).stat().st_size:
+            if not database.path(FileKind.DATABASE).stat().st_size:
+                return b""  # Its roll-back has left nothing.
+            if not self.readers:
                 raise
-            return b""  # Its roll-back has left nothing.
+            # A killed writer's journal is rolled back once its readers are gone.
+            for reader in self.readers:
+                reader.close()
+            self.readers = []
+            return db.serialize()
         finally:
             db.close()
             node.served._connections.remove(db)
