@@ -61,7 +61,9 @@ def test_a_lock_lets_the_replica_write_and_keeps_the_primary_s_writers_out(side:
 
 
 def test_run_is_the_node_s_own_program_s(side: HaltSide) -> None:
-    said(side, "[open a a.db]", "a: CREATE TABLE t(n)", "[halt h a.db on the replica]", "[unhalt h]")
+    said(side, "[open a a.db]", "a: CREATE TABLE t(n)")
+    side.position("a.db", "replica")
+    said(side, "[halt h a.db on the replica]", "[unhalt h]")
     run = "[run -with-halt-lock-on {a.db} -- sh -c 'echo said; exit 3' on the replica]"
     assert said(side, run) == "exit code 3; said; "
     assert said(side, "[run -with-halt-lock-on {b.db} -- true on the replica]") == (

@@ -2,10 +2,14 @@
 
 import io
 import json
+import logging
 import re
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "demo/notebook.ipynb"
@@ -24,6 +28,15 @@ def shape(text: str) -> str:
     text = re.sub(r"(?m)^ +\d+ +(?:[0-9a-f]{2} )+ *", "", text)
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z|127\.0\.0\.1:\d+|\d+ bytes", "…", text)
     return text.strip()
+
+
+@pytest.fixture(autouse=True)
+def _log() -> Iterator[None]:
+    """The notebook's program has a log of its own."""
+    log = logging.getLogger("pylitefs")
+    level = log.level
+    yield
+    log.setLevel(level)
 
 
 def test_the_notebook_runs_and_says_what_it_shows() -> None:

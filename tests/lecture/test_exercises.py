@@ -2,12 +2,12 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pylitefs.child_python import python_module
 from pylitefs.lecture.language import lesson
 from pylitefs.lecture.live.session import run_headless
 from tests.lecture.committed import PAGE_SIZE, committed
@@ -88,7 +88,7 @@ def test_the_sum_by_hand_is_the_position_s(tmp_path: Path) -> None:
         file, ["PRAGMA page_size = 512", "CREATE TABLE t (x)", "INSERT INTO t VALUES (randomblob(3000))"]
     )
     said = subprocess.run(
-        [sys.executable, "-m", "pylitefs", "ltx", "checksum", str(file)],
+        python_module("pylitefs", "ltx", "checksum", str(file)),
         capture_output=True,
         text=True,
         timeout=60,

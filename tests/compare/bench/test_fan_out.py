@@ -16,7 +16,7 @@ def test_every_commit_comes_on_every_stream(replicas: int, commits: int) -> None
     """`measure` itself asserts that none is missing."""
     found = measure(replicas, commits)
     print(found)
-    assert found.replicas == replicas and 0 < found.rate <= 110
+    assert found.replicas == replicas and found.rate > 0
     assert found.p50 <= found.p99 <= found.worst and found.processor_us > 0 and found.memory_mib > 10
 
 
