@@ -72,11 +72,12 @@ SOME = {
 ALL = [(role, name) for role in ("primary", "replica") for name in KILLS]
 
 
+@pytest.mark.full  # tests/soak has the same kills in each run.
 @pytest.mark.parametrize(
     ("mode", "kills"),
     [
         *((mode, kills) for mode, kills in SOME.items()),
-        *(pytest.param(mode, ALL * 3, marks=[pytest.mark.full, pytest.mark.timeout(600)]) for mode in SOME),
+        *(pytest.param(mode, ALL * 3, marks=pytest.mark.timeout(600)) for mode in SOME),
     ],
     ids=["delete", "wal", "delete-all", "wal-all"],
 )

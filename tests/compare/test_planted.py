@@ -99,6 +99,7 @@ def test_a_fault_in_an_ltx_file_is_found(
     assert all(one.is_consequence for one in outcome.findings.differences if one.state != "unknown")
 
 
+@pytest.mark.full
 def test_a_missing_transaction_is_found_once(ours: Side, tmp_path: Path) -> None:
     """What follows by arithmetic, checksums until they meet again, is its consequence."""
     outcome = compared(ours, "missing-transaction", tmp_path)
@@ -109,6 +110,7 @@ def test_a_missing_transaction_is_found_once(ours: Side, tmp_path: Path) -> None
     assert consequences <= {"position", "pre-apply checksum"}
 
 
+@pytest.mark.full
 def test_a_wrong_errno_is_found(ours: Side, tmp_path: Path) -> None:
     """On both nodes, and nowhere else."""
     outcome = compared(ours, "wrong-errno", tmp_path, "[probe {name}.db]")
@@ -118,6 +120,7 @@ def test_a_wrong_errno_is_found(ours: Side, tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.full
 def test_a_file_mode_that_comes_late_is_found(ours: Side, tmp_path: Path) -> None:
     outcome = compared(ours, "late-mode", tmp_path)
     assert [(one.aspect, one.where, one.ours, one.theirs) for one in unknown(outcome)] == [

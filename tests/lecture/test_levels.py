@@ -1,7 +1,7 @@
 """Every packaged level is true of this implementation: its solution, on real mounts, reaches its goal.
 
-And it is no gift: doing nothing does not reach it, and the way that it forbids is refused. `between` and
-`no-snapshot` are in the ordinary run, all twelve in the full one.
+And it is no gift: doing nothing does not reach it, and the way that it forbids is refused. `no-snapshot` is
+in the ordinary run, all twelve are in the full one.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from pylitefs.lecture.live.attempt import FORBIDDEN, USED_UP, Attempt
 from pylitefs.lecture.live.level_session import run_headless
 from pylitefs.lecture.model import Entry
 
-QUICK = ("between", "no-snapshot")
+QUICK = ("no-snapshot",)
 TOPICS = (
     "ltx.commit",  # commit, LTX
     "tx.rollback",

@@ -20,7 +20,7 @@ from tests.life.world import SETTINGS, Life
 pytestmark = pytest.mark.fuse
 
 STEPS = 20
-CI, ALL = 10, 200
+CI, ALL = 4, 200
 ONE = os.environ.get("PYLITEFS_TEST_SEED")
 SEEDS = [
     pytest.param(seed, id=f"seed{seed}", marks=[] if seed <= CI or ONE else pytest.mark.full)

@@ -39,7 +39,7 @@ def soak(tmp_path: Path, nursery: Nursery | None, seed: int) -> Iterator[Soak]:
 @pytest.mark.parametrize(
     ("seconds", "gap"),
     [
-        pytest.param(120, 0.1, id="two-minutes", marks=pytest.mark.timeout(600)),
+        pytest.param(120, 0.4, id="two-minutes", marks=pytest.mark.timeout(600)),
         pytest.param(1800, 0.002, id="half-an-hour", marks=[pytest.mark.full, pytest.mark.timeout(3600)]),
     ],
 )

@@ -100,6 +100,7 @@ def test_pages_and_locks_are_marked_and_what_is_not_there_is_said(browser: Brows
         expect(page.locator("#toast")).to_contain_text("It is not there at this step")
 
 
+@pytest.mark.full
 def test_a_short_lesson_has_a_sheet_for_each_step(browser: Browser) -> None:
     """The made one; every packaged lesson has its own in the full run."""
     entries = recordings.made().entries
