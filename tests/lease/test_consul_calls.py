@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -100,3 +101,19 @@ def test_an_acquisition_is_had_or_not_or_not_known() -> None:
     for body in (b"no json", b"[]", b'[{"Value": 7}]', b'[{"Value": "%"}]'):
         with pytest.raises(LeaseError):
             consul_calls.value_of(CALL, 200, body)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000])
+def test_an_answer_that_is_nested_without_an_end_is_no_answer(text: str) -> None:
+    """Python gives up on such JSON with an error of its own."""
+    body = text.encode()
+    asked: list[Callable[[], object]] = [
+        lambda: consul_calls.session_id(CALL, 200, body),
+        lambda: consul_calls.ttl_left(CALL, 200, body, 10.0),
+        lambda: consul_calls.value_of(CALL, 200, body),
+        lambda: consul_calls.primary_of(body),
+    ]
+    for ask in asked:
+        with pytest.raises(LeaseError):
+            ask()
+    assert consul_calls.index_of(200, body, "7") == 0
