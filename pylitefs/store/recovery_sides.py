@@ -2,6 +2,9 @@
 
 The rule: a journal is believed exactly as SQLite believes it, and a WAL up to the last LTX file: what lies
 past that was never told. What only the journal tells is noted durably before the journal goes.
+
+One thing SQLite cannot know: a journal whose super-journal is gone may be an old one, whose removal a power
+failure undid. Its transaction has its LTX file then, and others may have come after it.
 """
 
 import logging
@@ -26,11 +29,12 @@ from pylitefs.sqlite.wal import (
     frame_offset,
     scan,
 )
-from pylitefs.store.checksums import Changes
+from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.files import file_size, pwrite_all, sync_directory
 from pylitefs.store.marker import Left, note
 from pylitefs.store.names import FileKind, is_super_journal
 from pylitefs.store.privacy import FILE_MODE
+from pylitefs.store.recovery_replay import replayed
 from pylitefs.store.state import DatabaseState
 from pylitefs.store.write_events import pages_payload
 
@@ -49,9 +53,11 @@ def roll_back_journal(state: DatabaseState, mount_dir: Path | None, txid: int) -
     try:
         journal = read_journal(lambda offset, length: os.pread(fd, length, offset), size)
         if journal.super_journal and not _super_journal_exists(state, journal.super_journal, mount_dir):
-            left = Left.COMMITTED
+            left = Left.NOTHING if _is_captured(state, journal, txid) else Left.COMMITTED
             log.info(
-                "%s: the super-journal of its journal is gone, so that transaction was committed", state.name
+                "%s: the super-journal of its journal is gone, so that transaction was committed%s",
+                state.name,
+                "" if left else ", and its LTX file is there",
             )
         else:
             _play_back(state, journal)
@@ -67,6 +73,23 @@ def roll_back_journal(state: DatabaseState, mount_dir: Path | None, txid: int) -
     # super-journal gone, be taken for a committed one.
     sync_directory(state.directory)
     return left
+
+
+def _is_captured(state: DatabaseState, journal: Journal, txid: int) -> bool:
+    """Whether the LTX files hold this journal's transaction. Else its pages are what was there at `txid`."""
+    span = next((span for span in state.ltx.ranges() if span[1] == txid), None)
+    last = state.ltx.header(*span) if span else None
+    if last is None:
+        return False
+    if last.commit == 0:
+        return journal.initial_pages > 0  # It was dropped after that.
+    if journal.page_size != last.page_size:
+        return True
+    replay = replayed(state, last, PageChecksums())
+    return replay is not None and any(
+        pgno in replay.newest and page_checksum(pgno, page) != replay.sums.page(pgno)
+        for pgno, page in journal.records
+    )
 
 
 def _super_journal_exists(state: DatabaseState, name: str, mount_dir: Path | None) -> bool:

@@ -2,7 +2,8 @@
 
 The rule: the unlink of a super-journal is the commit point of a transaction over several databases, so it is
 durable before SQLite goes on. (A journal needs no such care: if it comes back after a power failure, recovery
-rolls it back and replays the LTX file that was durable before it went.)
+rolls it back and replays the LTX file that was durable before it went; and one without its super-journal is
+not believed once the LTX files hold its transaction.)
 Format: https://www.sqlite.org/atomiccommit.html#_multi_file_commit
 """
 

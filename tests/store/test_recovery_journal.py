@@ -3,7 +3,9 @@ without one.
 """
 
 import logging
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from pylitefs.store.marker import MARKER
 from pylitefs.store.names import FileKind
 from pylitefs.store.store import Store
 from tests.sqlite.packing import pack_super_journal
+from tests.store.crashes import Recorder
 from tests.store.lefts import leave, make, set_aside, side, spill, values
 from tests.store.serving import Served
 from tests.store.support import data_file, opened
@@ -200,6 +203,40 @@ def test_once_its_super_journal_is_gone_a_transaction_over_two_databases_is_comm
         assert again.positions() == store.positions(), "what the node would have captured"
     assert "the super-journal of its journal is gone" in caplog.text
     assert "outside the mount" not in caplog.text
+
+
+@pytest.mark.parametrize("then", ["import", "drop"])
+def test_a_journal_that_a_power_failure_brings_back_without_its_super_journal_undoes_nothing(
+    store: Store, served: Served, tmp_path: Path, then: str
+) -> None:
+    """SQLite does not sync the removal of a journal. Its transaction has an LTX file by then, and so has what
+    came after it: an import, whose file and name need no sync for that reason, or a drop."""
+    source = tmp_path / "source"
+    with closing(sqlite3.connect(source)) as db:
+        db.executescript("PRAGMA page_size=1024; CREATE TABLE t (v); INSERT INTO t VALUES ('imported')")
+    make(served, "page_size=1024").close()
+    make(served, name="b.db").close()
+    recorder = Recorder(store.data_dir)
+    with recorder.recording():
+        db = served.connect("a.db")
+        db.execute("ATTACH ? AS b", (served.uri("b.db"),))
+        db.executescript("BEGIN; UPDATE main.t SET v = 7; UPDATE b.t SET v = 7; COMMIT")
+        db.close()
+        if then == "drop":
+            served.unlink("a.db")
+        else:
+            with source.open("rb") as file:
+                store.import_database("a.db", file, source.stat().st_size)
+    image = recorder.images[-1]
+    assert "dbs/a.db/journal" in image.gone and not [name for name in image.durable if "/mj" in name]
+    left = image.write(tmp_path / "left", image.durable)  # Nothing survives but what was synced.
+    with opened(left) as again:
+        assert again.positions() == store.positions()
+        if then == "drop":
+            assert not again.require("a.db").exists
+        else:
+            assert values(again) == ["imported"]
+        assert values(again, "b.db") == [7, 7]
 
 
 @pytest.mark.parametrize("there", [True, False])
