@@ -31,6 +31,7 @@ from pylitefs.store.group_sync import sync_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.open_files import OpenFiles
 from pylitefs.store.privacy import FILE_MODE, make_directory
+from pylitefs.store.removing import remove, remove_dropped
 from pylitefs.store.rollback import RollbackWatch
 from pylitefs.store.state import DatabaseState
 from pylitefs.store.visitors import Visitors
@@ -248,8 +249,9 @@ class Database:
         self._refuse(code, f"writing {self.name}{kind.suffix}", _READ_ONLY, _USE_PRIMARY)
 
     def _write_unlinked(self, kind: FileKind, fd: int, data: "bytes | memoryview", offset: int) -> None:
-        # Writing an unlinked database is harmless; an old WAL or journal may now belong to a new one.
-        if kind is not FileKind.DATABASE and self.exists:
+        # Writing an unlinked database is harmless; an old WAL or journal may now belong to a new one, and so
+        # does a file that could only be emptied.
+        if os.fstat(fd).st_nlink or (kind is not FileKind.DATABASE and self.exists):
             why = "its database was removed while it was open"
             remedy = "close the connection and open the database again"
             self._refuse(errno.EIO, f"writing {self.name}{kind.suffix}", why, remedy)
@@ -362,18 +364,14 @@ class Database:
                 self._drop()
             ends = kind is FileKind.JOURNAL and not applier
             with self.rollback_watch.ending("delete") if ends else nullcontext(), self.files.lock:
-                self._unlink(kind)
                 if kind is FileKind.DATABASE:
                     self.copies.clear()
-                    if self.state.pos.txid == 0:
-                        with suppress(OSError):
-                            self.state.ltx.directory.rmdir()
-                            self.dir.rmdir()
-
-    def _unlink(self, kind: FileKind) -> None:
-        self.state.forget_fd(kind)  # First: Windows removes no file that is open.
-        os.unlink(self.path(kind))
-        self.files.unlinked(kind)
+                dropped = kind is FileKind.DATABASE and not applier
+                (remove_dropped if dropped else remove)(self.state, self.files, kind)
+                if kind is FileKind.DATABASE and self.state.pos.txid == 0:
+                    with suppress(OSError):
+                        self.state.ltx.directory.rmdir()
+                        self.dir.rmdir()
 
     def _drop(self) -> None:
         """The database is unlinked on the primary: so it is everywhere, with what SQLite kept beside it."""
@@ -385,8 +383,9 @@ class Database:
         with self.files.lock:
             for kind in (FileKind.JOURNAL, FileKind.WAL, FileKind.SHM):
                 if self.path(kind).exists():
-                    self._unlink(kind)
+                    remove_dropped(self.state, self.files, kind)
                     self.stale.add(kind)
+        self.stale.add(FileKind.DATABASE)  # If its removal fails, it is emptied.
 
     def capture_unjournaled(self) -> Pos | None:
         """Capture what was written without a journal; the caller holds SQLite's SHARED lock."""
