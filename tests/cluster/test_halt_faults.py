@@ -95,7 +95,7 @@ def can_be_written(cluster: Cluster) -> bool:
     return count_everywhere(cluster) == number + 1
 
 
-FEW = [("halt.tx", "holder", "delete"), ("halt.tx", "primary", "wal"), ("tx.forward", "primary", "delete")]
+FEW = [("halt.tx", "primary", "wal"), ("tx.forward", "primary", "delete")]
 ALL = product(["tx.forward", "halt.tx"], ["holder", "primary", "both"], ["delete", "wal"])
 
 

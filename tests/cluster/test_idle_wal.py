@@ -124,7 +124,7 @@ def readers() -> Iterator[list[Reader]]:
         one.kill()
 
 
-@pytest.mark.parametrize("seconds", [4.0, pytest.param(60.0, marks=pytest.mark.full)])
+@pytest.mark.parametrize("seconds", [2.0, pytest.param(60.0, marks=pytest.mark.full)])
 def test_clients_come_and_go_beside_applies_in_turn(
     cluster: Cluster, readers: list[Reader], seconds: float
 ) -> None:

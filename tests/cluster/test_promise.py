@@ -23,8 +23,8 @@ SYNCHRONOUS = ("normal", "full")
 @pytest.mark.parametrize(
     ("mode", "reads"),
     [
-        ("wal", 1500),
-        ("delete", 300),
+        ("wal", 500),
+        ("delete", 100),
         pytest.param("wal", 20_000, marks=pytest.mark.full),
         *(pytest.param(mode, 3000, marks=pytest.mark.full) for mode in ("delete", "truncate", "persist")),
     ],

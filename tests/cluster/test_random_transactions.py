@@ -41,7 +41,7 @@ def random_transactions(
 
 @pytest.mark.parametrize(
     ("mode", "transactions"),
-    [("delete", 200), ("wal", 200), *(pytest.param(mode, 1000, marks=pytest.mark.full) for mode in MODES)],
+    [("delete", 80), ("wal", 80), *(pytest.param(mode, 1000, marks=pytest.mark.full) for mode in MODES)],
 )
 def test_nodes_stay_equal_and_readers_see_whole_transactions(
     cluster_factory: ClusterFactory, clients: Clients, seed: int, mode: str, transactions: int

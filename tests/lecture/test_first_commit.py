@@ -22,6 +22,7 @@ SECONDS = 20.0
 
 @pytest.mark.fuse
 @pytest.mark.browser
+@pytest.mark.full
 def test_the_first_stepped_commit_is_on_screen_within_20_seconds(tmp_path: Path) -> None:
     usual = shlex.join(python_module("pylitefs", "lecture"))
     command = shlex.split(os.environ.get("PYLITEFS_LECTURE", usual))

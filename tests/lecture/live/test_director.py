@@ -243,7 +243,13 @@ time.sleep(60)
 """
 
 
-@pytest.mark.parametrize("where", ["run-to page.write", "run-to ltx.commit", "run-to page.apply n2"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "run-to ltx.commit",
+        *(pytest.param(f"run-to {one}", marks=pytest.mark.full) for one in ("page.write", "page.apply n2")),
+    ],
+)
 def test_a_killed_lecture_leaves_no_process_no_mount_and_a_whole_database(
     tmp_path: Path, eventually: Callable[..., None], where: str
 ) -> None:

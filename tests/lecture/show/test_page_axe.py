@@ -38,6 +38,7 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
+@pytest.mark.full
 def test_axe_finds_nothing_serious_on_a_live_page(browser: Browser) -> None:
     """With bytes that have changed, and with a question that is open."""
     with live() as (server, _), open_page(browser, server.url) as page:

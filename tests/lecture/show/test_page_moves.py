@@ -36,6 +36,7 @@ def verdicts(page: Page) -> list[str]:
     return page.locator(".must .sign").all_inner_texts()
 
 
+@pytest.mark.full
 def test_the_five_sentences_are_red_at_the_very_entry_and_lead_there(
     browser: Browser, tmp_path: Path
 ) -> None:

@@ -52,6 +52,7 @@ def at(page: Page, entry: int) -> None:
     wait_for(page, f"document.querySelector('#place').textContent.startsWith('{entry} /')")
 
 
+@pytest.mark.full
 def test_rows_are_shown_with_signs_and_the_whole_value_in_the_tip(browser: Browser, tmp_path: Path) -> None:
     """Table, key, column, before and after; a step without a transaction says so, and leads back."""
     with recorded(made(tmp_path)) as server, open_page(browser, server.url) as page:

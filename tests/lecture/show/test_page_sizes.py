@@ -36,7 +36,6 @@ PROJECTORS = [
 ]
 IN_THE_HAND = [Size(*size, large) for size in ((390, 844), (820, 1180)) for large in (False, True)]
 EXTREMES = [Size(1024, 768, True), Size(1280, 720, True), Size(390, 844), Size(820, 1180, True)]
-SOME = {"wal": "the most locks", "split-brain": "three nodes"}
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +100,7 @@ def with_mount(entry: Entry) -> Entry:
     return replace(entry, set={**entry.set, **mounts})
 
 
-@pytest.mark.parametrize("lesson", [pytest.param(name, id=name) for name in SOME])
+@pytest.mark.parametrize("lesson", ["split-brain", pytest.param("wal", marks=pytest.mark.full)])
 def test_nothing_is_cut_where_there_is_least_room(browser: Browser, tmp_path: Path, lesson: str) -> None:
     """Every fourth stop of a recording, in large type on a small projector, on a phone and on a tablet."""
     found = open_recording(lesson)
@@ -111,6 +110,7 @@ def test_nothing_is_cut_where_there_is_least_room(browser: Browser, tmp_path: Pa
             assert not layout.walk(page, layout.stops(found.entries)[1::4]), size
 
 
+@pytest.mark.full
 def test_nothing_is_cut_of_a_live_lesson(browser: Browser) -> None:
     """With its buttons and the paths to copy, which a recording has not; the last few stops."""
     found = open_recording("asynchronous")
@@ -138,6 +138,7 @@ def test_nothing_is_cut_of_any_lesson(browser: Browser, tmp_path: Path, lesson: 
             assert not layout.walk(page, layout.stops(found.entries)), size  # looking back
 
 
+@pytest.mark.full
 def test_the_handout_s_own_pages_fit_into_a_hand(browser: Browser, tmp_path: Path) -> None:
     """The list of lessons and the byte layouts scroll down and never sideways."""
     heads = [open_recording(name).head for name in packaged()]
