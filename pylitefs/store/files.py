@@ -31,6 +31,18 @@ def sync_directory(directory: Path) -> None:
         os.close(fd)
 
 
+def sync_file(path: Path) -> None:
+    """Make a file durable, if there is one."""
+    try:
+        fd = os.open(path, os.O_RDONLY | BINARY)
+    except FileNotFoundError:
+        return
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def write_durably(path: Path, content: bytes) -> None:
     """Replace a small file as a whole: written beside it as `*.tmp`, synced, renamed, directory synced."""
     temporary = path.with_name(path.name + ".tmp")

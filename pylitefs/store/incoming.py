@@ -27,6 +27,7 @@ from pylitefs.store.database import Database
 from pylitefs.store.files import WRITTEN_TOGETHER, check_room, start_writing, sync_directory, write_all
 from pylitefs.store.fresh import FreshFile, begin_fresh
 from pylitefs.store.privacy import FILE_MODE, make_directory, private
+from pylitefs.store.retention import sync_database
 from pylitefs.store.state import DatabaseState
 from pylitefs.store.turns import Patience
 from pylitefs.store.write_events import pages_payload
@@ -296,9 +297,21 @@ def _check(state: DatabaseState, header: Header, trailer: Trailer, changes: Chan
 
 
 def _remove_all_but(state: DatabaseState, header: Header) -> None:
-    """A snapshot replaces everything, and recovery can rebuild the database from it alone."""
-    for span in state.ltx.ranges():
-        if span != (header.min_txid, header.max_txid):
-            state.ltx.remove(*span)
-    # None may come back: of a history that is given up, a newer one would be believed.
+    """A snapshot replaces everything, and recovery can rebuild the database from it alone.
+
+    None of the others may come back after a power failure: of a history that is given up, a newer one would
+    be believed. Until all are gone, the database is still at the end of that history. So it is made durable
+    there, and the file that says so goes last, alone.
+    """
+    others = [span for span in state.ltx.ranges() if span != (header.min_txid, header.max_txid)]
+    last = [span for span in others if span[1] > header.max_txid and span[1] >= state.pos.txid]
+    if last:
+        sync_database(state)
+        _remove(state, [span for span in others if span not in last])
+    _remove(state, last or others)
+
+
+def _remove(state: DatabaseState, spans: Iterable[tuple[int, int]]) -> None:
+    for span in spans:
+        state.ltx.remove(*span)
     sync_directory(state.ltx.directory)

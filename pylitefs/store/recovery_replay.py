@@ -22,6 +22,8 @@ from pylitefs.store.state import DatabaseState
 
 log = logging.getLogger("pylitefs")
 
+Span = tuple[int, int]
+
 
 @dataclass
 class Replay:
@@ -77,27 +79,27 @@ def _chain(state: DatabaseState, txid: int) -> list[Path]:
     by_end: dict[int, list[tuple[int, int]]] = {}
     for span in state.ltx.ranges():
         by_end.setdefault(span[1], []).append(span)
-    chain: list[Path] = []
+    chain: list[tuple[int, int]] = []
     at = txid
     while at in by_end:
-        low, path = _best(state, by_end[at])
-        chain.append(path)
-        at = low - 1
-    return chain[::-1]
+        chain.append(_best(state, by_end[at], chain[-1] if chain else None))
+        at = chain[-1][0] - 1
+    return [state.ltx.path(*span) for span in reversed(chain)]
 
 
-def _best(state: DatabaseState, spans: list[tuple[int, int]]) -> tuple[int, Path]:
-    """Of files that end with the same TXID the one that reaches back furthest. (A snapshot that was not
-    stored to its end when the power failed does not hide what lay there before it.)"""
-    for low, high in sorted(spans)[:-1]:
-        path = state.ltx.path(low, high)
+def _best(state: DatabaseState, spans: list[Span], then: Span | None) -> Span:
+    """Of files that end with the same TXID the one that reaches back furthest and leads to the file after
+    it. (A snapshot that was not stored to its end when the power failed does not hide what lay there before
+    it; nor does one of another history, for which this one was about to be given up.)"""
+    after = state.ltx.header(*then) if then and len(spans) > 1 else None
+    for span in sorted(spans)[:-1]:
         try:
-            verify_file(path)
+            _, trailer = verify_file(state.ltx.path(*span))
         except LtxError:
             continue
-        return low, path
-    low, high = max(spans)
-    return low, state.ltx.path(low, high)
+        if after is None or trailer.post_apply_checksum == after.pre_apply_checksum:
+            return span
+    return max(spans)
 
 
 def write_replay(state: DatabaseState, replay: Replay) -> None:

@@ -22,8 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from pylitefs.portable import BINARY
-from pylitefs.store.files import sync_directory
+from pylitefs.store.files import sync_directory, sync_file
 from pylitefs.store.names import FileKind
 from pylitefs.store.state import DatabaseState
 
@@ -146,21 +145,15 @@ def _past_their_time(state: DatabaseState, limit: float) -> list[Span]:
 
 def _remove(state: DatabaseState, gone: list[Span]) -> None:
     state.reaped = True  # First: the WAL may go meanwhile.
-    for kind in (FileKind.DATABASE, FileKind.WAL):
-        _sync(state, kind)
-    sync_directory(state.directory)
+    sync_database(state)
     for span in gone:
         state.ltx.remove(*span)
         if state.node.tracer.active:
             state.node.tracer.emit("retention.reap", state.name, span[1], min_txid=span[0])
 
 
-def _sync(state: DatabaseState, kind: FileKind) -> None:
-    try:
-        fd = os.open(state.path(kind), os.O_RDONLY | BINARY)
-    except FileNotFoundError:
-        return
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+def sync_database(state: DatabaseState) -> None:
+    """Make durable what the LTX files hold, and what was removed beside the database."""
+    for kind in (FileKind.DATABASE, FileKind.WAL):
+        sync_file(state.path(kind))
+    sync_directory(state.directory)

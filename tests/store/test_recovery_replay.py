@@ -181,3 +181,16 @@ def test_a_snapshot_that_is_torn_does_not_hide_the_files_before_it(state: Databa
     state.ltx.load()
     write_replay(state, planned(state, last, found(state, 1, 9)))
     assert content(state) == [1, 3]
+
+
+def test_a_snapshot_of_another_history_does_not_hide_the_files_before_it(state: DatabaseState) -> None:
+    """A replica that is ahead of its new primary has stored one, and the power fails before what it is to
+    replace is gone: its TXIDs fit, its checksum does not."""
+    commit(state, {1: 1, 2: 2}, 2)
+    commit(state, {2: 3}, 2)
+    last = commit(state, {1: 4}, 2)
+    other = state.ltx.path(1, 2)
+    other.write_bytes(state.ltx.path(1, 1).read_bytes())
+    state.ltx.load()
+    write_replay(state, planned(state, last, found(state, 9, 9)))
+    assert content(state) == [4, 3]
