@@ -8,6 +8,7 @@ decided; if a client has committed since, nothing happens.
 """
 
 import os
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from pylitefs.store.database import Database
 from pylitefs.store.files import check_room, file_size, sync_directory
 from pylitefs.store.names import FileKind
 from pylitefs.store.privacy import make_directory
+from pylitefs.store.retention import sync_database
 from pylitefs.store.state import DatabaseState
 from pylitefs.store.store import Store
 from pylitefs.store.turns import Patience
@@ -192,22 +194,34 @@ def _check_caches(database: Database, snapshot: _Snapshot) -> None:
 def _put_in_place(state: DatabaseState, snapshot: _Snapshot, path: Path) -> list[tuple[int, int]]:
     """Make the snapshot the only LTX file there is, durably; those that were there are hidden beside it.
 
-    The newest goes last: as long as it is there, it says what the database is, also after a crash.
+    The newest goes last: as long as it is there, it says what the database is, also after a crash. After a
+    power failure there may be none but that one: so the database is durable before the others go.
     """
     own = (snapshot.header.min_txid, snapshot.header.max_txid)
     with open(snapshot.path, "rb") as file:
         os.fsync(file.fileno())
     hidden = state.ltx.ranges()
+    others = [span for span in hidden if span != own]
     if own in hidden:
-        _hide(state, own)
+        _keep_hidden(state, own)
     os.rename(snapshot.path, path)
     sync_directory(path.parent)
-    for span in hidden:
-        if span != own:
-            _hide(state, span)
-    sync_directory(path.parent)
     state.ltx.add(*own)
+    if others:
+        sync_database(state)
+        for some in (others[:-1], others[-1:]):
+            for span in some:
+                _hide(state, span)
+            sync_directory(path.parent)
     return hidden
+
+
+def _keep_hidden(state: DatabaseState, span: tuple[int, int]) -> None:
+    """Of a file whose name the snapshot gets: at no moment is there neither."""
+    try:
+        os.link(state.ltx.path(*span), _hidden(state, span))
+    except OSError:
+        shutil.copyfile(state.ltx.path(*span), _hidden(state, span))
 
 
 def _hide(state: DatabaseState, span: tuple[int, int]) -> None:
@@ -223,11 +237,14 @@ def _hidden(state: DatabaseState, span: tuple[int, int]) -> Path:
 def _take_back(state: DatabaseState, snapshot: _Snapshot, hidden: list[tuple[int, int]]) -> None:
     """Not a byte of the snapshot could be written: the database is what it was, and its LTX files come
     back."""
-    state.ltx.remove(snapshot.header.min_txid, snapshot.header.max_txid)
-    for span in hidden:
+    own = (snapshot.header.min_txid, snapshot.header.max_txid)
+    for span in reversed(hidden):
         os.rename(_hidden(state, span), state.ltx.path(*span))
         state.ltx.add(*span)
     sync_directory(state.ltx.directory)
+    if own not in hidden:
+        state.ltx.remove(*own)
+        sync_directory(state.ltx.directory)
 
 
 def _finish(

@@ -121,6 +121,12 @@ class Recorder:
                 self._durable[self._removed] = self.left.durable[name]
                 self._names[name] = self._removed
 
+    def unsynced(self, kind: str) -> None:
+        """As if no file of this name had been synced by now, though its name is durable."""
+        for name, inode in self._names.items():
+            if name.endswith(f"/{kind}"):
+                self._durable[inode] = b""
+
     def _walk(self) -> Iterator[tuple[str, Path]]:
         for path in sorted(self.directory.rglob("*")):
             if path.is_file():

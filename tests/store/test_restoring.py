@@ -1,5 +1,6 @@
 """Restore: a snapshot takes a live database's place, wholly or not at all, and nothing is lost unseen."""
 
+import random
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -200,6 +201,31 @@ def test_kill_9_at_any_moment_leaves_the_one_or_the_other(
             assert sorted(database.ltx_dir.iterdir()) == spans, "nothing hidden stays"
         shutil.rmtree(left)
     assert found == {before, after} and len(recorder.images) > 10
+
+
+@pytest.mark.parametrize("rows", [5, 24])
+def test_a_power_failure_at_any_moment_leaves_the_one_or_the_other(
+    served: Served, store: Store, snapshot: Path, folder_in_memory: Path, rows: int
+) -> None:
+    """Also where the database was further than what is restored, and was not synced for a long time."""
+    fill(served, rows)
+    before = store.require("a.db").pos
+    path = copy(store, snapshot)
+    recorder = Recorder(store.data_dir)
+    recorder.unsynced("database")
+    with recorder.recording():
+        after = restore(store, "a.db", path, before)
+    chance = random.Random(rows)
+    for image in recorder.images:
+        for attempt in range(4):
+            left = image.write(folder_in_memory / f"{image.step}.{attempt}", image.after_power_failure(chance))
+            with opened(left) as again:
+                assert not again.set_aside, image.call
+                database = again.require("a.db")
+                assert database.pos in (before, after), image.call
+                assert_position_is_the_bytes_own(database)
+                assert is_whole(data_file(again, "a.db"))
+            shutil.rmtree(left)
 
 
 def test_what_is_replaced_is_kept_as_one_whole_file(served: Served, store: Store) -> None:
