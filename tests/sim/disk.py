@@ -143,10 +143,11 @@ class Disk:
         self._pending.append(NameChange(((old, None), (new, inode))))
 
     def synced(self, inode: int, content: bytes) -> None:
-        """The file is durable, and so is the name that it has (as ext4, XFS and btrfs do it)."""
+        """The file is durable, and so is the name that it was made with (as ext4, XFS and btrfs do it). One
+        that it was given by a rename is once its folder is synced, unless names have their order."""
         known = self.inodes[inode]
         known.durable, known.log = content, []
-        self._settle(lambda change: any(its == inode for _, its in change.changes))
+        self._settle(lambda change: change.changes[-1][1] == inode and len(change.changes) == 1)
 
     def synced_directory(self, folder: str) -> None:
         self._settle(lambda change: any(os.path.dirname(name) == folder for name, _ in change.changes))
