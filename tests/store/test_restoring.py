@@ -218,7 +218,8 @@ def test_a_power_failure_at_any_moment_leaves_the_one_or_the_other(
     chance = random.Random(rows)
     for image in recorder.images:
         for attempt in range(4):
-            left = image.write(folder_in_memory / f"{image.step}.{attempt}", image.after_power_failure(chance))
+            files = image.after_power_failure(chance)
+            left = image.write(folder_in_memory / f"{image.step}.{attempt}", files)
             with opened(left) as again:
                 assert not again.set_aside, image.call
                 database = again.require("a.db")
