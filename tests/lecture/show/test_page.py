@@ -205,6 +205,7 @@ def test_the_checksum_is_written_out(page: Page) -> None:
     expect(page.locator("#xor-bits")).to_contain_text("⊕")
 
 
+@pytest.mark.full
 def test_frames_travel_and_a_cut_shows(page: Page) -> None:
     """What is under way is on the link; what was cut is not, and the lag is told in transactions."""
     to_question(page)
@@ -359,6 +360,7 @@ def test_again_with_and_without_what_a_person_did(
     assert session.asked[-1] == (asked, 4)
 
 
+@pytest.mark.full
 def test_again_asks_nothing_where_nothing_was_done_before(page: Page, session: ScriptedSession) -> None:
     for _ in range(3):
         step(page)
@@ -642,6 +644,7 @@ def test_who_has_the_halt_lock_is_at_the_top_while_somebody_has_it(browser: Brow
                 assert page.locator(".lease").inner_text() == "HALT: n2"
 
 
+@pytest.mark.full
 def test_the_lease_is_at_the_top_as_the_lease_service_says(browser: Browser) -> None:
     """Who has it, who does not reach the service, and that nobody has it. Where the primary is one for good
     nothing is said."""
