@@ -48,8 +48,8 @@ def soak(tmp_path: Path, nursery: Nursery | None, seed: int) -> Iterator[Soak]:
 def test_nothing_grows_and_nothing_is_lost(soak: Soak, seconds: int, gap: float) -> None:
     """Of the nodes that live through it: memory, descriptors and threads, at most 5 % more.
 
-    In two minutes caches and pools of threads are still filling, so there only a leak with each fault would be
-    seen. That run leaves the processors to the tests beside it.
+    In two minutes caches and pools of threads are still filling: only a leak with each fault would be seen.
+    That run leaves the processors to the tests beside it.
     """
     soak.run(seconds, gap)
     grown = soak.grown()
