@@ -84,7 +84,8 @@ class Applier(Protocol):
 
     def shows(self, database: str, generation: int, salts: tuple[int, int], frame: int) -> bool | None:
         """Whether the WAL index shows SQLite's readers a frame of the WAL with these salts (it may wait for a
-        moment); None if it is another WAL's. `generation`: which `-shm` of the database is meant."""
+        moment); None if it is another WAL's. `generation`: which `-shm` of the database is meant.
+        ApplierError where that cannot be told now: SQLite is making the index anew."""
 
     def watch_writers(self, database: str) -> AbstractContextManager[Callable[[], bool]]:
         """A function that tells, without a lock, whether someone holds the database file to write it."""

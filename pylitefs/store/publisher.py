@@ -194,13 +194,17 @@ class Publisher:
 
     def _look(self, state: DatabaseState) -> bool | None:
         """Look at the index once, and tell the pending transaction if it is there; whether none is left.
-        None if somebody was in the way: then this was no look."""
+        None if somebody was in the way, or the index is just made anew: then this was no look."""
         pending = state.pending
         if pending is None:
             return True
         database = self._find(state.name)
         unseen = not database.files.index_is_used
-        shown = self._is_shown(database, pending)
+        unclear = False
+        try:
+            shown = self._is_shown(database, pending)
+        except (PylitefsError, OSError):
+            shown, unclear = None, True
         if shown is False:
             return False
         if not state.lock.acquire(timeout=LOCK_S):
@@ -210,12 +214,12 @@ class Publisher:
             if state.pending is pending and (shown or database.wal_watch.is_backfilled()):
                 database.wal_watch.told_unseen = unseen or not database.files.index_is_used
                 tell_pending(state)
-            return state.pending is None
+            return None if unclear and state.pending is not None else state.pending is None
         finally:
             state.lock.release()
 
     def _is_shown(self, database: Database, pending: Captured) -> bool | None:
-        """Whether SQLite's readers see it; None if the index does not say."""
+        """Whether SQLite's readers see it; None if the index does not say. An error if it cannot say now."""
         if database.files.in_process:
             return True  # Who wrote it has the WAL for itself, and nobody else reads it.
         if not database.files.index_is_used:
@@ -224,7 +228,4 @@ class Publisher:
             # this transaction in it. (Whoever takes the index away takes the WAL next: that decides.)
             return True if database.path(FileKind.SHM).exists() else None
         generation = database.state.index_generation
-        try:
-            return self._applier.shows(database.name, generation, pending.salts, pending.last_frame)
-        except (PylitefsError, OSError):
-            return None
+        return self._applier.shows(database.name, generation, pending.salts, pending.last_frame)

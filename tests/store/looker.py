@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pylitefs.errors import ApplierError
 from pylitefs.sqlite.wal_index import read_header
 from pylitefs.store.applying import DirectApplier, WriteLock
 from pylitefs.store.store import Store
@@ -21,10 +22,12 @@ class Looker(DirectApplier):
     def shows(self, database: str, generation: int, salts: tuple[int, int], frame: int) -> bool | None:
         self.looks += 1
         head = read_header((self.data_dir / "dbs" / database / "shm").read_bytes()[:96])
-        truth = head is not None and head.max_frame >= frame
         if head is not None and (head.salt1, head.salt2) != salts:
             return self.answer(None)
-        return self.answer(truth)
+        shown = self.answer(head is not None and head.max_frame >= frame)
+        if head is None and not shown:
+            raise ApplierError("the index is being made anew")
+        return shown
 
     @contextmanager
     def write_lock(self, database: str, timeout: float = 0.0) -> Iterator[WriteLock]:

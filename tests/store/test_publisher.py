@@ -321,6 +321,21 @@ def test_a_look_that_fails_is_told_once_and_the_next_ones_go_on(
     assert len([record for record in caplog.records if "unforeseen" in record.getMessage()]) == 1
 
 
+def test_who_asks_waits_for_an_index_that_is_made_anew(
+    db: sqlite3.Connection, database: Database, looker: Looker
+) -> None:
+    """The last client has gone and the next one reads the WAL: who committed before is told of it."""
+    looks: list[bool | None] = []
+
+    def cannot_say_yet(truth: bool | None) -> bool | None:
+        looks.append(truth)
+        return unanswered(truth) if len(looks) < 8 else truth
+
+    looker.answer = cannot_say_yet
+    db.execute("INSERT INTO t VALUES (1)")
+    assert database.current_pos().txid == 4
+
+
 def test_who_asks_waits_for_who_has_the_database_locked(
     db: sqlite3.Connection, database: Database, looker: Looker
 ) -> None:

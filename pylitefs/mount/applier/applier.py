@@ -294,6 +294,8 @@ class Applier:
         answer = self._ask(
             {"op": "shows", "db": database, "generation": generation, "salts": salts, "frame": frame}
         )
+        if answer.get("unclear"):
+            raise ApplierError(f"the WAL index of {database} is being made anew")
         shown = answer["shown"]
         assert shown is None or isinstance(shown, bool)
         return shown

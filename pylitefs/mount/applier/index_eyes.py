@@ -29,7 +29,8 @@ class IndexEyes:
         self._files: OrderedDict[str, tuple[object, LockFile]] = OrderedDict()
 
     def shows(self, message: Message) -> Message:
-        """Whether the index shows `frame` of the WAL with `salts`; null if it is another WAL's, or none."""
+        """Whether the index shows `frame` of the WAL with `salts`; null if it is another WAL's, or none.
+        `unclear` if it is no valid one: a client is making it anew from the WAL."""
         from pylitefs.sqlite.wal_index import CHECKPOINT_INFO_OFFSET, read_header
 
         salts = tuple(cast("list[int]", message["salts"]))
@@ -47,7 +48,7 @@ class IndexEyes:
                 if header is not None and header.max_frame >= frame:
                     return {"shown": True}
                 if time.monotonic() >= deadline:
-                    return {"shown": False}
+                    return {"shown": False, "unclear": header is None}
                 time.sleep(_PAUSE_S)
 
     def _file(self, name: str, generation: object) -> LockFile:
