@@ -68,7 +68,7 @@ def test_an_index_that_is_not_there_shows_nothing(eyes: IndexEyes, tmp_path: Pat
 def test_an_index_that_is_made_anew_says_nothing_of_a_frame(
     eyes: IndexEyes, db: sqlite3.Connection, tmp_path: Path
 ) -> None:
-    """The first client of a WAL empties what lies there, and reads the WAL: by then it shows the frame again."""
+    """The first client of a WAL empties what lies there, and reads the WAL: then the frame is shown again."""
     del db
     shm, whole = tmp_path / "b.db-shm", (tmp_path / f"{DB}-shm").read_bytes()  # A copy: nobody has it mapped.
     salts = list(struct.unpack_from("<2I", whole, 32))
