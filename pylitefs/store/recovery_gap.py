@@ -1,7 +1,8 @@
 """Recovery after a power failure: a gap among the newest LTX files.
 
     replica    it stores several files, syncs them one after the other, and applies none before all are synced
-               (`together.receive_together`). So the database is exactly as it was before them.
+               (`together.receive_together`). So the database has no page of them. But it may have lost pages
+               of older ones, which are in no database file for certain until retention syncs it.
     primary    in a burst of WAL mode files are synced in groups behind the commits (group_sync.py). So the
                database file is as before the group or older, and its newest frames in the WAL may be lost.
 
@@ -21,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pylitefs.errors import LtxError, TornLtxError
-from pylitefs.ltx.checksum import page_checksum
 from pylitefs.ltx.decoder import verify_file
 from pylitefs.ltx.header import TRAILER_SIZE, Header, Trailer
 from pylitefs.portable import BINARY, awake_clock
@@ -51,13 +51,13 @@ Span = tuple[int, int]
 class _File:
     """A verified LTX file."""
 
+    span: Span
     header: Header
     trailer: Trailer
-    pages: Changes
     newer: list[Span]
     """The files after it, whole or not."""
     is_before_gap: bool
-    """Whether one of those after it is torn or missing."""
+    """Whether one of those after it was not written, or is missing."""
 
 
 def is_unwritten(path: Path, error: LtxError) -> bool:
@@ -80,14 +80,14 @@ def _has_lost_blocks(path: Path) -> bool:
 
 
 def cut_back(state: DatabaseState, sums: Sums) -> bool:
-    """Drop the newest LTX files if there is a gap among them and the database is exactly before them all;
+    """Drop the newest LTX files past a gap if the database file and the files before the gap lead to it;
     whether they were dropped. For a replica."""
-    for file in _whole_files(state, MOST_TOGETHER):
-        if file.is_before_gap:
-            found = sums(file.header)
-            if found.value == file.trailer.post_apply_checksum and found.holds(file.pages):
-                _drop(state, file, "the primary is asked for them again")
-                return True
+    sums = _read_once(sums)
+    for file in _ends_before_gaps(state):
+        replay = replayed(state, file.header, sums(file.header))
+        if replay is not None and replay.sums.value == file.trailer.post_apply_checksum:
+            _drop(state, file, "the primary is asked for them again")
+            return True
     return False
 
 
@@ -161,23 +161,37 @@ def _read_once(sums: Sums) -> Sums:
     return part
 
 
+def _ends_before_gaps(state: DatabaseState) -> Iterator[_File]:
+    """The last whole file before each gap, the newest first; none whose own past is torn, for what was never
+    written cannot be replayed."""
+    end: _File | None = None
+    above: _File | None = None
+    for file in _whole_files(state, MOST_TOGETHER):
+        if above is not None and file.newer[-1] != above.span:
+            end = None
+        elif above is not None and end is not None and file.span[1] + 1 < above.span[0]:
+            yield end
+            end = None
+        if end is None and file.is_before_gap:
+            end = file
+        above = file
+    if end is not None:
+        yield end
+
+
 def _whole_files(state: DatabaseState, most: int) -> Iterator[_File]:
     """The newest LTX files but those that are torn, the newest first."""
     newer: list[Span] = []
     gap = False
     for span in sorted(state.ltx.ranges(), key=lambda one: one[1], reverse=True)[: most + 2]:
-        gap = gap or bool(newer and span[1] + 1 != newer[-1][0])
-        pages = Changes()
-
-        def note(pgno: int, page: bytes, pages: Changes = pages) -> None:
-            pages.add(pgno, page_checksum(pgno, page))
-
+        gap = gap or bool(newer and span[1] + 1 < min(newer)[0])
+        path = state.ltx.path(*span)
         try:
-            header, trailer = verify_file(state.ltx.path(*span), note)
-        except LtxError:
-            gap = True
+            header, trailer = verify_file(path)
+        except LtxError as error:
+            gap = gap or is_unwritten(path, error)
         else:
-            yield _File(header, trailer, pages, list(newer), gap)
+            yield _File(span, header, trailer, list(newer), gap)
         newer.append(span)
 
 
