@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pylitefs.errors import PylitefsError
+from pylitefs.ltx.decoder import verify_file
 from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
 from pylitefs.store.applying import Applier, DirectApplier
@@ -154,14 +155,24 @@ class Node:
         store._stopping = Stopping(self.clock)  # type: ignore[assignment]
         store.applier = Applying(store.data_dir)
         store.open(self.root / "mnt")
-        for name, pos in store.positions().items():
-            self._moved(name, pos, None)
+        for database in store.databases():
+            if database.pos.txid:
+                self._comes_back(database)
         store.subscribe(self._moved)
         self.store = store
         if self.primary:
             store.applier = Looker(store.data_dir)
             self.publisher = store.start_publisher_in_turn(self.clock)
         self.served = Served(store, self.root / "mnt")
+
+    def _comes_back(self, database: Database) -> None:
+        """What a killed node had written and not told counts from now on, and each LTX file is sent."""
+        told = self.told[database.name].txid if database.name in self.told else 0
+        for span in database.ltx_files():
+            if span[1] > told:
+                _, trailer = verify_file(database.ltx_path(*span))
+                self._moved(database.name, Pos(span[1], trailer.post_apply_checksum), None)
+        self._moved(database.name, database.pos, None)
 
     def _moved(self, name: str, pos: Pos, header: Header | None) -> None:
         self.told[name] = pos
