@@ -221,10 +221,14 @@ class _Files:
             self._state.ltx.add(stored.header.min_txid, stored.header.max_txid, content)
 
     def _undo(self) -> None:
-        for stored, _ in self._files[len(self._fds) - 1 :: -1] if self._fds else ():
-            stored.path.unlink()  # From the newest on: what is left meanwhile has no gap.
+        made = [stored.path for stored, _ in self._files[: len(self._fds)]]
+        for path in reversed(made):
+            path.unlink()  # From the newest on: what is left meanwhile has no gap.
         self._state.covered.durable()
         self.close()
+        if made:
+            # None may come back over transactions that this node makes itself one day.
+            sync_directory(made[0].parent)
 
     def close(self) -> None:
         while self._fds:

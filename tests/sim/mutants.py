@@ -22,6 +22,7 @@ from pylitefs.store import (
     imports,
     incoming,
     recovery,
+    recovery_gap,
     recovery_sides,
     retention,
     rollback,
@@ -33,6 +34,7 @@ from pylitefs.store import (
 from pylitefs.store.marker import Left
 from pylitefs.store.names import FileKind
 from pylitefs.store.publisher import Publisher
+from pylitefs.store.recovery_replay import Replay
 
 Change = tuple[Any, str, Any]
 """(owner, attribute, what it is instead)"""
@@ -140,6 +142,24 @@ def _torn_file_counts() -> list[Change]:
     return [(recovery, "is_unwritten", lambda path, error: False)]
 
 
+def _only_as_it_lies() -> list[Change]:
+    """Before a gap a replica's database counts only as it lies: no LTX file brings back what it lost."""
+    real, its_own = recovery_gap.cut_back, vars(recovery_gap)
+    replayed = its_own["replayed"]
+
+    def as_it_lies(its: Any, last: Any, sums: Any) -> Any:
+        return Replay([], last, sums, sums.copy(), {})
+
+    def cut_back(its: Any, sums: Any) -> bool:
+        its_own["replayed"] = as_it_lies
+        try:
+            return real(its, sums)
+        finally:
+            its_own["replayed"] = replayed
+
+    return [(recovery, "cut_back", cut_back)]
+
+
 def _journal_unread() -> list[Change]:
     def only_removed(its: Any, mount_dir: Any, txid: int) -> Left:
         its.path(FileKind.JOURNAL).unlink(missing_ok=True)
@@ -240,6 +260,7 @@ RARE = (
     Mutant("a page is written before its LTX file is durable", "publish",
            lambda: [(database, "sync_all", _nothing), (wal_watch, "sync_all", _nothing)]),
     Mutant("a gap among stored files is not noticed", "recovery", lambda: _never("cut_back")),
+    Mutant("what was lost before a gap is not replayed", "recovery", _only_as_it_lies),
     Mutant("free pages after a rollback contradict", "recovery", lambda: _never("may_be_free_pages")),
     Mutant("what is reaped is durable nowhere else", "retention", lambda: [(retention, "_sync", _nothing)]),
     Mutant("what was gathered stays over a cut", "catch-up", _gathered_stays),

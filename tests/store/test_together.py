@@ -145,6 +145,24 @@ def test_a_disk_that_is_full_in_their_middle_keeps_none_of_them(
         assert feed_together(replica, ordinary[1:]) == len(ordinary)
 
 
+def test_what_is_taken_back_does_not_come_back_after_a_power_failure(
+    ordinary: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This node may be the primary by then: beside transactions of its own, the old ones would contradict."""
+    calls: list[str] = []
+
+    def note(call: str, name: str, fd: int) -> None:
+        calls.append(call)
+        if call == "fdatasync" and calls.count(call) == 3:
+            raise OSError(errno.EIO, "Input/output error")
+
+    with opened(tmp_path / "replica", primary=False) as replica:
+        feed(replica, ordinary[0])
+        with watching(replica.data_dir, note), pytest.raises(OSError, match="Input/output"):
+            replica.receive_together("a.db", ordinary[1:6], None)
+    assert calls[-6:] == [*["unlink"] * 5, "fsync"]
+
+
 def test_where_too_few_files_can_be_open_they_come_one_by_one(
     ordinary: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
