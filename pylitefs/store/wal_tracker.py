@@ -13,6 +13,8 @@ the headers of its frames have zeros for salts and checksum. Some frames keep th
 SQLite 3.40): a savepoint is rolled back after a page was written over, and SQLite then writes the headers
 again from that page's frame on, but not those before it. If the transaction is shorter now, none is written
 again. SQLite's readers see these frames all the same, for they go by the WAL index. Its recovery would not.
+What SQLite owes outlives a header: where a savepoint takes back all frames since the WAL began anew, its
+header is written once more, and the frames after it still have zeros.
 
 The rule: this module decides from bytes and does no I/O of its own (`read_at` is handed in); a commit is
 reported exactly once, at the write that completes it.
@@ -140,7 +142,9 @@ class WalTracker:
 
     def restart(self, header: WalHeader | None, page_count: int) -> None:
         """A new header was written: frames count from 1 again."""
+        resum = self._resum
         self._start(header, page_count)
+        self._resum = resum  # In the same transaction SQLite owes it still; in another, salts come next.
 
     def note(self, offset: int, data: "bytes | memoryview") -> None:
         """Bytes were written past the header. What lies in captured frames is what was there before."""
@@ -233,6 +237,9 @@ class WalTracker:
         elif (frame.salt1, frame.salt2) == (header.salt1, header.salt2):
             s1, s2 = chain.checksums[-1] if chain.checksums else self._base
             s1, s2 = frame_checksum(raw, page, s1, s2, header.big_endian)
+            if self.unsummed and not chain.checksums and (s1, s2) != (frame.checksum1, frame.checksum2):
+                # Its header was written again: SQLite goes on from the last commit's, which holds zeros.
+                s1, s2 = frame_checksum(raw, page, 0, 0, header.big_endian)
         else:
             return False
         if (s1, s2) != (frame.checksum1, frame.checksum2) or frame.pgno == 0:

@@ -173,6 +173,11 @@ def _whole_wal() -> list[Change]:
     return [(recovery_sides, "_end_in", lambda wal, ltx: 1 << 40)]
 
 
+def _owes_nothing() -> list[Change]:
+    """A WAL that begins again within a transaction is taken for the beginning of one."""
+    return [(wal_tracker.WalTracker, "restart", wal_tracker.WalTracker._start)]
+
+
 def _told_early() -> list[Change]:
     return [(state.DatabaseState, "_is_late", lambda self, pos: False)]
 
@@ -254,6 +259,7 @@ MUTANTS = (
 """Each is found within a minute of two processors."""
 
 RARE = (
+    Mutant("a WAL that begins again owes no checksums", "capture", _owes_nothing),
     Mutant("pages that joined without a write are left out", "capture", _grown_forgotten),
     Mutant("frames that are written over are kept", "capture", _keeps_overwritten),
     Mutant("a burst is shipped before it is durable", "publish", _pos_of_all),

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from pylitefs.ltx.decoder import open_ltx
+from pylitefs.sqlite.header import DatabaseHeader
 from pylitefs.sqlite.wal import FRAME_HEADER_SIZE, WAL_HEADER_SIZE, FrameHeader
 from pylitefs.store.database import Database
 from pylitefs.store.wal_tracker import WalTracker
 from tests.store.serving import Served
-from tests.store.support import opened
+from tests.store.support import checksum_of, opened
 
 Write = tuple[int, bytes]
 Found = tuple[int, int, dict[int, bytes]]
@@ -74,6 +75,10 @@ class Scenario:
 
     writes: list[Write]
     found: list[Found]
+    content: bytes
+    """The database as SQLite reads it in the end."""
+    checksum: int
+    """What its position says by then."""
 
 
 def record(directory: Path, monkeypatch: pytest.MonkeyPatch, work: Callable[[Served], None]) -> Scenario:
@@ -88,15 +93,16 @@ def record(directory: Path, monkeypatch: pytest.MonkeyPatch, work: Callable[[Ser
     with opened(directory / "data") as store:
         served = Served(store, directory / "mnt")
         work(served)
+        database = store.require("a.db")
+        content, checksum = served.connect("a.db").serialize(), database.current_pos().checksum
         served.close()
         found = []
-        database = store.require("a.db")
         for span in database.ltx_files():
             with open_ltx(database.ltx_path(*span)) as decoder:
                 header = decoder.header
                 if header.wal_offset:
                     found.append((header.wal_offset, header.commit, dict(decoder.pages())))
-    return Scenario(writes, found)
+    return Scenario(writes, found, content, checksum)
 
 
 # -- ways to cut writes --------------------------------------------------------------------------------------
@@ -214,6 +220,36 @@ def savepoints(served: Served) -> None:
     db.execute("INSERT INTO t (x) VALUES ('after')")
 
 
+def takes_back(db: sqlite3.Connection, *last: str) -> None:
+    """A transaction that is short, after frames further on were written over and taken back."""
+    for statement in (
+        *("BEGIN", "SAVEPOINT s"),
+        "INSERT INTO t (x) VALUES (randomblob(9000))",
+        "INSERT INTO t (x) SELECT x FROM t",
+        "UPDATE t SET x = randomblob(300) WHERE id >= 2",
+        *("ROLLBACK TO s", *last, "COMMIT"),
+    ):
+        db.execute(statement)
+
+
+def summed_from_zeros(served: Served) -> None:
+    """A commit frame has no checksum, and all headers of the next transaction are written again."""
+    db = table(served, "cache_size=1")
+    takes_back(db, "INSERT INTO t (x) VALUES (1)")
+    db.execute("BEGIN")
+    db.execute("INSERT INTO t (x) VALUES (randomblob(1500))")
+    db.execute("UPDATE t SET x = randomblob(300)")
+    db.execute("COMMIT")
+    db.execute("INSERT INTO t (x) VALUES ('after')")
+
+
+def begun_twice(served: Served) -> None:
+    """ROLLBACK TO takes back all frames that the WAL has had since it began anew: its header comes again."""
+    db = table(served, "cache_size=1", "wal_autocheckpoint=0")
+    db.execute("PRAGMA wal_checkpoint")
+    takes_back(db)
+
+
 def padded(served: Served) -> None:
     """`psow=0`: the commit frame comes again and again until a sector is full."""
     db = table(served, "synchronous=full", psow=0)
@@ -229,7 +265,8 @@ def restarted(served: Served) -> None:
         db.execute("PRAGMA wal_checkpoint(RESTART)")
 
 
-SCENARIOS = [plain, large_pages, spilled, rolled_back, the_same_again, savepoints, padded, restarted]
+SCENARIOS = [plain, large_pages, spilled, rolled_back, the_same_again,
+             savepoints, summed_from_zeros, begun_twice, padded, restarted]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -259,6 +296,14 @@ def test_every_way_to_cut_the_writes_finds_the_same_transactions(
     assert len(scenario.found) > 1
     assert [found[:2] for found in follower.found] == [found[:2] for found in scenario.found]
     assert follower.found == scenario.found
+
+
+@pytest.mark.parametrize("work", SCENARIOS, ids=lambda work: work.__name__)
+def test_no_transaction_is_missed(scenarios: dict[str, Scenario], work: Callable[[Served], None]) -> None:
+    """Whatever SQLite's readers see by then, the position tells."""
+    scenario = scenarios[work.__name__]
+    page_size = DatabaseHeader.parse(scenario.content[:100]).page_size
+    assert scenario.checksum == checksum_of(scenario.content, page_size)
 
 
 @pytest.mark.parametrize("work", [plain, spilled, padded], ids=lambda work: work.__name__)
