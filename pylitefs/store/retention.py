@@ -6,6 +6,9 @@ database and its WAL are synced first. (With synchronous=OFF SQLite may drop tha
 database: then wal_watch.py syncs it.) Their directory is synced too. Otherwise a power failure could bring
 back a journal that was removed long ago, and recovery would roll the database back by it.
 
+In a WAL with frames that SQLite left without checksums recovery ends at the first of them. So the LTX files from
+there on stay until that WAL goes.
+
 A file that a connected replica still needs stays past its time, for without it the replica gets the whole
 database. But a replica that stands still must not fill the disk: past a bound of files and of bytes it is
 given up, the one that is furthest behind first. One that is not connected keeps nothing, but for a moment.
@@ -83,11 +86,14 @@ class Retention:
 
         return leave
 
-    def reap(self, state: DatabaseState, now: float | None = None) -> int:
-        """Remove the files of a database that are past their time, and needed by nobody; how many went."""
+    def reap(self, state: DatabaseState, now: float | None = None, unsummed_from: int = 0) -> int:
+        """Remove the files of a database that are past their time, and needed by nobody; how many went.
+        Of transactions from `unsummed_from` on the WAL would bring nothing back."""
         old = _past_their_time(state, (time.time() if now is None else now) - self.limits.seconds)
         if self.limits.until_backed_up:
             old = [span for span in old if span[1] < state.high_water_mark]
+        if unsummed_from:
+            old = [span for span in old if span[1] < unsummed_from]
         gone = self._not_needed(state, old) if old and (self._followers or self._left) else old
         gone = state.covered.let_go(gone)
         if gone:

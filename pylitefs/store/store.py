@@ -392,7 +392,7 @@ class Store:
         count = 0
         for database in self.databases():
             try:
-                count += self.retention.reap(database.state, now)
+                count += self.retention.reap(database.state, now, database.wal_watch.unsummed_from)
             except OSError as error:
                 if not self.disk.note(error):
                     log.error("%s: its old LTX files cannot be removed: %s", database.name, error)

@@ -47,6 +47,7 @@ class WalWatch:
         self.state = state
         self.tracker = WalTracker()
         self._header_to_sync = False
+        self._newest_summed = 0
         self.told_unseen = False
         """The newest transaction was told because nobody was there to publish it, not because it was seen."""
 
@@ -60,6 +61,12 @@ class WalWatch:
         """As the WAL's header says; 0 where there is none."""
         header = self.tracker.header
         return header.page_size if header is not None else 0
+
+    @property
+    def unsummed_from(self) -> int:
+        """From this transaction on SQLite left frames in the WAL without checksums, where recovery ends: it has
+        the LTX files alone. 0 if the WAL has none."""
+        return self._newest_summed + 1 if self.tracker.unsummed else 0
 
     def begins_transaction(self, offset: int) -> bool:
         """Whether a write at `offset` is the WAL header or the first frame of a transaction."""
@@ -183,7 +190,10 @@ class WalWatch:
             late=self._may_be_late(),
         )
         assert captured is not None
+        was_summed = not tracker.unsummed
         tracker.capture(commit)
+        if was_summed:
+            self._newest_summed = captured.pos.txid - tracker.unsummed
         publisher = state.node.publisher
         if publisher is None or state.halt is not None:
             self.told_unseen = True

@@ -178,6 +178,10 @@ def _owes_nothing() -> list[Change]:
     return [(wal_tracker.WalTracker, "restart", wal_tracker.WalTracker._start)]
 
 
+def _unsummed_reaped() -> list[Change]:
+    return [(wal_watch.WalWatch, "unsummed_from", 0)]
+
+
 def _told_early() -> list[Change]:
     return [(state.DatabaseState, "_is_late", lambda self, pos: False)]
 
@@ -268,6 +272,7 @@ RARE = (
     Mutant("a gap among stored files is not noticed", "recovery", lambda: _never("cut_back")),
     Mutant("what was lost before a gap is not replayed", "recovery", _only_as_it_lies),
     Mutant("free pages after a rollback contradict", "recovery", lambda: _never("may_be_free_pages")),
+    Mutant("what a WAL holds without checksums is reaped", "retention", _unsummed_reaped),
     Mutant("what is reaped is durable nowhere else", "retention", lambda: [(retention, "_sync", _nothing)]),
     Mutant("what was gathered stays over a cut", "catch-up", _gathered_stays),
 )  # fmt: skip

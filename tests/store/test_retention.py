@@ -1,6 +1,8 @@
 """Retention: old LTX files go, the newest stays, and what went is durable in the database before."""
 
 import os
+import shutil
+import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from pylitefs.trace import Event
 from tests.store.crashes import watching
 from tests.store.serving import Served
 from tests.store.support import opened
+from tests.store.test_wal_tracker import takes_back
 
 
 def make(served: Served, count: int, mode: str = "delete") -> None:
@@ -100,6 +103,29 @@ def test_a_wal_that_goes_costs_no_sync_where_nothing_was_reaped(served: Served, 
     with watching(store.data_dir, lambda call, name, fd: calls.append(f"{call} {name}")):
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     assert not any("sync" in call and call.endswith("database") for call in calls)
+
+
+def test_what_a_wal_holds_without_checksums_stays_in_ltx_files(
+    served: Served, store: Store, tmp_path: Path
+) -> None:
+    """SQLite 3.40 leaves such frames; a recovery that reads the WAL ends at the first."""
+    db = served.connect("a.db", "page_size=512", "journal_mode=wal", "cache_size=1", "wal_autocheckpoint=0")
+    db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, x)")
+    takes_back(db, "INSERT INTO t (x) VALUES (1)")
+    database = store.require("a.db")
+    if not database.wal_watch.tracker.unsummed:
+        pytest.skip(f"SQLite {sqlite3.sqlite_version} leaves no such frames")
+    first = database.wal_watch.unsummed_from
+    for value in range(3):
+        db.execute("UPDATE t SET x = ?", (value,))
+    now = age(store, range(1, first + 4), 10_000)
+    store.reap(now)
+    shutil.copytree(store.data_dir, tmp_path / "killed")
+    with opened(tmp_path / "killed") as again:
+        assert again.require("a.db").pos == database.current_pos()
+    assert database.ltx_files()[0] == (first, first)
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert store.reap(now) == 3, "they are in the database"
 
 
 def test_a_removed_file_is_found_by_no_stream(served: Served, store: Store, tmp_path: Path) -> None:
