@@ -6,8 +6,8 @@ database and its WAL are synced first. (With synchronous=OFF SQLite may drop tha
 database: then wal_watch.py syncs it.) Their directory is synced too. Otherwise a power failure could bring
 back a journal that was removed long ago, and recovery would roll the database back by it.
 
-In a WAL with frames that SQLite left without checksums recovery ends at the first of them. So the LTX files from
-there on stay until that WAL goes.
+In a WAL with frames that SQLite left without checksums recovery ends at the first of them. So the LTX files
+from there on stay until that WAL goes.
 
 A file that a connected replica still needs stays past its time, for without it the replica gets the whole
 database. But a replica that stands still must not fill the disk: past a bound of files and of bytes it is

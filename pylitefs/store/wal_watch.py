@@ -64,8 +64,8 @@ class WalWatch:
 
     @property
     def unsummed_from(self) -> int:
-        """From this transaction on SQLite left frames in the WAL without checksums, where recovery ends: it has
-        the LTX files alone. 0 if the WAL has none."""
+        """From this transaction on SQLite left frames in the WAL without checksums, where recovery ends: it
+        has the LTX files alone. 0 if the WAL has none."""
         return self._newest_summed + 1 if self.tracker.unsummed else 0
 
     def begins_transaction(self, offset: int) -> bool:
