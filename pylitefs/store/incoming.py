@@ -239,6 +239,8 @@ def _apply(database: Database, applier: Applier, stored: Stored, patience: float
     paths = [one.path for one in (*stored.before, stored)]
     with state.apply_lock.held_for(Patience("an apply", TURN_S if patience is None else patience)):
         # SQLite's readers may make this wait, so the state's lock is not held.
+        if header.commit == 0:
+            database.visitors.end_apply()  # libfuse unlinks no name while an open of it waits here.
         database.visitors.begin_apply()
         state.applying = header.max_txid
         try:

@@ -6,6 +6,7 @@ apply that is expected or under way; and an apply waits until those who came bef
 
 The rule: both waits are short, and neither can starve the other. An open does not wait for an apply that
 takes long (a reader may hold it up for minutes), and applies spend a fifth of the time on waiting, no more.
+No open waits for a drop: libfuse does not unlink a name before the opens of it are answered.
 """
 
 import threading

@@ -151,3 +151,32 @@ def test_a_client_that_opens_a_replicas_database_meanwhile_gets_in_after_the_app
                 held.go_on.set()
         assert sorted(order) == ["applied", "opened"]
         assert database.pos.txid == 2
+
+
+def test_no_open_waits_for_a_drop(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """libfuse unlinks no name whose open is being served: the two would wait for each other. The open would
+    then be answered, the file be gone, and SQLite say "disk I/O error"."""
+    monkeypatch.setattr(visitors, "OPEN_WAITS_S", 60.0)
+    db = served.connect("a.db")
+    db.execute("CREATE TABLE t (x)")
+    db.close()
+    source = served.store.require("a.db")
+    source.remove(FileKind.DATABASE)
+    made, dropped = (source.ltx_path(*span).read_bytes() for span in source.ltx_files())
+    with opened(tmp_path / "replica", primary=False) as replica:
+        replica.receive_ltx("a.db", iter([made]))
+        held = replica.applier = HeldApplier(replica.data_dir)
+        database, opens = replica.require("a.db"), threading.Event()
+
+        def visit() -> None:
+            fd = database.open_file(FileKind.DATABASE, os.O_RDWR, applier=False)
+            opens.set()
+            database.release(FileKind.DATABASE, fd)
+
+        with in_background(threading.Thread(target=replica.receive_ltx, args=("a.db", iter([dropped])))):
+            assert held.begun.wait(60)
+            with in_background(threading.Thread(target=visit)):
+                came = opens.wait(10)
+                held.go_on.set()
+        assert came
+        assert not database.exists
