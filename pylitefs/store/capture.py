@@ -27,7 +27,7 @@ from pylitefs.sqlite import Buffer
 from pylitefs.sqlite.locks import lock_pgno
 from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.disk_state import refusal
-from pylitefs.store.files import let_go, write_all
+from pylitefs.store.files import let_go, sync_directory, write_all
 from pylitefs.store.group_sync import check, drop_newest, sync_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.privacy import FILE_MODE
@@ -114,6 +114,7 @@ class _LtxFile:
 
     def __init__(self, state: DatabaseState, txid: int) -> None:
         self.final_path = state.ltx.path_text(txid, txid)
+        self._directory = state.ltx.directory
         # What the primary has not taken yet is nothing that recovery is to find.
         self.path = self.final_path if state.halt is None else f"{self.final_path}.tmp"
         self._parts: list[bytes] = []
@@ -153,10 +154,11 @@ class _LtxFile:
         return content, -1
 
     def settle(self) -> None:
-        """It counts: give it its final name."""
+        """It counts: give it its final name, for good."""
         if self.path != self.final_path:
             os.rename(self.path, self.final_path)
             self.path = self.final_path
+            sync_directory(self._directory)
 
     def discard(self) -> None:
         if self._fd >= 0:

@@ -214,7 +214,7 @@ def store_file(database: Database, chunks: Iterable[bytes], *, fresh: bool = Tru
         if tracer.active:
             payload = {"commit": header.commit, **pages_payload(changes)}
             tracer.emit("ltx.verify", state.name, header.max_txid, size=spool.size, **payload)
-        if header.node_id == state.node.node_id and header.max_txid <= state.pos.txid:
+        if _is_here(state, header, trailer):
             return Received(header, trailer, spool.size, "skipped", state.pos)
         sums = _check(state, header, trailer, changes)
         growth = header.commit * header.page_size - state.sums.page_count * state.page_size
@@ -232,6 +232,16 @@ def store_file(database: Database, chunks: Iterable[bytes], *, fresh: bool = Tru
     if header.is_snapshot:
         _remove_all_but(state, header)
     return Stored(header, trailer, spool.size, path, changes, sums, file)
+
+
+def _is_here(state: DatabaseState, header: Header, trailer: Trailer) -> bool:
+    """Whether it is a transaction of this node's own, made with the HALT lock, that comes round. If it is the
+    newest, the position says so: it may be that this node's client was refused, and what its roll-back left
+    became another one with the same TXID."""
+    if header.node_id != state.node.node_id:
+        return False
+    newest = Pos(header.max_txid, trailer.post_apply_checksum)
+    return header.max_txid < state.pos.txid or newest == state.pos
 
 
 def _apply(database: Database, applier: Applier, stored: Stored, patience: float | None) -> Received:

@@ -22,6 +22,7 @@ from pylitefs.store import content, visitors
 from tests.sim import seam
 from tests.sim.accidents import Accidents, attempt
 from tests.sim.clients import Clients
+from tests.sim.halts import HaltSteps
 from tests.sim.network import Link, wired
 from tests.sim.oracle import Wrong
 from tests.sim.program import Step, draw
@@ -100,7 +101,7 @@ def _live(world: World, steps: Sequence[Step], outcome: Outcome) -> None:
 
 def _acts(world: World, clients: Clients, accidents: Accidents) -> dict[str, Callable[[random.Random], str]]:
     acts: dict[str, Callable[[random.Random], str]] = {}
-    for owner in (clients, accidents, Streams(world)):
+    for owner in (clients, accidents, Streams(world), HaltSteps(world, accidents)):
         for name in dir(owner):
             if not name.startswith("_"):
                 acts[name.rstrip("_")] = getattr(owner, name)

@@ -256,6 +256,8 @@ MUTANTS = (
     Mutant("the end of retention is one too early", "retention", _shorter_retention),
     Mutant("a super-journal's end is not durable", "commit of two",
            lambda: [(super_journals, "sync_directory", _nothing)]),
+    Mutant("a name of a commit with the HALT lock is not durable", "capture",
+           lambda: [(capture, "sync_directory", _nothing)]),
     Mutant("an import's pages come without its position", "import",
            lambda: [(imports, "publish", _nothing)]),
     Mutant("whose next file is gone gets nothing", "catch-up", _nothing_for_a_gap),
@@ -263,6 +265,9 @@ MUTANTS = (
 """Each is found within a minute of two processors."""
 
 RARE = (
+    Mutant("a transaction of one's own is known by its number", "apply",
+           lambda: [(incoming, "_is_here", lambda state, header, trailer:
+                     header.node_id == state.node.node_id and header.max_txid <= state.pos.txid)]),
     Mutant("a WAL that begins again owes no checksums", "capture", _owes_nothing),
     Mutant("pages that joined without a write are left out", "capture", _grown_forgotten),
     Mutant("frames that are written over are kept", "capture", _keeps_overwritten),

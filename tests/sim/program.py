@@ -63,6 +63,7 @@ WEIGHTS: dict[str, int] = {
     "replica_dies": 3,
     "replica_power": 3,
     "restart": 1,
+    "halt": 4,
 }
 
 

@@ -152,6 +152,21 @@ def test_a_transaction_of_this_node_s_own_is_skipped(
         assert feed(replica, files[1]).txid == 2, "but not one that is new here"
 
 
+def test_another_one_of_its_own_with_the_same_number_is_not(
+    store: Store, served: Served, files: Files, tmp_path: Path
+) -> None:
+    """The primary took it, its answer was lost, and the client's roll-back left other free pages here: that
+    is a position of this node's alone, and the primary has to send a snapshot."""
+    with opened(tmp_path / "replica", primary=False) as replica:
+        feed(replica, files[0])
+        feed(replica, files[1])
+        state = replica.require("a.db").state
+        state.node.node_id = store.node_id
+        state.pos = Pos(state.pos.txid, state.pos.checksum ^ 1)
+        with pytest.raises(PositionMismatchError):
+            replica.receive_ltx("a.db", iter([files[1]]))
+
+
 def test_a_large_file_is_spooled_and_nothing_is_left_of_it(
     store: Store, served: Served, tmp_path: Path
 ) -> None:
