@@ -13,6 +13,7 @@ with steps left out still means something: that is how a wrong history is shrunk
     node.py      a store, SQLite on it, and its threads' work done in turn
     network.py   the primary's and the replica's own code over a pipe that breaks anywhere
     halts.py     a replica's clients write, with the HALT lock
+    roles.py     another node becomes the primary: handoffs, failovers, an old primary that is back
     oracle.py    SQLite in memory, which does what was acknowledged
     history.py   the steps, and what must hold after each
     mutants.py   faults, put in from outside

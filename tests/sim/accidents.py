@@ -202,8 +202,7 @@ class Accidents:
                 link.node_is_gone()
             elif node.primary:
                 link.break_off("the primary is dead", chance)
-        name = next((link.lesson_name for link in self.world.links if link.node is node), "n1")
-        self.world.tell(f"kill {name}", f"restart {name}")
+        self.world.tell(f"kill {node.lesson_name}", f"restart {node.lesson_name}")
         if power:
             before = _sizes(node)
             node.power_off(chance)

@@ -66,7 +66,8 @@ class Clients:
         outcome = self.execute(db, todo if len(todo) == 1 else [how, *todo, "COMMIT"])
         self.answered(name, after, outcome)
         if name == DATABASES[0]:
-            world.tell(f"sql n1 {for_a_shell(todo if len(todo) == 1 else ['BEGIN', *todo, 'COMMIT'])}")
+            said = for_a_shell(todo if len(todo) == 1 else ["BEGIN", *todo, "COMMIT"])
+            world.tell(f"sql {world.primary.lesson_name} {said}")
         return outcome
 
     def answered(self, name: str, after: State, outcome: str) -> None:

@@ -131,6 +131,10 @@ class Disk:
         self.inodes[inode] = Inode(mtime_ns=self._now_ns())
         self._pending.append(NameChange(((name, inode),)))
 
+    def linked(self, name: str, inode: int) -> None:
+        """A file has one more name, which is durable once its folder is synced."""
+        self._pending.append(NameChange(((name, inode), (name, inode))))
+
     def wrote(self, inode: int, offset: int, data: bytes | None) -> None:
         known = self.inodes[inode]
         known.log.append((offset, data))

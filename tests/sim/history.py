@@ -25,7 +25,8 @@ from tests.sim.clients import Clients
 from tests.sim.halts import HaltSteps
 from tests.sim.network import Link, wired
 from tests.sim.oracle import Wrong
-from tests.sim.program import Step, draw
+from tests.sim.program import ROLES, Step, draw
+from tests.sim.roles import Roles, changing
 from tests.sim.world import Told, World
 
 MEMORY = "/dev/shm"
@@ -63,12 +64,14 @@ def run(seed: int, steps: Sequence[Step] | None = None) -> Outcome:
     outcome = Outcome(seed, list(steps), [])
     world = None
     with _folder(seed) as folder, _quiet():
-        world = World(folder, seed)
+        leased = any(step.kind in ROLES for step in steps)
+        world = World(folder, seed, leased=leased)
         outcome.log, outcome.story, outcome.cluster = world.log, world.story, world.cluster
-        with seam.replaced(world.clock, random.Random(f"secrets {seed}")), _in_process(), wired(world.links):
+        secrets = random.Random(f"secrets {seed}")
+        with seam.replaced(world.clock, secrets), _in_process(), wired(world.links), changing():
             seam.seed_sqlite(seed)
             try:
-                _live(world, steps, outcome)
+                _live(world, steps, outcome, leased=leased)
             except (Exception, AssertionError) as error:
                 outcome.error = error
             finally:
@@ -76,10 +79,14 @@ def run(seed: int, steps: Sequence[Step] | None = None) -> Outcome:
     return outcome
 
 
-def _live(world: World, steps: Sequence[Step], outcome: Outcome) -> None:
-    world.start()
+def _live(world: World, steps: Sequence[Step], outcome: Outcome, *, leased: bool) -> None:
     clients = Clients(world)
-    acts = _acts(world, clients, Accidents(world, clients))
+    accidents = Accidents(world, clients)
+    roles = Roles(world, clients, accidents)
+    if leased:
+        roles.begin()
+    world.start()
+    acts = _acts(clients, accidents, Streams(world), HaltSteps(world, accidents), roles)
     for at, step in enumerate(steps):
         outcome.failed_at = at
         chance = random.Random(step.seed)
@@ -96,12 +103,13 @@ def _live(world: World, steps: Sequence[Step], outcome: Outcome) -> None:
                 raise node.served.unexpected[0]
         world.say(f"    {_positions(world)}")
     outcome.failed_at = len(steps)
+    roles.end()
     _end(world, clients)
 
 
-def _acts(world: World, clients: Clients, accidents: Accidents) -> dict[str, Callable[[random.Random], str]]:
+def _acts(*owners: object) -> dict[str, Callable[[random.Random], str]]:
     acts: dict[str, Callable[[random.Random], str]] = {}
-    for owner in (clients, accidents, Streams(world), HaltSteps(world, accidents)):
+    for owner in owners:
         for name in dir(owner):
             if not name.startswith("_"):
                 acts[name.rstrip("_")] = getattr(owner, name)

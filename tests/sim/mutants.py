@@ -1,8 +1,8 @@
 """Faults that were put in on purpose: how the simulator itself is tested.
 
 Each is one small mistake, as a tired person makes it, in capture, publishing, apply, recovery, retention,
-import or catch-up. It is put in from outside, for as long as `applied` lasts; pylitefs itself is never
-touched. Each has to be found by drawn histories alone.
+import, catch-up or a change of role. It is put in from outside, for as long as `applied` lasts; pylitefs
+itself is never touched. Each has to be found by drawn histories alone.
 """
 
 import itertools
@@ -14,6 +14,7 @@ from typing import Any
 
 from pylitefs.ltx.position import Pos
 from pylitefs.replication import catchup, intake, kept
+from pylitefs.roles import change
 from pylitefs.store import (
     applying,
     capture,
@@ -21,10 +22,12 @@ from pylitefs.store import (
     group_sync,
     imports,
     incoming,
+    lost,
     recovery,
     recovery_gap,
     recovery_sides,
     retention,
+    role_change,
     rollback,
     state,
     super_journals,
@@ -237,6 +240,40 @@ def _rolled_back_counts() -> list[Change]:
     return [(rollback.RollbackWatch, "end_journal", end)]
 
 
+def _never_ahead() -> list[Change]:
+    """Who is further than the new primary is taken to be level with it."""
+    real = catchup.decide
+
+    def decide(replica: Pos, primary: Pos, next_file: Any, history: Any = None) -> Any:
+        if replica.txid > primary.txid > 0:
+            return catchup.Nothing("it is up to date")
+        return real(replica, primary, next_file, history)
+
+    return [(kept, "decide", decide)]
+
+
+def _by_number_alone() -> list[Change]:
+    real = catchup.decide
+
+    def decide(replica: Pos, primary: Pos, next_file: Any, history: Any = None) -> Any:
+        if 0 < replica.txid == primary.txid:
+            return catchup.Nothing("it is up to date")
+        return real(replica, primary, next_file, history)
+
+    return [(kept, "decide", decide)]
+
+
+def _writers_go_on() -> list[Change]:
+    """A handoff waits for writers, and then lets others begin."""
+    real = role_change.stop_writes
+
+    def stop(its: Any) -> None:
+        real(its)
+        its.state.follows = False
+
+    return [(change, "stop_writes", stop)]
+
+
 MUTANTS = (
     Mutant("the LTX file of a commit is not synced", "capture", lambda: _no_syncs(capture)),
     Mutant("a page of a transaction is left out", "capture", _page_left_out),
@@ -261,6 +298,12 @@ MUTANTS = (
     Mutant("an import's pages come without its position", "import",
            lambda: [(imports, "publish", _nothing)]),
     Mutant("whose next file is gone gets nothing", "catch-up", _nothing_for_a_gap),
+    Mutant("an old primary keeps what the new one never had", "roles", _never_ahead),
+    Mutant("who follows is compared by TXID alone", "roles", _by_number_alone),
+    Mutant("a handoff lets a pending transaction go untold", "roles",
+           lambda: [(role_change, "tell_pending", _nothing)]),
+    Mutant("writers go on while the lease is handed over", "roles", _writers_go_on),
+    Mutant("what is given up is not kept aside", "roles", lambda: [(lost, "keep_aside", _nothing)]),
 )  # fmt: skip
 """Each is found within a minute of two processors."""
 

@@ -26,7 +26,7 @@ from pylitefs.replication.followed import StreamRequest
 from pylitefs.replication.frames import decode_positions
 from pylitefs.replication.http2 import CannotConnectError, LostConnectionError
 from pylitefs.replication.primary import PrimaryStream
-from pylitefs.replication.replica import Replica
+from pylitefs.replication.replica import TERM, Replica
 from pylitefs.store.snapshot import SnapshotInfo
 from pylitefs.store.store import Store
 from tests.sim.clock import Clock
@@ -89,6 +89,8 @@ class Answer:
         store = link.primary.store
         assert store is not None
         self.headers = {"litefs-id": store.node_id_text, "litefs-cluster-id": store.cluster_id or ""}
+        if link.primary.role is not None:
+            self.headers[TERM.lower()] = str(store.terms.term)
         self.heard = link.clock.monotonic()
 
     def __iter__(self) -> Iterator[bytes]:
@@ -143,6 +145,8 @@ class Link:
     def __init__(self, node: Node, primary: Node, clock: Clock) -> None:
         self.node, self.primary, self.clock = node, primary, clock
         self.parted = False
+        self.waits = False
+        """Clients from before a change of the primary have its files: nothing is applied yet."""
         self.piece = 65536
         """So many bytes come at once, at most."""
         self.connection: Connection | None = None
@@ -159,21 +163,32 @@ class Link:
 
     @property
     def lesson_name(self) -> str:
-        """What a lesson calls it."""
-        return f"n{int(self.node.name.removeprefix('replica')) + 2}"
+        return self.node.lesson_name
+
+    @property
+    def handed(self) -> bool:
+        """Whether its node has been handed the lease."""
+        return self._replica is not None and bool(self._replica.handed)
+
+    @property
+    def stream(self) -> PrimaryStream | None:
+        """The primary's end of the connection, while there is one."""
+        connection = self.connection
+        return connection.stream if connection is not None and not connection.over else None
 
     # -- the replica's side ----------------------------------------------------------------------------
 
     def _follow(self) -> None:
         """Its node has a thread that follows, unless it has one."""
         store = self.node.store
-        if store is None or self._fiber is not None:
+        if store is None or self._fiber is not None or self.waits:
             return
         self._replica = Replica(
             store,
             lambda: PrimaryInfo("primary", "http://primary"),
             on_fatal=self._on_fatal,
             reconnect_delay=1.0,
+            own_url="" if self.node.role is None else f"http://{self.node.name}",
         )
         self._replica._stopped = Event(self)  # type: ignore[assignment]
         self._fiber = Fiber(self._replica._run)
@@ -185,7 +200,8 @@ class Link:
     def post(self, url: str, body: bytes, *, on_socket: Callable[[Any], None], headers: Mapping[str, str],
              **options: Any) -> Iterator[Answer]:  # fmt: skip
         """What `http2.Post` is to the replica."""
-        if self.parted or self.primary.store is None:
+        store = self.primary.store
+        if self.parted or store is None or not store.status.has_lease:
             raise CannotConnectError("nobody is there")
         connection = self.connection = Connection(body, headers)
         on_socket(connection)
@@ -270,6 +286,26 @@ class Link:
                 self._turn()
         self.connection = None
 
+    def lead_on_to(self, primary: Node) -> None:
+        """Another node is the primary."""
+        self.break_off("another node is the primary")
+        self.primary, self.parted = primary, False
+
+    def leave(self) -> None:
+        """Its node follows nobody any more: what has arrived is taken in, and its thread ends."""
+        self.break_off("it follows nobody any more")
+        if self._fiber is not None and self._replica is not None:
+            self._replica._stopped.set()
+            while not self._fiber.done:
+                self._fiber.resume()
+            self._end_of_fiber()
+
+    def retire(self) -> None:
+        """The way is needed no more."""
+        self.leave()
+        if self._loop is not None:
+            self._loop.close()
+
     def node_is_gone(self) -> None:
         """The replica's process is dead."""
         self.node.disk.dead = True
@@ -293,7 +329,11 @@ class Link:
 
     @property
     def is_level(self) -> bool:
-        return _positions(self.node) == _positions(self.primary)
+        """Of a database that the primary never had, it is told nothing: it keeps that, as with LiteFS."""
+        own, theirs = _positions(self.node), _positions(self.primary)
+        return {
+            name: pos for name, pos in own.items() if name in theirs or name not in self.node.strays
+        } == theirs
 
     def close(self) -> None:
         with suppress(Exception):

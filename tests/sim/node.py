@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pylitefs.errors import PylitefsError
 from pylitefs.ltx.decoder import verify_file
@@ -96,14 +96,15 @@ class Waiting(Store):
     """A store whose `later` waits for its turn, too."""
 
     later_on: list[Callable[[], None]]
+    clock: Clock
+    publisher: InTurn | None = None
 
     def _start(self, target: Callable[[], None], name: str) -> None:
         self.later_on.append(target)
 
-    def start_publisher_in_turn(self, clock: Clock) -> InTurn:
-        publisher = InTurn(self.applier, self.create, clock)
-        self._facts.publisher = self._publisher = publisher
-        return publisher
+    def start_publisher(self) -> None:
+        self.publisher = InTurn(self.applier, self.create, self.clock)
+        self._facts.publisher = self._publisher = self.publisher
 
     def is_gone(self) -> None:
         """Its process is dead: what the kernel closes is closed, and nothing is done any more."""
@@ -111,6 +112,13 @@ class Waiting(Store):
             with suppress(OSError):
                 database.state.close()
         self._directory_lock.release()
+
+
+class Role(Protocol):
+    """Where the lease changes hands, what a node needs for that (roles.py)."""
+
+    def begins(self, store: Waiting, served: Served) -> None:
+        """The node has started, and is nobody's primary yet."""
 
 
 class Node:
@@ -125,16 +133,30 @@ class Node:
         self.booted_ns = 0
         self.store: Waiting | None = None
         self.served: Served | None = None
-        self.publisher: InTurn | None = None
         self.told: dict[str, Pos] = {}
         """The newest position of each database that others have heard of."""
         self.positions: dict[str, set[str]] = {}
         """Every position of each database that others have heard of."""
         self.retention = Limits(seconds=retention_s)
+        self.role: Role | None = None
+        self.own: dict[str, tuple[str, str]] = {}
+        """The newest LTX file of each database that it made as the primary of a history that is given up, and
+        its position."""
+        self.strays: dict[str, list[set[str]]] = {}
+        """Positions of a history that is given up: where a database may be until it follows."""
+
+    @property
+    def lesson_name(self) -> str:
+        """What a lesson calls it."""
+        return "n1" if self.name == "primary" else f"n{int(self.name.removeprefix('replica')) + 2}"
 
     @property
     def is_up(self) -> bool:
         return self.store is not None
+
+    @property
+    def publisher(self) -> InTurn | None:
+        return self.store.publisher if self.store is not None else None
 
     # -- life ------------------------------------------------------------------------------------------
 
@@ -143,7 +165,13 @@ class Node:
         seam.attach(self.disk)
         self.clock.booted_ns = self.booted_ns
         self.disk.stamp()
-        status = Status(is_primary=self.primary, candidate=self.primary, ready=self.primary)
+        leased = self.role is not None
+        status = Status(
+            is_primary=self.primary and not leased,
+            candidate=self.primary or leased,
+            ready=self.primary,
+            wal_stays_writable=leased,
+        )
         store = Waiting(
             self.disk.root,
             tracer=Tracer(self.name),
@@ -154,16 +182,23 @@ class Node:
         store.later_on = []
         store._stopping = Stopping(self.clock)  # type: ignore[assignment]
         store.applier = Applying(store.data_dir)
+        store.clock = self.clock
+        if leased:
+            store.terms.load(store.data_dir)
+            status.is_primary = store.terms.was_primary
         store.open(self.root / "mnt")
         for database in store.databases():
             if database.pos.txid:
                 self._comes_back(database)
         store.subscribe(self._moved)
         self.store = store
-        if self.primary:
-            store.applier = Looker(store.data_dir)
-            self.publisher = store.start_publisher_in_turn(self.clock)
         self.served = Served(store, self.root / "mnt")
+        if self.role is not None:
+            status.follow()
+            self.role.begins(store, self.served)
+        elif self.primary:
+            store.applier = Looker(store.data_dir)
+            store.start_publisher()
 
     def _comes_back(self, database: Database) -> None:
         """What a killed node had written and not told counts from now on, and each LTX file is sent."""
@@ -190,7 +225,7 @@ class Node:
             self.store.close()
         else:
             self.store.is_gone()
-        self.store = self.served = self.publisher = None
+        self.store = self.served = None
 
     def die(self) -> None:
         """The process is killed, with all who have its mount."""
@@ -200,7 +235,7 @@ class Node:
             self.close_clients()
             self._forget()
             self.store.is_gone()
-        self.store = self.served = self.publisher = None
+        self.store = self.served = None
 
     def power_off(self, chance: random.Random) -> None:
         """The same, and what was not synced may be gone."""

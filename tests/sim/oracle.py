@@ -104,16 +104,43 @@ class Oracle:
             )
         if one in self.maybe:
             self.states.append(one)
+            self.all.append(one)
             self.maybe = []
         if back:
-            self.states, self.maybe = [one], []
+            self._goes_on_from(one)
+
+    def revived(self, content: bytes, txid: int) -> None:
+        """A database is back that the primary before never had."""
+        db = opened(content)
+        self.all = [self.all[0], State(rows_of(db), db.serialize() if content else b"", txid)]
+        db.close()
+        self.states, self.maybe = self.all[-1:], []
+
+    def _goes_on_from(self, one: State) -> None:
+        """What came after it never was."""
+        at = max(at for at, its in enumerate(self.all) if its is one)
+        del self.all[at + 1 :]
+        self.states, self.maybe = [one], []
+
+    def taken_over(self, rows: str, txid: int, where: str) -> None:
+        """Another node goes on from this position: what is newer never was, and what is not must be there."""
+        first = max(at for at, one in enumerate(self.all) if at == 0 or 0 < one.txid <= txid)
+        end = next((at for at in range(first + 1, len(self.all)) if self.all[at].txid), len(self.all))
+        # Of what got no answer nobody knows which transaction it is.
+        allowed = [*self.all[first:end], *(self.maybe if end == len(self.all) else [])]
+        one = next((one for one in reversed(allowed) if one.rows == rows), None)
+        if one is None:
+            raise Wrong(f"{where}: the rows are {rows}, of what was acknowledged up to TXID {txid} "
+                        f"{[one.rows for one in allowed]}")  # fmt: skip
+        self.all = [*self.all[: first + 1], *([] if one is self.all[first] else [one])]
+        self.states, self.maybe = [one], []
 
     def forgive(self, rows: str) -> None:
         """SQLite itself may have lost newer commits (docs/reliability.md): any state that there was
         counts."""
         for one in reversed(self.all):
             if one.rows == rows:
-                self.states, self.maybe = [one], []
+                self._goes_on_from(one)
                 return
 
     def dropped(self) -> None:

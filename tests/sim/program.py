@@ -65,6 +65,10 @@ WEIGHTS: dict[str, int] = {
     "restart": 1,
     "halt": 4,
 }
+ROLES: dict[str, int] = {"handoff": 3, "failover": 4, "returns": 2}
+"""What changes the primary. These are drawn apart: histories without them are what they were before."""
+SHARE = 0.25
+"""So many histories have changes of the primary."""
 
 
 def draw(seed: int, length: int = 0) -> list[Step]:
@@ -75,7 +79,15 @@ def draw(seed: int, length: int = 0) -> list[Step]:
     weights[0] += 5
     length = length or chance.randint(6, 30)
     kinds = chance.choices(list(WEIGHTS), weights, k=length)
-    return [Step(kind, chance.getrandbits(32)) for kind in kinds]
+    steps = [Step(kind, chance.getrandbits(32)) for kind in kinds]
+    roles = random.Random(f"roles {seed}")
+    if roles.random() < SHARE:
+        kinds = ["failover" if roles.random() < 0.5 else "handoff"]
+        kinds += roles.choices(list(ROLES), list(ROLES.values()), k=roles.choice((0, 1, 1, 2, 3)))
+        at = sorted(roles.randint(0, len(steps)) for _ in kinds)
+        for number, (kind, place) in enumerate(zip(kinds, at, strict=True)):
+            steps.insert(place + number, Step(kind, roles.getrandbits(32)))
+    return steps
 
 
 SCHEMA = (

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, tzinfo
 from typing import Any
 
 from tests.sim.clock import Clock
@@ -41,6 +42,19 @@ class Secrets:
         return self._chance.randbytes(size).hex()
 
 
+class Dates:
+    """What `datetime.datetime` is to the node's modules."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def now(self, zone: tzinfo | None = None) -> datetime:
+        return datetime.fromtimestamp(self._clock.time(), zone)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(datetime, name)
+
+
 def seed_sqlite(seed: int) -> None:
     """Have SQLite's generator start from here."""
     library = ctypes.CDLL(getattr(_sqlite3, "__file__", None))
@@ -60,6 +74,8 @@ def replaced(clock: Clock, chance: random.Random) -> Iterator[None]:
         if name.startswith("pylitefs."):
             if getattr(module, "time", None) is time:
                 put(module, "time", clock)
+            if getattr(module, "datetime", None) is datetime:
+                put(module, "datetime", Dates(clock))
             if getattr(module, "secrets", None) is secrets:
                 put(module, "secrets", Secrets(chance))
     for name, make in _CALLS.items():
@@ -201,6 +217,20 @@ def _rename(original: Call) -> Call:
     return call
 
 
+def _link(original: Call) -> Call:
+    def call(old: Any, new: Any, **options: Any) -> None:
+        found = _found(new)
+        if found is None or not found[1].startswith("lost/"):
+            original(old, new, **options)  # The checks' own.
+            return
+        disk, name = found
+        disk.call("open", name)
+        original(old, new, **options)
+        disk.linked(name, os.stat(new).st_ino)
+
+    return call
+
+
 def _bytes(pieces: Any) -> bytes:
     return b"".join(bytes(piece) for piece in pieces)
 
@@ -216,5 +246,6 @@ _CALLS: dict[str, Callable[[Call], Call]] = {
     "fdatasync": _sync,
     "unlink": _unlink,
     "rename": _rename,
+    "link": _link,
     "replace": _rename,
 }

@@ -17,7 +17,8 @@ from tests.sim.disk import Disk, Killed
 from tests.sim.history import run
 from tests.sim.lesson import lesson
 from tests.sim.mutants import MUTANTS, Mutant
-from tests.sim.program import Step, draw
+from tests.sim.oracle import Oracle, Wrong
+from tests.sim.program import SCHEMA, Step, draw
 from tests.sim.shrink import kind_of, shrink
 
 FEW = 12
@@ -49,8 +50,9 @@ def test_what_must_hold_holds_in_many() -> None:
 
 
 def test_the_same_seed_is_the_same_history_to_the_byte() -> None:
-    """In two processes, where strings have other hashes; the last line is a hash of every file."""
-    seeds = (3, 7)
+    """In two processes, where strings have other hashes; the last line is a hash of every file. In one of
+    them the primary changes."""
+    seeds = (3, 7, 1)
     code = "from tests.sim.history import run\n" + "".join(
         f"print('\\n'.join(run({one}).log))\n" for one in seeds
     )
@@ -67,6 +69,23 @@ def test_the_same_seed_is_the_same_history_to_the_byte() -> None:
     )
     assert one == other
     assert one[-1].startswith("the end: ")
+
+
+def test_an_oracle_goes_on_from_the_new_primary_s_position() -> None:
+    """What is newer never was; what the new primary had must be there, and what got no answer may be."""
+    oracle = Oracle()
+    texts = [[*SCHEMA], ["INSERT INTO t (x) VALUES (1)"], ["INSERT INTO t (x) VALUES (2)"]]
+    for txid, text in enumerate(texts, 1):
+        oracle.acknowledged(oracle.after(text), txid)
+    _, one, two, three = oracle.all
+    with pytest.raises(Wrong, match="up to TXID 2"):
+        oracle.taken_over(one.rows, 2, "a.db")
+    oracle.taken_over(two.rows, 2, "a.db")
+    assert oracle.now is two and three not in oracle.all
+    maybe = oracle.after(["DELETE FROM t"])
+    oracle.unanswered(maybe)
+    oracle.taken_over(maybe.rows, 5, "a.db")
+    assert oracle.now is maybe
 
 
 def test_a_fault_is_found_shrunk_and_told() -> None:

@@ -33,7 +33,8 @@ class Told:
 class World:
     """The nodes of one history, in a folder of its own."""
 
-    def __init__(self, root: Path, seed: int) -> None:
+    def __init__(self, root: Path, seed: int, *, leased: bool = False) -> None:
+        """`leased`: the primary changes in this history, so there is somebody to be it."""
         self.root = root
         self.clock = Clock()
         self.chance = random.Random(f"world {seed}")
@@ -54,11 +55,13 @@ class World:
                 self.primary,
                 self.clock,
             )
-            for at in range(choose((0, 1, 1, 2)))
+            for at in range(max(choose((0, 1, 1, 2)), int(leased)))
         ]
         self.oracles: dict[str, Oracle] = {}
         self.connections: list[tuple[str, sqlite3.Connection]] = []
         self.readers: list[sqlite3.Connection] = []
+        self.left: list[tuple[Node, str, sqlite3.Connection]] = []
+        """Those on a node that was the primary."""
         self._checked: dict[str, tuple[int, ...]] = {}
         """How far each node was when it was looked at."""
         self.pair: tuple[str, str] | None = None
@@ -156,16 +159,14 @@ class World:
             return
         if node.store.later_on or database.rollback_watch.unjournaled:
             node.work()
+            if not node.primary and node.store.later_on and any(one[0] is node for one in self.left):
+                return  # What its clients had begun is rolled back once they let go.
         if node.primary and name in self.oracles:
             self._check_rows(content, name, back=back, where=where)
         if database.state.pending is None:
             self._check_position(database, content, where)
-        if (
-            not node.primary
-            and str(database.pos) not in self.primary.positions.get(name, ())
-            and database.pos.txid
-        ):
-            raise Wrong(f"{where} is at {database.pos}, where the primary never was")
+        if not node.primary and database.pos.txid:
+            self._check_history(node, database, where)
         if whole:
             self._check_whole(database, content, where)
 
@@ -178,6 +179,30 @@ class World:
         finally:
             db.close()
         self.oracle(name).found(rows, back=back, where=where)
+
+    def _check_history(self, node: Node, database: Database, where: str) -> None:
+        """It is where the primary was; or, until it follows another one, in the history that is given up."""
+        pos, strays = str(database.pos), node.strays.get(database.name)
+        if pos in self.primary.positions.get(database.name, ()):
+            node.strays.pop(database.name, None)
+            self._check_kept_aside(node, database, where)
+        elif strays is None or not any(pos in one for one in strays):
+            raise Wrong(f"{where} is at {pos}, where the primary never was")
+        else:
+            header = database.ltx_header(*database.ltx_files()[-1])
+            assert header is not None and node.store is not None
+            if node.store.terms.is_own(header.node_id):
+                node.own[database.name] = header.filename, pos
+
+    @staticmethod
+    def _check_kept_aside(node: Node, database: Database, where: str) -> None:
+        """What it made itself, and nobody else has had, lies in `lost` now."""
+        assert node.store is not None
+        was, handed = node.own.pop(database.name, None), node.store.terms.handed.get(database.name)
+        if was is None or was[1] == str(database.pos) or (handed and str(handed) == was[1]):
+            return
+        if not list((node.disk.root / "lost" / database.name).glob(f"*/{was[0]}")):
+            raise Wrong(f"{where} has given up {was[0]}, and has not kept it aside")
 
     @staticmethod
     def _check_position(database: Database, content: bytes, where: str) -> None:
@@ -217,6 +242,10 @@ class World:
             there = [self.oracle(name).now.rows == rows for name, rows in zip(DATABASES, pair, strict=True)]
             if there[0] != there[1]:
                 raise Wrong(f"half of a transaction over two databases is there: {there}")
+
+    def look_anew(self) -> None:
+        """Another node is the primary: all are looked at again."""
+        self._checked.clear()
 
     def statements_of_new(self, name: str) -> Sequence[str]:
         """What a database needs before the first row: nothing, if it is there."""

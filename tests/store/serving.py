@@ -42,6 +42,7 @@ class OpenFile:
     served: "Served"
     database: Database
     kind: FileKind
+    applier: bool = False
 
 
 class Served:
@@ -58,6 +59,8 @@ class Served:
         """refuse(call, name) gives the errno a call is to fail with before it reaches the store, or 0."""
         self.lose: Callable[[str, str], int] = lambda call, name: 0
         """The same, asked once the call is done: its caller is killed before it has the answer."""
+        self.as_applier = False
+        """Whether who opens and removes files just now is the node's applier."""
         self._connections: list[sqlite3.Connection] = []
         _served[os.fsencode(directory)] = self
 
@@ -108,16 +111,16 @@ class Served:
             return os.open(self.store.super_journal_path(name), flags & ~os.O_NOFOLLOW, 0o666)
         database, kind = self.find(name)
         if database is not None and database.path(kind).exists():
-            fd = database.open_file(kind, kept, False)
+            fd = database.open_file(kind, kept, self.as_applier)
         elif flags & os.O_CREAT:
             if database is None:
                 if kind is not FileKind.DATABASE:
                     raise FileNotFoundError(errno.ENOENT, name)
                 database = self.store.create(split_name(name)[0])
-            fd = database.create_file(kind, kept | os.O_CREAT, False)
+            fd = database.create_file(kind, kept | os.O_CREAT, self.as_applier)
         else:
             raise FileNotFoundError(errno.ENOENT, name)
-        _open_files[fd] = OpenFile(self, database, kind)
+        _open_files[fd] = OpenFile(self, database, kind, self.as_applier)
         return fd
 
     def unlink(self, name: str) -> None:
@@ -127,7 +130,7 @@ class Served:
         database, kind = self.find(name)
         if database is None:
             raise FileNotFoundError(errno.ENOENT, name)
-        database.remove(kind)
+        database.remove(kind, self.as_applier)
 
 
 # -- what SQLite is handed -----------------------------------------------------------------------------------
@@ -209,7 +212,7 @@ def _close(original: Original, fd: int) -> int:
     if file is None:
         return original(fd)
 
-    return _answer(file.served, "close", "", lambda: file.database.release(file.kind, fd))
+    return _answer(file.served, "close", "", lambda: file.database.release(file.kind, fd, file.applier))
 
 
 def _by_path(original: Original, path: bytes, argument: int) -> int:
@@ -234,7 +237,7 @@ def _ftruncate(original: Original, fd: int, size: int) -> int:
         file.served,
         "truncate",
         file.database.name + file.kind.suffix,
-        lambda: file.database.truncate(file.kind, size, False, fd),
+        lambda: file.database.truncate(file.kind, size, file.applier, fd),
     )
 
 
@@ -247,7 +250,7 @@ def _pwrite(original: Original, fd: int, buffer: int, count: int, offset: int) -
         file.served,
         "write",
         file.database.name + file.kind.suffix,
-        lambda: file.database.write(file.kind, fd, data, offset),
+        lambda: file.database.write(file.kind, fd, data, offset, file.applier),
     )
 
 
@@ -342,7 +345,9 @@ def _syncing(original: Callable[..., int]) -> Callable[[int, int], int]:
             open_file.served,
             "sync",
             open_file.database.name + open_file.kind.suffix,
-            lambda: open_file.database.sync(open_file.kind, fd, bool(flags & SQLITE_SYNC_DATAONLY), False),
+            lambda: open_file.database.sync(
+                open_file.kind, fd, bool(flags & SQLITE_SYNC_DATAONLY), open_file.applier
+            ),
         )
         return 0 if done == 0 else SQLITE_IOERR_FSYNC
 
