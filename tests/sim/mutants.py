@@ -263,6 +263,10 @@ def _by_number_alone() -> list[Change]:
     return [(kept, "decide", decide)]
 
 
+def _only_stopped(its: Any) -> None:
+    its.state.follows = True
+
+
 def _writers_go_on() -> list[Change]:
     """A handoff waits for writers, and then lets others begin."""
     real = role_change.stop_writes
@@ -301,7 +305,7 @@ MUTANTS = (
     Mutant("an old primary keeps what the new one never had", "roles", _never_ahead),
     Mutant("who follows is compared by TXID alone", "roles", _by_number_alone),
     Mutant("a handoff lets a pending transaction go untold", "roles",
-           lambda: [(role_change, "tell_pending", _nothing)]),
+           lambda: [(change, "stop_writes", _only_stopped)]),
     Mutant("writers go on while the lease is handed over", "roles", _writers_go_on),
     Mutant("what is given up is not kept aside", "roles", lambda: [(lost, "keep_aside", _nothing)]),
 )  # fmt: skip

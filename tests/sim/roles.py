@@ -302,7 +302,13 @@ class Roles:
             if new is old:
                 self._lead_again(old, chance)
             return f"it was lost on its way; {new.name} has it"
+        known = {
+            name: {one.rows for one in (its.now, *its.maybe)} for name, its in sorted(world.oracles.items())
+        }
         self._leads(link.node, chance, 0)
+        for name, rows in known.items():
+            if world.oracle(name).now.rows not in rows:
+                raise Wrong(f"{name}: what was acknowledged is not handed over from {old.name}")
         assert link.node.store is not None
         got = {name: link.node.store.positions().get(name) for name in at}
         if got != at:
