@@ -21,7 +21,7 @@ _BATCH = 20
 def main() -> int:
     options = _options()
     if options.mutants:
-        return hunt(options.processes, options.seconds, options.only)
+        return hunt(options.processes, options.seconds, options.only, options.first)
     if options.seed is not None:
         steps = [Step.parse(text) for text in options.steps] or None
         return show(run(options.seed, steps), options.lesson)

@@ -25,8 +25,9 @@ from tests.sim.clients import Clients
 from tests.sim.halts import HaltSteps
 from tests.sim.network import Link, wired
 from tests.sim.oracle import Wrong
-from tests.sim.program import ROLES, Step, draw
+from tests.sim.program import ROLES, Step
 from tests.sim.roles import Roles, changing
+from tests.sim.scenarios import Scenes, drawn, of
 from tests.sim.world import Told, World
 
 MEMORY = "/dev/shm"
@@ -60,12 +61,14 @@ class Outcome:
 
 def run(seed: int, steps: Sequence[Step] | None = None) -> Outcome:
     """Live through one history."""
-    steps = draw(seed) if steps is None else list(steps)
+    steps = drawn(seed) if steps is None else list(steps)
     outcome = Outcome(seed, list(steps), [])
     world = None
     with _folder(seed) as folder, _quiet():
         leased = any(step.kind in ROLES for step in steps)
-        world = World(folder, seed, leased=leased)
+        scenario = of(seed)
+        fixed = (scenario.world, scenario.pragmas) if scenario else ()
+        world = World(folder, seed, *fixed, leased=leased)
         outcome.log, outcome.story, outcome.cluster = world.log, world.story, world.cluster
         secrets = random.Random(f"secrets {seed}")
         with seam.replaced(world.clock, secrets), _in_process(), wired(world.links), changing():
@@ -86,7 +89,8 @@ def _live(world: World, steps: Sequence[Step], outcome: Outcome, *, leased: bool
     if leased:
         roles.begin()
     world.start()
-    acts = _acts(clients, accidents, Streams(world), HaltSteps(world, accidents), roles)
+    halts, scenes = HaltSteps(world, accidents), Scenes(world, clients, accidents)
+    acts = _acts(clients, accidents, Streams(world), halts, scenes, roles)
     for at, step in enumerate(steps):
         outcome.failed_at = at
         chance = random.Random(step.seed)

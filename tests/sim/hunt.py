@@ -11,14 +11,14 @@ from tests.sim.mutants import MUTANTS, RARE, Mutant
 from tests.sim.shrink import kind_of
 
 
-def hunt(processes: int, seconds: float, only: str) -> int:
+def hunt(processes: int, seconds: float, only: str, first: int = 0) -> int:
     """Each mutant is to be found by somebody; a table of what it took, in seconds of two idle processors."""
     missed = 0
     print("| put in | where | found after | by history | as |\n| --- | --- | --- | --- | --- |")
     for mutant in (*MUTANTS, *RARE):
         if only not in mutant.name:
             continue
-        found = find(mutant, processes, 2 * seconds / processes)
+        found = find(mutant, processes, 2 * seconds / processes, first)
         if found is None:
             missed += 1
             print(f"| {mutant.name} | {mutant.where} | **not in {seconds:.0f} s** | | |", flush=True)
@@ -29,14 +29,14 @@ def hunt(processes: int, seconds: float, only: str) -> int:
     return 1 if missed else 0
 
 
-def find(mutant: Mutant, processes: int, seconds: float) -> tuple[float, Outcome] | None:
+def find(mutant: Mutant, processes: int, seconds: float, first: int = 0) -> tuple[float, Outcome] | None:
     """The first history that goes wrong by it, and the processor time of the one that found it; None if each
     has used up so many seconds of it."""
     context = multiprocessing.get_context("fork")
     answers: multiprocessing.Queue[tuple[float, Outcome] | None] = context.Queue()
     hunters = [
         context.Process(
-            target=_hunt, args=(mutant, range(at, 1 << 30, processes), seconds, answers), daemon=True
+            target=_hunt, args=(mutant, range(first + at, 1 << 30, processes), seconds, answers), daemon=True
         )
         for at in range(processes)
     ]

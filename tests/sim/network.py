@@ -108,7 +108,8 @@ class Answer:
                 raise LostConnectionError(connection.over)
 
     def has_more(self) -> bool:
-        return bool(self._connection.arrived)
+        # The connection's end counts: a socket that has come to it can be read.
+        return bool(self._connection.arrived or self._connection.over)
 
     def give_back(self, size: int) -> None:
         store = self._link.primary.store
@@ -252,11 +253,18 @@ class Link:
             self.piece = 65536 if quick else chance.choice((1, 7, 600, 65536))
             while self._fiber is not None and not self._fiber.done and self.fiber.is_ready():
                 self.fiber.resume()
+            self._look_for_refusals()
             if self._fiber is not None and self._fiber.done:
                 self._end_of_fiber()
             if self.node.disk.dead:
                 return
             self.clock.sleep(chance.choice((0.0001, 0.001, 0.02, 0.3)))
+
+    def send(self, turns: int) -> None:
+        """The primary sends, and nothing comes yet."""
+        for _ in range(turns):
+            self._turn()
+            self.clock.sleep(0.001)
 
     def _end_of_fiber(self) -> None:
         error = self.fiber.error or self.fatal
@@ -272,6 +280,11 @@ class Link:
             replica._silent = reason
             if self.connection is not None:
                 self.connection.shutdown()
+
+    def _look_for_refusals(self) -> None:
+        """What comes is what was sent, and each connection begins where the replica is."""
+        if self._replica is not None and (failure := self._replica._intake._failure):
+            raise Wrong(f"{self.node.name} refuses TXID {failure[1]} of {failure[0]}, as the primary sent it")
 
     def break_off(self, why: str, chance: random.Random | None = None) -> None:
         """The connection is gone. What was on its way may have come, up to any byte."""

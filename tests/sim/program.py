@@ -1,5 +1,7 @@
 """What happens in a history: a list of steps, drawn from one seed, and the SQL of those that write.
 
+Most histories are of a scenario, and draw their steps by it (scenarios.py).
+
 The rule: pure. A step holds its kind and a seed of its own, so whatever steps are left out before it, it
 draws the same. Each statement says all of its values, for two SQLites have to do the same by it.
 """

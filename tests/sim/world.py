@@ -7,10 +7,11 @@ import itertools
 import random
 import shutil
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pylitefs.store.database import Database
 from pylitefs.store.names import FileKind
@@ -33,8 +34,17 @@ class Told:
 class World:
     """The nodes of one history, in a folder of its own."""
 
-    def __init__(self, root: Path, seed: int, *, leased: bool = False) -> None:
-        """`leased`: the primary changes in this history, so there is somebody to be it."""
+    def __init__(
+        self,
+        root: Path,
+        seed: int,
+        fixed: Mapping[str, tuple[Any, ...]] | None = None,
+        pragmas: Mapping[str, tuple[Any, ...]] | None = None,
+        *,
+        leased: bool = False,
+    ) -> None:
+        """`fixed`: what some settings are chosen from instead, in a scenario; `pragmas`: those of each
+        connection. `leased`: the primary changes in this history, so there is somebody to be it."""
         self.root = root
         self.clock = Clock()
         self.chance = random.Random(f"world {seed}")
@@ -42,12 +52,16 @@ class World:
         """What happened, a line for each step and each of its outcomes."""
         self.story: list[Told] = []
         """The same for a lesson, by step."""
-        choose = self.chance.choice
-        self.page_size = choose((512, 512, 1024, 4096))
-        self.auto_vacuum = choose((0, 0, 1, 2))
-        self.mode = choose(("delete", "truncate", "persist", "wal", "wal", "wal"))
-        self.synchronous = choose((0, 1, 1, 1, 2, 2, 3))
-        retention = choose((1.0, 1.0, 5.0, 600.0))
+        self.pragmas = pragmas or {}
+
+        def choose(name: str, *among: Any) -> Any:
+            return self.chance.choice((fixed or {}).get(name, among))
+
+        self.page_size = choose("page_size", 512, 512, 1024, 4096)
+        self.auto_vacuum = choose("auto_vacuum", 0, 0, 1, 2)
+        self.mode = choose("mode", "delete", "truncate", "persist", "wal", "wal", "wal")
+        self.synchronous = choose("synchronous", 0, 1, 1, 1, 2, 2, 3)
+        retention = choose("retention", 1.0, 1.0, 5.0, 600.0)
         self.primary = Node(root, "primary", self.clock, primary=True, retention_s=retention)
         self.links = [
             Link(
@@ -55,7 +69,7 @@ class World:
                 self.primary,
                 self.clock,
             )
-            for at in range(max(choose((0, 1, 1, 2)), int(leased)))
+            for at in range(max(choose("replicas", 0, 1, 1, 2), int(leased)))
         ]
         self.oracles: dict[str, Oracle] = {}
         self.connections: list[tuple[str, sqlite3.Connection]] = []
