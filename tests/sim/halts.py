@@ -133,15 +133,17 @@ class HaltSteps:
         """A replica's clients write."""
         world = self._world
         name = self._clients.name(chance)
-        if not world.links or not world.oracle(name).now.content:
+        links = [one for one in world.links if one.node.is_up and one.node is not world.primary]
+        if not links or not world.primary.is_up or not world.oracle(name).now.content:
             return "no replica, or nothing there"
-        link = chance.choice(world.links)
+        link = chance.choice(links)
         for _ in range(20):
             link.flow(chance, 5, quick=True)
         self._clients.let_go(chance)
         self._clients.close_all(name)
         primary, replica = world.primary.store, link.node.store
-        assert primary is not None and replica is not None
+        if primary is None or replica is None or not primary.status.is_primary or replica.status.is_primary:
+            return "who is the primary is not settled"
         database, there = replica.get(name), primary.get(name)
         if database is None or there is None or not database.exists:
             return "the replica has it not"

@@ -22,8 +22,8 @@ from tests.sim.program import SCHEMA, Step, draw
 from tests.sim.scenarios import SCENARIOS, drawn, of
 from tests.sim.shrink import kind_of, shrink
 
-FEW = 12
-"""Histories in the ordinary run: a tenth of a second of processor time each."""
+FEW = 50
+"""Histories in one test: a tenth of a second of processor time each."""
 PATIENCE_S = 60.0
 """Processor time of each of two processes for one mutant."""
 
@@ -38,16 +38,14 @@ def held(first: int, last: int) -> None:
             raise outcome.error
 
 
-def test_what_must_hold_holds_in_drawn_histories() -> None:
-    """Positions, bytes and rows agree after every step, every crash, and on every node in the end."""
-    held(0, FEW)
-
-
-@pytest.mark.full
 @pytest.mark.timeout(600)
-def test_what_must_hold_holds_in_many() -> None:
-    """The same in two hundred of them."""
-    held(FEW, 200)
+@pytest.mark.parametrize(
+    "first",
+    [*range(0, 200, FEW), *(pytest.param(one, marks=pytest.mark.full) for one in range(200, 2000, FEW))],
+)
+def test_what_must_hold_holds_in_drawn_histories(first: int) -> None:
+    """Positions, bytes and rows agree after every step, every crash, and on every node in the end."""
+    held(first, first + FEW)
 
 
 def test_the_same_seed_is_the_same_history_to_the_byte() -> None:

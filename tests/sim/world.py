@@ -173,8 +173,9 @@ class World:
             return
         if node.store.later_on or database.rollback_watch.unjournaled:
             node.work()
-            if not node.primary and node.store.later_on and any(one[0] is node for one in self.left):
-                return  # What its clients had begun is rolled back once they let go.
+        begun = bool(node.store.later_on) or database.rollback_watch.journal_live
+        if begun and not node.primary and any(one[0] is node for one in self.left):
+            return  # It is rolled back once its clients let go.
         if node.primary and name in self.oracles:
             self._check_rows(content, name, back=back, where=where)
         if database.state.pending is None:
