@@ -7,7 +7,6 @@ they need, also whether the applier opened it: then its writes go past the captu
 import errno
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from pylitefs.mount.special_files import SpecialFile, SpecialKind
@@ -66,20 +65,15 @@ class Handle(ABC):
 class DatabaseHandle(Handle):
     """One of a database's four files, opened by a client or by the applier."""
 
-    __slots__ = ("applier", "before_first_write", "database", "kind")
+    __slots__ = ("applier", "database", "kind")
 
     def __init__(self, database: "Database", kind: FileKind, fd: int, applier: bool) -> None:
         super().__init__(fd)
         self.database = database
         self.kind = kind
         self.applier = applier
-        self.before_first_write: Callable[[], None] | None = None
-        """See first_write.py."""
 
     def write(self, data: memoryview, offset: int) -> int:
-        if self.before_first_write is not None:
-            before, self.before_first_write = self.before_first_write, None
-            before()
         return self.database.write(self.kind, self.fd, data, offset, self.applier)
 
     def truncate(self, size: int) -> None:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from pylitefs.errors import InvalidNameError, SetAsideError
 from pylitefs.mount.attributes import MountAttributes
-from pylitefs.mount.first_write import awaited
 from pylitefs.mount.handles import (
     Attributes,
     DatabaseHandle,
@@ -270,7 +269,7 @@ class MountOperations:
 
     def _add(self, fi: FileInfo, handle: Handle) -> None:
         fi.keep_cache = 1
-        fi.fh = self._register(awaited(handle, self.store))
+        fi.fh = self._register(handle)
 
     def _register(self, handle: Handle) -> int:
         fh = next(self._next_handle)

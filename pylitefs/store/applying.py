@@ -76,9 +76,6 @@ class Applier(Protocol):
         """A database file has come into being by itself: have the mount show it at once, and in WAL mode be
         its first client, as after `apply`. Nothing is lost where that fails: it is like one that is idle."""
 
-    def show_name(self, database: str) -> None:
-        """Have the mount show a database's name and its position at once: a file of it has just been made."""
-
     def release(self, database: str | None = None) -> None:
         """Close what `apply` keeps open for the next time; of every database without a name."""
 
@@ -177,8 +174,6 @@ class DirectApplier:
 
     def appeared(self, database: str) -> None:
         """Nobody keeps names in mind."""
-
-    show_name = appeared
 
     @contextmanager
     def writer_lock(self, database: str, timeout: float = LOCK_S) -> Iterator[None]:

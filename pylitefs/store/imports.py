@@ -107,8 +107,6 @@ def _import_locked(
                 lock.adopt(path)
             else:
                 lock.apply(path, verified=True)
-            if not state.pos.txid:
-                applier.show_name(database.name)
             _publish(database, captured)
     except UntouchedError:
         assert captured is not None

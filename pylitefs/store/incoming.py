@@ -266,8 +266,6 @@ def _apply(database: Database, applier: Applier, stored: Stored, patience: float
                 )
         finally:
             state.applying = 0
-        if not state.pos.txid:
-            applier.show_name(state.name)
         stored.settle()
         tell_applied(database, stored)
     outcome: Outcome = "snapshot" if header.is_snapshot else "applied"

@@ -183,8 +183,6 @@ class VfsApplier:
     def appeared(self, database: str) -> None:
         """There is no kernel that keeps names in mind."""
 
-    show_name = appeared
-
     def release(self, database: str | None = None) -> None:
         """This node's role changes, or its right to write: connections look anew whether they may open it."""
         if database is None:

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 from pylitefs.ltx.position import Pos
 from pylitefs.store import super_journals
-from pylitefs.store.applying import DirectApplier
 from pylitefs.store.names import FileKind
 from pylitefs.store.status import Status
 from pylitefs.trace import Tracer
@@ -76,7 +75,6 @@ class PassthroughStore:
         self.data_dir = data_dir
         self.status = status
         self.tracer = tracer
-        self.applier = DirectApplier(data_dir)
         self.databases: dict[str, PassthroughDatabase] = {}
         self.refusals: list[tuple[str, str, str, str]] = []
 

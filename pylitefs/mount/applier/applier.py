@@ -272,11 +272,6 @@ class Applier:
         except (PylitefsError, OSError) as error:
             log.warning("%s: the applier cannot open what has just come: %s", database, error)
 
-    def show_name(self, database: str) -> None:
-        """Have the kernel look a new database's name up. Without that it does so within a second."""
-        with suppress(PylitefsError, OSError):
-            self._ask({"op": "look_anew", "db": database})
-
     def release(self, database: str | None = None) -> None:
         """This node follows the database (or any) no more: close what is kept open. To be called when it
         becomes the primary, and when a client takes the HALT lock here."""

@@ -76,7 +76,6 @@ class Calls:
             APPLY_PAGES: self._apply,
             "hold": self._hold,
             "release": self._release,
-            "look_anew": self._look_anew,
             "write_lock": self._write_lock,
             "apply_locked": self._apply_locked,
             "shows": lambda _, message: self._eyes.shows(message),
@@ -190,10 +189,6 @@ class Calls:
             joined = replica.files.open() and replica.files.uses_wal() and replica.files.join_wal()
         self._close_idle()
         return {"joined": joined}
-
-    def _look_anew(self, _: Channel, message: Message) -> Message:
-        look_anew(self._root_fd, text_of(message, "db"))
-        return {}
 
     def _release(self, _: Channel, message: Message) -> Message:
         """Close what a replica keeps open of one database, or of all."""
