@@ -2,7 +2,7 @@
 
 import base64
 import gzip
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -344,7 +344,11 @@ def test_again_from_a_step(page: Page, session: ScriptedSession) -> None:
 
 @pytest.mark.parametrize(("button", "asked"), [("without", "afresh"), ("with", "again")])
 def test_again_with_and_without_what_a_person_did(
-    page: Page, session: ScriptedSession, button: str, asked: str
+    page: Page,
+    session: ScriptedSession,
+    button: str,
+    asked: str,
+    eventually: Callable[..., None],
 ) -> None:
     """A stray `kill` was done again without a word. What was done later than the step is no question."""
     for _ in range(3):
@@ -357,7 +361,7 @@ def test_again_with_and_without_what_a_person_did(
     expect(page.locator("dialog .yours")).to_have_text("kill n3")
     page.get_by_role("button", name=f"{button} what I did", exact=True).click()
     wait_for(page, "!document.querySelector('.card')?.textContent.includes('TXID 3')")
-    assert session.asked[-1] == (asked, 4)
+    eventually(lambda: session.asked[-1] == (asked, 4), "the click has come to the session")
 
 
 @pytest.mark.full
