@@ -31,7 +31,7 @@ from pylitefs.store.group_sync import sync_all
 from pylitefs.store.names import FileKind
 from pylitefs.store.open_files import OpenFiles
 from pylitefs.store.privacy import FILE_MODE, make_directory
-from pylitefs.store.removing import remove, remove_dropped
+from pylitefs.store.removing import remove, remove_dropped, remove_wal
 from pylitefs.store.rollback import RollbackWatch
 from pylitefs.store.state import DatabaseState
 from pylitefs.store.visitors import Visitors
@@ -367,7 +367,8 @@ class Database:
                 if kind is FileKind.DATABASE:
                     self.copies.clear()
                 dropped = kind is FileKind.DATABASE and not applier
-                (remove_dropped if dropped else remove)(self.state, self.files, kind)
+                ends_wal = remove_wal if kind is FileKind.WAL else remove
+                (remove_dropped if dropped else ends_wal)(self.state, self.files, kind)
                 if kind is FileKind.DATABASE and self.state.pos.txid == 0:
                     with suppress(OSError):
                         self.state.ltx.directory.rmdir()

@@ -3,7 +3,8 @@
 The rule: a drop is a transaction, durable before a file goes, so it cannot be taken back when the disk
 refuses to remove one. Such a file is emptied: an empty file is a database without a page, as the position
 says, and an empty journal or WAL says nothing. Where not even that works, the database takes no transaction
-any more, and the node's next start removes what is left (recovery.py).
+any more, and the node's next start removes what is left (recovery.py). The same goes for a WAL that ends: what
+it holds is in the database file, and nobody looks at it any more.
 """
 
 import logging
@@ -21,6 +22,17 @@ def remove(state: DatabaseState, files: OpenFiles, kind: FileKind) -> None:
     state.forget_fd(kind)  # First: Windows removes no file that is open.
     os.unlink(state.path(kind))
     files.unlinked(kind)
+
+
+def remove_wal(state: DatabaseState, files: OpenFiles, kind: FileKind = FileKind.WAL) -> None:
+    """A WAL's end. SQLite goes on whether or not it can be removed, and would write behind the old frames."""
+    try:
+        remove(state, files, kind)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        _empty(state, kind, error)
+        raise
 
 
 def remove_dropped(state: DatabaseState, files: OpenFiles, kind: FileKind) -> None:
@@ -42,7 +54,7 @@ def _empty(state: DatabaseState, kind: FileKind, why: OSError) -> None:
     except OSError as error:
         state.sync_failure = error
         log.error(
-            "%s is dropped, but %s can neither be removed (%s) nor emptied (%s). No more is written to this "
+            "%s: %s can neither be removed (%s) nor emptied (%s). No more is written to this "
             "database: stop this node, look at the disk, start it again",
             state.name,
             path,
@@ -50,4 +62,4 @@ def _empty(state: DatabaseState, kind: FileKind, why: OSError) -> None:
             error,
         )
     else:
-        log.warning("%s is dropped: %s cannot be removed (%s), and is empty now", state.name, path, why)
+        log.warning("%s: %s cannot be removed (%s), and is empty now", state.name, path, why)

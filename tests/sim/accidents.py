@@ -222,7 +222,8 @@ class Accidents:
         for name, told in before.items():
             database = node.store.get(name)
             now = database.pos.txid if database is not None else 0
-            if now < told.txid and name not in node.store.set_aside:
+            given_up = name in node.strays
+            if now < told.txid and not given_up and name not in node.store.set_aside:
                 raise Wrong(f"{name} on {node.name} is at TXID {now}, others have heard of {told.txid}")
 
     def _judge(self, node: Node, *, back: bool) -> None:

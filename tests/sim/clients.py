@@ -33,7 +33,7 @@ class Clients:
     def connection(self, chance: random.Random, name: str) -> sqlite3.Connection:
         """One of those that are open, or a new one."""
         world = self.world
-        there = [db for its, db in world.connections if its == name]
+        there = [db for its, db in world.connections if its == name and not db.in_transaction]
         return chance.choice(there) if there else self.open(chance, name)
 
     def open(self, chance: random.Random, name: str) -> sqlite3.Connection:

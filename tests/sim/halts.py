@@ -178,16 +178,19 @@ class HaltSteps:
             halted.ECHO_S, status.primary_url = echo, before
             with suppress(Killed):
                 way.halts.end_all("its time is over")
-        self._forgive_free_pages(database)
+        self._forgive_free_pages(link.node, database)
         doomed = {"primary dies": world.primary, "replica dies": link.node}.get(trouble)
         for node in (node for node in (world.primary, link.node) if node is doomed or node.disk.dead):
             said.append(f"{node.name}: {self._accidents._dies(node, chance, power=chance.random() < 0.5)}")
         return f"{link.node.name} {name} {trouble or 'well'}: {' '.join(said)}"
 
-    def _forgive_free_pages(self, database: Database) -> None:
+    def _forgive_free_pages(self, node: Node, database: Database) -> None:
         """SQLite journals no free page, so its roll-back may leave other bytes there: that is a position of
         the replica's own, until the primary's next transaction brings a snapshot (docs/reliability.md)."""
-        self._world.primary.positions[database.name].add(str(database.pos))
+        known = self._world.primary.positions[database.name]
+        if str(database.pos) not in known:
+            node.strays.setdefault(database.name, []).append({str(database.pos)})
+            node.undone.add(database.name)
 
     def _write(self, chance: random.Random, link: Link, database: Database, trouble: str) -> list[str]:
         """A few transactions of one client of the replica, which closes then."""
@@ -205,7 +208,11 @@ class HaltSteps:
         db.create_function("blob", 2, blob, deterministic=True)
         for _ in range(chance.randint(1, 4)):
             todo = [statement(chance)] if chance.random() < 0.5 else statements(chance)
-            after = self._world.oracle(name).after(todo)
+            try:
+                after = self._world.oracle(name).after(todo)
+            except sqlite3.Error as error:
+                outcomes.append(f"nothing to write ({error})")
+                break
             if len(todo) > 1:
                 todo = ["BEGIN IMMEDIATE", *todo, "COMMIT"]
             outcomes.append(self._clients.execute(db, todo))

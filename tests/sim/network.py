@@ -283,7 +283,9 @@ class Link:
 
     def _look_for_refusals(self) -> None:
         """What comes is what was sent, and each connection begins where the replica is."""
-        if self._replica is not None and (failure := self._replica._intake._failure):
+        if self._replica is None or (failure := self._replica._intake._failure) is None:
+            return
+        if failure[0] not in self.node.undone:
             raise Wrong(f"{self.node.name} refuses TXID {failure[1]} of {failure[0]}, as the primary sent it")
 
     def break_off(self, why: str, chance: random.Random | None = None) -> None:

@@ -142,6 +142,8 @@ class Node:
         self.own: dict[str, tuple[str, str]] = {}
         """The newest LTX file of each database that it made as the primary of a history that is given up, and
         its position."""
+        self.undone: set[str] = set()
+        """Databases in which a roll-back has left a position of this node's own (halts.py)."""
         self.strays: dict[str, list[set[str]]] = {}
         """Positions of a history that is given up: where a database may be until it follows."""
 

@@ -458,6 +458,8 @@ class Roles:
         assert new.store is not None
         link = next(one for one in world.links if one.node is new)
         link.retire()
+        for database in new.store.databases():
+            database.state.close()
         before = {name: pos.txid for name, pos in new.store.positions().items()}
         role_of(new).lead(index)
         for name, pos in new.store.positions().items():
@@ -491,9 +493,12 @@ class Roles:
                 world.oracle(name).revived(world.seen(new, name), pos.txid)
             if pos.txid and str(pos) not in known:
                 raise Wrong(f"{name} on {new.name} leads from {pos}, where the primary never was")
+            there = old.store.get(name) if old.store is not None else None
+            pending = there.state.pending if there is not None else None
+            may_be = known | ({str(pending.pos)} if pending is not None else set())
             for node in world.nodes:
                 if node is not new:
-                    node.strays.setdefault(name, []).append(known)
+                    node.strays.setdefault(name, []).append(may_be)
             new.positions[name] = {one for one in known if Pos.parse(one).txid <= pos.txid}
             db = opened(world.seen(new, name))
             try:

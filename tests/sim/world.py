@@ -201,20 +201,25 @@ class World:
         if pos in self.primary.positions.get(database.name, ()):
             node.strays.pop(database.name, None)
             self._check_kept_aside(node, database, where)
-        elif strays is None or not any(pos in one for one in strays):
+            return
+        header = database.ltx_header(*database.ltx_files()[-1])
+        assert header is not None and node.store is not None
+        is_own = node.store.terms.is_own(header.node_id)
+        # Until it notices, an old primary goes on by itself.
+        if strays is None or not (is_own or any(pos in one for one in strays)):
             raise Wrong(f"{where} is at {pos}, where the primary never was")
-        else:
-            header = database.ltx_header(*database.ltx_files()[-1])
-            assert header is not None and node.store is not None
-            if node.store.terms.is_own(header.node_id):
-                node.own[database.name] = header.filename, pos
+        if is_own:
+            node.own[database.name] = header.filename, pos
 
-    @staticmethod
-    def _check_kept_aside(node: Node, database: Database, where: str) -> None:
+    def _check_kept_aside(self, node: Node, database: Database, where: str) -> None:
         """What it made itself, and nobody else has had, lies in `lost` now."""
         assert node.store is not None
         was, handed = node.own.pop(database.name, None), node.store.terms.handed.get(database.name)
-        if was is None or was[1] == str(database.pos) or (handed and str(handed) == was[1]):
+        if (
+            was is None
+            or was[1] in self.primary.positions[database.name]
+            or (handed and str(handed) == was[1])
+        ):
             return
         if not list((node.disk.root / "lost" / database.name).glob(f"*/{was[0]}")):
             raise Wrong(f"{where} has given up {was[0]}, and has not kept it aside")
@@ -249,6 +254,9 @@ class World:
         # All that changes a file is a call: without one there is nothing new to look at.
         now = (node.disk.calls, *(id(one.now) for one in self.oracles.values()))
         if whole or back or self._checked.get(node.name) != now:
+            if node.store is not None and not node.primary:
+                for database in node.store.databases():
+                    database.state.close()  # What is applied goes past the node: a file may be another one.
             for name in sorted(self.oracles):
                 self.check(node, name, whole=whole, back=back)
             self._checked[node.name] = (node.disk.calls, *(id(one.now) for one in self.oracles.values()))

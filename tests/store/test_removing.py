@@ -76,3 +76,19 @@ def test_what_cannot_even_be_emptied_takes_no_transaction_until_the_next_start(
     store.close()
     with opened(store.data_dir) as restarted:
         assert restarted.require("a.db").pos == pos and not restarted.require("a.db").exists
+
+
+def test_a_wal_that_cannot_be_removed_at_its_end_is_emptied(
+    served: Served, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite ignores that, and would write its next frames behind the old ones, which nobody looks at."""
+    db = served.connect("a.db", "page_size=1024", "journal_mode=wal")
+    db.executescript("CREATE TABLE t (x); INSERT INTO t VALUES (randomblob(3000))")
+    database = store.require("a.db")
+    fail(monkeypatch, FileKind.WAL, "unlink")
+    db.execute("PRAGMA journal_mode=delete").fetchall()
+    monkeypatch.undo()
+    db.execute("INSERT INTO t VALUES (randomblob(2000))")
+    store.settle()
+    content = db.serialize()
+    assert checksum_of(content, 1024) == database.pos.checksum and replayed(database) == content
