@@ -3,8 +3,8 @@
 The rule: a drop is a transaction, durable before a file goes, so it cannot be taken back when the disk
 refuses to remove one. Such a file is emptied: an empty file is a database without a page, as the position
 says, and an empty journal or WAL says nothing. Where not even that works, the database takes no transaction
-any more, and the node's next start removes what is left (recovery.py). The same goes for a WAL that ends: what
-it holds is in the database file, and nobody looks at it any more.
+any more, and the node's next start removes what is left (recovery.py). The same goes for a WAL that ends:
+what it holds is in the database file, and nobody looks at it any more.
 """
 
 import logging
