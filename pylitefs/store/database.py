@@ -367,8 +367,8 @@ class Database:
                 if kind is FileKind.DATABASE:
                     self.copies.clear()
                 dropped = kind is FileKind.DATABASE and not applier
-                ends_wal = remove_wal if kind is FileKind.WAL else remove
-                (remove_dropped if dropped else ends_wal)(self.state, self.files, kind)
+                plainly = remove_wal if kind is FileKind.WAL else remove
+                (remove_dropped if dropped else plainly)(self.state, self.files, kind)
                 if kind is FileKind.DATABASE and self.state.pos.txid == 0:
                     with suppress(OSError):
                         self.state.ltx.directory.rmdir()

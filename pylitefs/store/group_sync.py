@@ -36,7 +36,7 @@ GATHER_S = 0.001
 """The thread waits so long for more when little has gathered."""
 FEW = 4
 
-_FAILED = "the sync of an LTX file failed, or the removal of a dropped database"
+_FAILED = "the sync of an LTX file failed, or the removal of a file of this database"
 
 
 def sync_all(state: DatabaseState) -> None:

@@ -24,7 +24,7 @@ def remove(state: DatabaseState, files: OpenFiles, kind: FileKind) -> None:
     files.unlinked(kind)
 
 
-def remove_wal(state: DatabaseState, files: OpenFiles, kind: FileKind = FileKind.WAL) -> None:
+def remove_wal(state: DatabaseState, files: OpenFiles, kind: FileKind) -> None:
     """A WAL's end. SQLite goes on whether or not it can be removed, and would write behind the old frames."""
     try:
         remove(state, files, kind)
