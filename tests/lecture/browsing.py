@@ -73,8 +73,18 @@ def place(page: Page) -> int:
 
 def step(page: Page, key: str = "PageDown") -> None:
     """Press a key that steps, and wait until what it brings is drawn, and nothing is being done."""
+    with drawn_after(page):
+        page.keyboard.press(key)
+
+
+@contextmanager
+def drawn_after(page: Page) -> Iterator[None]:
+    """The block does what brings an entry: wait until that is drawn, and nothing is being done.
+
+    A click is drawn a moment later: "nothing is being done" alone can still be of the time before it.
+    """
     before = page.locator("#place").inner_text()
-    page.keyboard.press(key)
+    yield
     wait_for(page, f"document.querySelector('#place').innerText !== {json.dumps(before)}")
     wait_for(page, "!document.querySelector('.badge.busy')")
 

@@ -16,7 +16,15 @@ from pylitefs.lecture.show.page_files import page_files
 from pylitefs.lecture.show.replay_html import page as replay_page
 from pylitefs.lecture.show.server import LectureServer
 from tests.lecture import recordings
-from tests.lecture.browsing import chromium, open_page, pause_as_people_do, place, step, wait_for
+from tests.lecture.browsing import (
+    chromium,
+    drawn_after,
+    open_page,
+    pause_as_people_do,
+    place,
+    step,
+    wait_for,
+)
 from tests.lecture.hostile_html import KNOWN, generated
 from tests.lecture.scripted import ScriptedSession, live, recorded
 
@@ -291,8 +299,8 @@ def test_fault_buttons_write_lessons_lines(page: Page, session: ScriptedSession)
         "corrupt",
         "step",
     ):
-        page.locator(f"[data-verb='{name}']").click()
-        wait_for(page, "!document.querySelector('.badge.busy')")
+        with drawn_after(page):
+            page.locator(f"[data-verb='{name}']").click()
     assert session.asked[1:] == [
         "partition n2", "delay n2 200ms", "drop n2", "heal n2", "kill n2", "restart n2",
         "restart n2 as primary", "corrupt n2 ltx", "step n2",
