@@ -15,6 +15,8 @@ from pylitefs.cluster.nursery import Nursery
 from tests import forked
 from tests.programs import refuse_others
 
+pytest_plugins = ["tests.watchdog"]
+
 #: Folders of tests without mounts and processes.
 PURE = {"config", "ltx", "sqlite", "store"}
 #: Of these, what takes longest: it begins first of them, or one worker would be alone with it in the end.
