@@ -88,9 +88,9 @@ def _beneath(pid: int) -> list[int]:
         status = _read(int(one), "stat").rpartition(")")[2].split()
         if len(status) > 1:
             parents.setdefault(int(status[1]), []).append(int(one))
-    found = parents.get(pid, [])
+    found = [*parents.get(pid, ())]
     for one in found:
-        found.extend(parents.get(one, []))
+        found.extend(parents.get(one, ()))
     return found
 
 
