@@ -193,7 +193,7 @@ class WalWatch:
         was_summed = not tracker.unsummed
         tracker.capture(commit)
         if was_summed:
-            self._newest_summed = captured.pos.txid - tracker.unsummed
+            self._newest_summed = captured.pos.txid - 1 if tracker.unsummed else captured.pos.txid
         publisher = state.node.publisher
         if publisher is None or state.halt is not None:
             self.told_unseen = True

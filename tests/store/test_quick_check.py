@@ -71,7 +71,8 @@ def test_what_an_application_may_have_is_no_damage(tmp_path: Path, statements: t
         (100, b"\xa5" * 3996, "malformed"),
         (100, bytes(3996), "malformed"),
         (4096, b"\xff" * 4096, "malformed|Tree 2|page 2"),
-        (4096 + 8, b"\xff\xff", "page 2|Tree 2"),
+        # Past the page: what SQLite says of it depends on what lies behind the page in its memory.
+        (4096 + 8, b"\xff\xff", "malformed|Tree 2|page 2"),
     ],
     ids=["schema", "zeros", "table", "cell"],
 )
