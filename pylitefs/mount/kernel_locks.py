@@ -1,9 +1,10 @@
 """The kernel's locks: how one open file description asks for them, and what /proc tells of everybody's.
 
 The rule: nothing here calls into the mount, so it may be asked within a callback, where the kernel holds
-the directory. `/proc/locks` is for rare calls: it lists every lock of the machine. An ordinary lock is a
-process's. An open file description's lock (OFDLCK: the applier's, and those of clients such as Go's ncruces)
-has no process there. Which processes have that description is told by their `/proc/PID/fdinfo`.
+the directory. `/proc/locks` is for rare calls: it lists every lock of the machine. It is read in pieces, and
+leaves out a lock now and then while others come and go: it says what is there, and never that nothing is.
+An ordinary lock is a process's. An open file description's lock (OFDLCK: the applier's, and those of clients
+such as Go's ncruces) has no process there. Both are told, whole, by the process's own `/proc/PID/fdinfo`.
 Formats: https://man7.org/linux/man-pages/man2/F_OFD_SETLK.2const.html (Python has no names for these)
 and https://man7.org/linux/man-pages/man5/proc_locks.5.html
 """
@@ -53,20 +54,28 @@ def parse(line: str) -> KernelLock | None:
 
 
 def all_locks(device: str = "") -> list[KernelLock]:
-    """Every lock of the machine, or of a device, as `00:2d:`. Raises OSError."""
+    """Every lock of the machine, or of a device, as `00:2d:`; now and then without one. Raises OSError."""
     with open("/proc/locks", encoding="ascii") as file:
         return [lock for line in file if device in line and (lock := parse(line)) is not None]
 
 
-def description_locks(pid: int) -> list[KernelLock]:
-    """Those of a process's open file descriptions. Raises OSError: it is gone, or not ours to see."""
+def locks_of(pid: int) -> list[KernelLock]:
+    """A process's locks, and those of its open file descriptions: a lock may be told by several descriptors.
+
+    Raises OSError: it is gone, or not ours to see.
+    """
     found = []
     folder = f"/proc/{pid}/fdinfo"
     for name in os.listdir(folder):
         with suppress(FileNotFoundError), open(f"{folder}/{name}", encoding="ascii") as file:
             lines = (line.removeprefix(_IN_FDINFO) for line in file if line.startswith(_IN_FDINFO))
-            found += [lock for line in lines if (lock := parse(line)) is not None and not lock.of_process]
+            found += [lock for line in lines if (lock := parse(line)) is not None]
     return found
+
+
+def description_locks(pid: int) -> list[KernelLock]:
+    """Those of a process's open file descriptions. Raises OSError as `locks_of`."""
+    return [lock for lock in locks_of(pid) if not lock.of_process]
 
 
 def processes_with(lock: KernelLock) -> Iterator[int]:
@@ -89,11 +98,9 @@ def is_write_locked(pid: int, minor: int, ranges: Iterable[tuple[int, int]]) -> 
         return on_mount and any(lock.covers(first, length) for first, length in wanted)
 
     try:
-        found = [lock for lock in all_locks(device) if is_one(lock)]
-        if any(lock.pid == pid for lock in found if lock.of_process):
-            return True
-        # Only where such a lock is there at all: a process may have many descriptors.
-        return not all(lock.of_process for lock in found) and any(map(is_one, description_locks(pid)))
+        # The list first, for a process may have many descriptors.
+        listed = any(lock.of_process and lock.pid == pid and is_one(lock) for lock in all_locks(device))
+        return listed or any(map(is_one, locks_of(pid)))
     except OSError:
         return True
 

@@ -1,6 +1,7 @@
 """The lock bytes are those that SQLite locks."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from pylitefs.sqlite import locks
@@ -11,10 +12,13 @@ def locks_on(path: Path) -> set[tuple[str, int, int]]:
     """(READ or WRITE, first byte, last byte) of every lock this process holds on a file."""
     inode = str(path.stat().st_ino)
     found = set()
-    for line in Path("/proc/locks").read_text().splitlines():
-        fields = line.split()
-        if fields[1] == "POSIX" and fields[4] == str(os.getpid()) and fields[5].split(":")[2] == inode:
-            found.add((fields[3], int(fields[6]), int(fields[7])))
+    # Not /proc/locks: that leaves a lock out now and then, while others come and go.
+    for name in os.listdir("/proc/self/fdinfo"):
+        with suppress(FileNotFoundError):
+            for line in Path("/proc/self/fdinfo", name).read_text().splitlines():
+                fields = line.split()[1:]
+                if line.startswith("lock:") and fields[1] == "POSIX" and fields[5].split(":")[2] == inode:
+                    found.add((fields[3], int(fields[6]), int(fields[7])))
     return found
 
 
