@@ -5,12 +5,13 @@ import errno
 import os
 import shutil
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from pylitefs import portable
-from pylitefs.portable import BINARY
+from pylitefs.portable import BINARY, awake_clock
 from pylitefs.store.privacy import private
 
 portable.complete()
@@ -110,6 +111,12 @@ def file_size(path: Path) -> int:
         return os.stat(path).st_size
     except FileNotFoundError:
         return 0
+
+
+def is_from_before_boot(path: Path) -> bool:
+    """Whether the machine was started after a file was written: then what was never synced may be lost, in
+    any part of it."""
+    return os.stat(path).st_mtime < time.time() - awake_clock()
 
 
 def check_room(directory: Path, needed: int, what: str) -> None:

@@ -28,9 +28,9 @@ from pylitefs.ltx.checksum import page_checksum
 from pylitefs.ltx.decoder import verify_file
 from pylitefs.ltx.header import Header, Trailer
 from pylitefs.ltx.position import Pos
-from pylitefs.store.capture import all_pgnos, commit_whole_file, pages_in_file
+from pylitefs.store.capture import commit_whole_file
 from pylitefs.store.checksums import Changes, PageChecksums
-from pylitefs.store.files import file_size
+from pylitefs.store.files import file_size, is_from_before_boot
 from pylitefs.store.marker import MARKER, Left, read_marker
 from pylitefs.store.names import FileKind
 from pylitefs.store.privacy import make_directory
@@ -38,7 +38,6 @@ from pylitefs.store.recovery_gap import (
     cut_back,
     cut_burst,
     drop_torn,
-    is_from_before_boot,
     is_unwritten,
     sync_newest,
 )
@@ -49,7 +48,7 @@ from pylitefs.store.recovery_left import (
     keep_what_is_newer,
     may_be_free_pages,
 )
-from pylitefs.store.recovery_replay import replayed, write_replay
+from pylitefs.store.recovery_replay import file_sums, replayed, write_replay
 from pylitefs.store.recovery_sides import checkpoint_wal, roll_back_journal, wal_reaches
 from pylitefs.store.state import DatabaseState
 
@@ -78,7 +77,7 @@ def recover(state: DatabaseState, mount_dir: Path | None = None) -> None:
     last = _last_ltx(state)
     # Before the WAL is checkpointed as far as it goes: that may be past where the LTX files lead.
     is_short = last and state.node.status.is_primary and wal_reaches(state, last.header) is False
-    if is_short and cut_burst(state, partial(_sums, state.path(FileKind.DATABASE))):
+    if is_short and cut_burst(state, partial(file_sums, state.path(FileKind.DATABASE))):
         last = _last_ltx(state)
     sync_newest(state)
     txid = last.header.max_txid if last else 0
@@ -170,7 +169,7 @@ def _match(state: DatabaseState, last: _Last, left: Left) -> None:
     if header.commit == 0 and not uncaptured:
         _drop(state, path)
         return
-    sums = _sums(path, header)
+    sums = file_sums(path, header)
     size = header.commit * header.page_size
     whole = sums.value == pos.checksum and file_size(path) >= size and sums.holds(last.pages)
     if uncaptured and not whole:
@@ -188,7 +187,7 @@ def _match(state: DatabaseState, last: _Last, left: Left) -> None:
             write_replay(state, replay)
             capture_free_pages(state, header)
             return
-        elif not whole and (cut_burst if is_primary else cut_back)(state, partial(_sums, path)):
+        elif not whole and (cut_burst if is_primary else cut_back)(state, partial(file_sums, path)):
             again = _last_ltx(state)
             assert again is not None
             _match(state, again, left)
@@ -223,17 +222,3 @@ def _contradiction(state: DatabaseState, header: Header, path: Path, found: int,
         f"On the primary move {path} away, then either start with {state.directory} removed and bring the "
         f"file back with `pylitefs import -name {state.name} FILE`, or restore an export of a replica so"
     )
-
-
-def _sums(path: Path, header: Header) -> PageChecksums:
-    """The page checksums of the database file, as `header` sees it: `commit` pages of its size."""
-    sums = PageChecksums()
-    if path.exists():
-        with open(path, "rb") as file:
-            pgnos = all_pgnos(header.commit, header.page_size)
-            pages = pages_in_file(file.fileno(), pgnos, header.page_size)
-            changes = Changes()
-            for pgno, page in pages:
-                changes.add(pgno, page_checksum(pgno, page))
-            sums.update(changes, header.commit)
-    return sums

@@ -16,7 +16,6 @@ file gets a page of them and anybody hears of them: the power may fail later.
 
 import logging
 import os
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +23,9 @@ from pathlib import Path
 from pylitefs.errors import LtxError, TornLtxError
 from pylitefs.ltx.decoder import verify_file
 from pylitefs.ltx.header import TRAILER_SIZE, Header, Trailer
-from pylitefs.portable import BINARY, awake_clock
+from pylitefs.portable import BINARY
 from pylitefs.store.checksums import Changes, PageChecksums
-from pylitefs.store.files import sync_directory
+from pylitefs.store.files import is_from_before_boot, sync_directory
 from pylitefs.store.group_sync import MOST_LATE
 from pylitefs.store.recovery_replay import replayed
 from pylitefs.store.recovery_sides import wal_pages
@@ -137,12 +136,6 @@ def drop_torn(state: DatabaseState) -> None:
             torn = True
     if torn:
         sync_directory(state.ltx.directory)
-
-
-def is_from_before_boot(path: Path) -> bool:
-    """Whether the machine was started after a file was written: then what was never synced may be lost, in
-    any part of the database."""
-    return os.stat(path).st_mtime < time.time() - awake_clock()
 
 
 def _read_once(sums: Sums) -> Sums:

@@ -14,6 +14,7 @@ from pylitefs.ltx.checksum import page_checksum
 from pylitefs.ltx.decoder import open_ltx, verify_file
 from pylitefs.ltx.header import Header
 from pylitefs.portable import BINARY
+from pylitefs.store.capture import all_pgnos, pages_in_file
 from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.files import file_size, pwrite_all, sync_directory
 from pylitefs.store.names import FileKind
@@ -49,6 +50,20 @@ class Replay:
                 for pgno, page in decoder.pages():
                     if pgno in wanted and self.newest[pgno] == index:
                         yield pgno, page
+
+
+def file_sums(path: Path, header: Header) -> PageChecksums:
+    """The page checksums of the database file, as `header` sees it: `commit` pages of its size."""
+    sums = PageChecksums()
+    if path.exists():
+        with open(path, "rb") as file:
+            pgnos = all_pgnos(header.commit, header.page_size)
+            pages = pages_in_file(file.fileno(), pgnos, header.page_size)
+            changes = Changes()
+            for pgno, page in pages:
+                changes.add(pgno, page_checksum(pgno, page))
+            sums.update(changes, header.commit)
+    return sums
 
 
 def replayed(state: DatabaseState, last: Header, sums: PageChecksums) -> Replay | None:

@@ -1,6 +1,7 @@
 """Recovery of what SQLite keeps beside a database: the rollback journal and the WAL.
 
-The rule: a journal is believed exactly as SQLite believes it, and a WAL up to the last LTX file: what lies
+The rule: a journal is believed exactly as SQLite believes it (but for records that a power failure tore:
+recovery_torn_journal.py), and a WAL up to the last LTX file: what lies
 past that was never told. What only the journal tells is noted durably before the journal goes.
 
 One thing SQLite cannot know: a journal whose super-journal is gone may be an old one, whose removal a power
@@ -11,6 +12,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
 
 from pylitefs.errors import LtxError, SqliteFormatError
@@ -35,6 +37,7 @@ from pylitefs.store.marker import Left, note
 from pylitefs.store.names import FileKind, is_super_journal
 from pylitefs.store.privacy import FILE_MODE
 from pylitefs.store.recovery_replay import replayed
+from pylitefs.store.recovery_torn_journal import believed
 from pylitefs.store.state import DatabaseState
 from pylitefs.store.write_events import pages_payload
 
@@ -60,7 +63,7 @@ def roll_back_journal(state: DatabaseState, mount_dir: Path | None, txid: int) -
                 "" if left else ", and its LTX file is there",
             )
         else:
-            _play_back(state, journal)
+            _play_back(state, journal, believed(state, journal, txid))
             left = Left.FREE_PAGES
     except SqliteFormatError:
         pass  # No header: the journal was not synced yet, so no page of the database was written.
@@ -124,11 +127,12 @@ def _is_same_directory(one: Path, other: Path) -> bool:
     return one == other or os.path.realpath(one) == os.path.realpath(other)
 
 
-def _play_back(state: DatabaseState, journal: Journal) -> None:
+def _play_back(state: DatabaseState, journal: Journal, most: int | None) -> None:
+    """Write so many of its pages back; None: all."""
     pgnos: list[int] = []
     fd = os.open(state.path(FileKind.DATABASE), os.O_RDWR | os.O_CREAT | BINARY, FILE_MODE)
     try:
-        for pgno, page in journal.records:
+        for pgno, page in islice(journal.records, most):
             pwrite_all(fd, page, (pgno - 1) * journal.page_size)
             pgnos.append(pgno)
         os.ftruncate(fd, journal.initial_pages * journal.page_size)

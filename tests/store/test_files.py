@@ -8,6 +8,7 @@ import pytest
 from pylitefs.store.files import (
     check_room,
     file_size,
+    is_from_before_boot,
     pwrite_all,
     pwritev_all,
     start_writing,
@@ -75,3 +76,11 @@ def test_pieces_are_written_one_after_the_other(tmp_path: Path, monkeypatch: pyt
         with path.open("r+b", buffering=0) as file:
             pwritev_all(file.fileno(), [memoryview(b"abcd"), memoryview(b"ef")], 2)
         assert path.read_bytes() == b"..abcdef"
+
+
+def test_a_file_written_before_the_machine_was_started_is_told_by_its_time(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    assert not is_from_before_boot(path)
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    assert is_from_before_boot(path)

@@ -16,7 +16,6 @@ from pylitefs.errors import DataDirectoryError
 from pylitefs.ltx.decoder import open_ltx
 from pylitefs.store import recovery
 from pylitefs.store.names import FileKind
-from pylitefs.store.recovery_gap import is_from_before_boot
 from pylitefs.store.store import Store
 from tests.store.lefts import leave, ltx, make, set_aside, side, values
 from tests.store.serving import Served
@@ -207,14 +206,6 @@ def test_after_a_restart_of_the_machine_every_kept_ltx_file_is_compared(
     monkeypatch.setattr(recovery, "is_from_before_boot", lambda path: True)
     with opened(left) as again:
         assert data_file(again, "a.db").read_bytes() == content
-
-
-def test_a_file_written_before_the_machine_was_started_is_told_by_its_time(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.touch()
-    assert not is_from_before_boot(path)
-    os.utime(path, (1_000_000_000, 1_000_000_000))
-    assert is_from_before_boot(path)
 
 
 def test_a_database_without_ltx_files_is_adopted_on_the_primary_and_said_so(

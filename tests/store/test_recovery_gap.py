@@ -164,13 +164,13 @@ def test_the_database_is_read_once_for_all_positions_that_are_tried(
 ) -> None:
     """It may be large, and the burst long; and once more for the position that is found."""
     reads: list[int] = []
-    really = recovery._sums
+    really = recovery.file_sums
 
     def count(path: Path, header: Header) -> PageChecksums:
         reads.append(header.max_txid)
         return really(path, header)
 
-    monkeypatch.setattr(recovery, "_sums", count)
+    monkeypatch.setattr(recovery, "file_sums", count)
     ltx_file(in_wal, 3).unlink()
     (in_wal / "dbs" / DB / "wal").write_bytes(b"")
     with opened(in_wal) as primary:
