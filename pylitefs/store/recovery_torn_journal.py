@@ -1,14 +1,14 @@
 """Recovery after a power failure: how many records of a rollback journal are believed.
 
-    synchronous=FULL      SQLite syncs the records, then writes and syncs their number: what is counted is there
+    synchronous=FULL      SQLite syncs the records, then writes and syncs their number: what counts is there
     synchronous=NORMAL    it syncs both at once: the number may survive, and a sector of the records not
 
 The checksum of a record sees every 200th byte alone. So SQLite plays back a page of which a sector was lost,
 or is still an older journal's, and documents it: with NORMAL a power failure may spoil a database.
 
 The rule: SQLite writes no page before its record is durable. So a record that was lost is of a page that is
-in the database as it was, and so are all after it. All records are played back, as SQLite would, if that leads
-to the newest LTX file's checksum; else as many as lead there; and all if no number of them does.
+in the database as it was, and so are all after it. All records are played back, as SQLite would, if that
+leads to the newest LTX file's checksum; else as many as lead there; and all if no number of them does.
 """
 
 import logging

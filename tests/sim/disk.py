@@ -3,8 +3,8 @@
 The files are real, so SQLite reads and maps them by itself. Beside them stands what is durable: of each
 file the content at its last sync, and each write since; and the names that were made, removed and renamed
 since their folder was synced. A killed process changes nothing of the files. A power failure keeps what is
-durable, and of the rest any part: a write survives or not by sectors of 512 bytes, a name by the order of a
-file system's own journal or by none.
+durable, and of the rest any part: a sector of 512 bytes stays as it was at some moment, a name survives by
+the order of a file system's own journal or by none.
 
 The rule: what was synced is kept, always. After `die` no call changes anything any more: a killed program's
 clean-up never runs.
@@ -48,21 +48,39 @@ class Inode:
         return content.ljust(whole, b"\0") if chance.random() < 0.3 else content
 
     def _with(self, survives: Callable[[], bool]) -> bytes:
-        content = bytearray(self.durable)
+        """Each sector as it was at some moment: the kernel writes a sector as it is then, with all that was
+        written to it before. So what comes after a write that is lost is lost in this sector, too."""
+        seen = bytearray(self.durable)
+        """As everybody sees it."""
+        stands: dict[int, bytes] = {}
+        """The sectors of which a write was lost, by where they begin: as they were before it."""
+        size = len(seen)
         for offset, data in self.log:
             if data is None:
                 if survives():
-                    content = content[:offset].ljust(offset, b"\0")
+                    size = offset
+                    stands = {at: sector[: offset - at] for at, sector in stands.items() if at < offset}
+                elif offset < len(seen):
+                    # What lies past it stays; what is written there anew is elsewhere on the disk.
+                    for at in range(offset - offset % SECTOR, len(seen), SECTOR):
+                        stands.setdefault(at, bytes(seen[at : at + SECTOR]))
+                seen = seen[:offset].ljust(offset, b"\0")
                 continue
+            seen = seen.ljust(offset, b"\0")
             at = offset
             while at < offset + len(data):
-                end = min(at - at % SECTOR + SECTOR, offset + len(data))
-                if survives():
-                    if len(content) < end:
-                        content = content.ljust(end, b"\0")
-                    content[at:end] = data[at - offset : end - offset]
+                start = at - at % SECTOR
+                end = min(start + SECTOR, offset + len(data))
+                if not survives():
+                    stands.setdefault(start, bytes(seen[start : start + SECTOR]))
+                elif start not in stands:
+                    size = max(size, end)
+                seen[at:end] = data[at - offset : end - offset]
                 at = end
-        return bytes(content)
+        for at, sector in stands.items():
+            seen = seen.ljust(at, b"\0")
+            seen[at : at + SECTOR] = sector.ljust(SECTOR, b"\0")
+        return bytes(seen[:size].ljust(size, b"\0"))
 
 
 @dataclass(frozen=True, eq=False)

@@ -164,6 +164,42 @@ def test_a_power_failure_keeps_what_was_synced_and_any_part_of_the_rest(disk: Di
     assert {b"aaaa", b"bbbb"} < found, "torn ones are among them"
 
 
+def test_a_sector_stays_as_it_was_at_some_moment(disk: Disk) -> None:
+    """The kernel writes it with all that was written to it: no later half without the earlier."""
+    found = set()
+    for seed in range(60):
+        with seam.replaced(Clock(), random.Random(seed)):
+            seam.attach(disk)
+            path = disk.root / f"file{seed}"
+            write(path, b"a" * 512)
+            fd = os.open(path, os.O_RDWR)
+            os.pwrite(fd, b"b" * 100, 0)
+            os.pwrite(fd, b"c" * 100, 100)
+            os.close(fd)
+            disk.power_failure(random.Random(seed))
+            found.add(path.read_bytes()[:200:100])
+    assert found == {b"aa", b"ba", b"bc"}
+
+
+def test_what_is_written_after_a_cut_that_is_lost_is_lost_where_it_cut(disk: Disk) -> None:
+    """The file's old blocks stay its own, and the new ones are elsewhere."""
+    found = set()
+    for seed in range(60):
+        with seam.replaced(Clock(), random.Random(seed)):
+            seam.attach(disk)
+            path = disk.root / f"file{seed}"
+            write(path, b"a" * 1024)
+            fd = os.open(path, os.O_RDWR)
+            os.ftruncate(fd, 512)
+            os.pwrite(fd, b"b" * 100, 512)
+            os.close(fd)
+            disk.power_failure(random.Random(seed))
+            content = path.read_bytes()
+            assert content[:512] == b"a" * 512
+            found.add(content[512:])
+    assert {b"", b"a" * 512, b"b" * 100} <= found <= {b"", b"a" * 512, b"b" * 100, bytes(100)}
+
+
 def test_names_come_and_go_with_the_syncs_of_their_folder(disk: Disk) -> None:
     """What was removed may come back until its folder is synced, and not afterwards."""
     there = set()
