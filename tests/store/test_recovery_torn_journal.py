@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,6 +119,29 @@ def test_what_was_synced_before_it_is_played_back(store: Store, served: Served, 
             assert again.positions() == before
             assert data_file(again, "a.db").read_bytes() == whole
     assert tried > 1, "the transaction was to sync its journal several times"
+
+
+def test_a_page_that_was_torn_is_not_taken_for_a_free_one(
+    store: Store, served: Served, tmp_path: Path
+) -> None:
+    """Where the database has free pages as well, what a roll-back leaves would have become a transaction."""
+    with_sparse_rows(served, "delete")
+    db = served.connect("a.db", "synchronous=NORMAL")
+    db.execute("DELETE FROM t WHERE v > 20")
+    db.execute("CREATE TABLE one_more (v)")
+    store.reap(now=FAR)
+    before, whole = store.positions(), data_file(store, "a.db").read_bytes()
+    lefts = at_writes(store, served, tmp_path / "left")
+    db.execute("UPDATE t SET v = -v WHERE v > 1")
+    losts = list(torn(side(lefts[0], FileKind.JOURNAL).read_bytes()))
+    assert losts
+    for number, lost in enumerate(losts):
+        left = tmp_path / f"torn{number}"
+        shutil.copytree(lefts[0], left)
+        power_failed(left, lost)
+        with opened(left) as again:
+            assert again.positions() == before
+            assert data_file(again, "a.db").read_bytes() == whole
 
 
 def test_a_killed_client_s_journal_is_played_back_to_its_end(
