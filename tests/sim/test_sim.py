@@ -133,6 +133,13 @@ def test_a_commit_that_wrote_nothing_does_not_rule_out_a_lost_one() -> None:
     assert outcome.error is None, outcome.why
 
 
+def test_what_a_killed_primary_had_told_nobody_counts_where_nobody_else_has_the_database() -> None:
+    """It dies with a transaction in its LTX files. One that has nothing of the database leads meanwhile."""
+    steps = "write:68b2a424 failover:246153e2 failover:48925a26"
+    outcome = run(800181, [Step.parse(one) for one in steps.split()])
+    assert outcome.error is None, outcome.why
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Disk:
     (tmp_path / "data").mkdir()
