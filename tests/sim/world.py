@@ -198,7 +198,10 @@ class World:
     def _check_history(self, node: Node, database: Database, where: str) -> None:
         """It is where the primary was; or, until it follows another one, in the history that is given up."""
         pos, strays = str(database.pos), node.strays.get(database.name)
-        if pos in self.primary.positions.get(database.name, ()):
+        # Two histories may begin with the same transaction, to the byte: who still has one to tell of its own
+        # goes on in the one that is given up.
+        has_more = database.state.pending is not None and strays is not None
+        if pos in self.primary.positions.get(database.name, ()) and not has_more:
             node.strays.pop(database.name, None)
             self._check_kept_aside(node, database, where)
             return
