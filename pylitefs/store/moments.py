@@ -37,7 +37,7 @@ class StoredMoment:
         spans = database.state.ltx.ranges()
         self._library = Library(most_open=_MOST_OPEN)
         try:
-            files = [_file(database, span) for span in _since_whole(spans, txid)]
+            files = [_file(database, span) for span in _leading_to(spans, txid)]
             self._timeline = Timeline(files, self._library, self._current)
             self._upto = self._timeline.txids.index(txid) + 1
             self._moment = self._timeline.moment(txid)
@@ -107,10 +107,29 @@ def look_up(database: Database, txid: int) -> Header:
     return header
 
 
-def _since_whole(spans: list[tuple[int, int]], txid: int) -> list[tuple[int, int]]:
-    """The files from the last whole database on that is not past the moment."""
-    whole = [at for at, span in enumerate(spans) if span[0] == 1 and span[1] <= txid]
-    return spans[whole[-1] :] if whole else spans
+def _leading_to(spans: list[tuple[int, int]], txid: int) -> list[tuple[int, int]]:
+    """The files from the last whole database on that lead to the moment without a gap. Where there is none,
+    those that lead there all the same, and on to the database as it is now: that has the pages they lack.
+
+    (What lies before a gap says nothing of what comes after it. A power failure brings some of the files back
+    that were reaped.) Raises RestoreError where a gap comes after the moment.
+    """
+    by_end = {span[1]: span for span in reversed(spans)}  # Of several the one that reaches back furthest.
+    chain: list[tuple[int, int]] = []
+    at = txid
+    while at in by_end:
+        chain.append(by_end[at])
+        at = chain[-1][0] - 1
+    chain.reverse()
+    if at:
+        at = txid
+        for span in spans:
+            if span[1] > at and span[0] > at + 1:
+                raise RestoreError(f"the LTX files have a gap after {format_txid(at)}, past {format_txid(txid)}")
+            if span[1] > at:
+                chain.append(span)
+                at = span[1]
+    return chain
 
 
 def _file(database: Database, span: tuple[int, int]) -> HistoryFile:

@@ -88,3 +88,34 @@ def test_a_drop_has_no_moment(store: Store, served: Served) -> None:
     database = store.require("a.db")
     with pytest.raises(RestoreError, match="was dropped"):
         StoredMoment(database, database.pos.txid)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_lies_before_a_gap_is_no_part_of_what_comes_after_it(
+    store: Store, served: Served, mode: str
+) -> None:
+    """A power failure brings some reaped files back, and a file that the disk did not let go stays."""
+    db = make(served, mode)
+    database = store.require("a.db")
+    newest = database.pos.txid
+    db.execute("UPDATE t SET x = zeroblob(301) WHERE id < 10")
+    database.state.ltx.remove(newest - 5, newest - 5)
+    for txid in (newest - 6, newest, newest + 1):
+        moment = StoredMoment(database, txid)
+        try:
+            assert rows(moment) == min(20, 20 - newest + txid)
+        except HistoryGoneError:
+            assert txid == newest
+        finally:
+            moment.close()
+
+
+def test_a_moment_that_only_a_gap_leads_on_from_is_gone(store: Store, served: Served) -> None:
+    """Which pages were changed in between, nobody knows."""
+    make(served, "delete")
+    database = store.require("a.db")
+    newest = database.pos.txid
+    forget(database, newest - 8)
+    database.state.ltx.remove(newest - 5, newest - 5)
+    with pytest.raises(RestoreError, match="gap"):
+        StoredMoment(database, newest - 6)
