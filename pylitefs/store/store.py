@@ -117,6 +117,7 @@ class Store:
                 if entry.is_dir():
                     self._recover(entry.name, mount_dir)
             super_journals.remove_all(self.data_dir, self._databases, self.set_aside)
+            self.terms.recovered(self.set_aside)
         except OSError as error:
             self.close()
             raise self._explained(error) from error

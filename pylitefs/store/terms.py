@@ -5,13 +5,15 @@
 
 `term` is the number of the newest primary whose state this node had in full: each primary has a higher one.
 `ids` are the node ids under which it made transactions; `handed` is where each database was when another node
-took over all of it; `primary` says whether it was the primary when it was last heard of. The rule: what is
-noted is durable before the node takes its first write. Real LiteFS does not look at the file.
+took over all of it; `primary` says whether what lies there is from when this node was the primary, and was
+not recovered since. The rule: what is noted is durable before the node takes its first write. Real LiteFS
+does not look at the file.
 """
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from pylitefs.ltx.position import Pos
@@ -31,7 +33,7 @@ class Terms:
         self._ids: list[str] = []
         self.term = 0
         self.was_primary = False
-        """Whether this node was the primary when it was last heard of."""
+        """Whether what lies in the data directory is from when this node was the primary."""
         self.handed: dict[str, Pos] = {}
         """Where each database was when all of it was handed over."""
         self.history: Callable[[str], Mapping[int, int]] = lambda database: {}
@@ -70,6 +72,13 @@ class Terms:
         if handed is not None:
             self.handed = dict(handed)
         self._save()
+
+    def recovered(self, set_aside: Collection[str]) -> None:
+        """What was there when this node was the primary is recovered as that. What comes now, comes over a
+        stream, and is recovered as a replica's; what is set aside, was not recovered yet."""
+        if self.was_primary and not set_aside:
+            with suppress(OSError):  # Then it is noted by the next role.
+                self.end()
 
     def follow(self, term: int) -> None:
         """This node has the whole state of the primary with this number."""

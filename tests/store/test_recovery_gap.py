@@ -3,6 +3,8 @@
 import itertools
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,9 @@ from pylitefs.replication.kept import decision as decision_for
 from pylitefs.store import recovery
 from pylitefs.store.checksums import PageChecksums
 from pylitefs.store.database import Database
+from pylitefs.store.status import Status
 from pylitefs.store.store import Store
+from pylitefs.trace import Tracer
 from tests.store.crashes import watching
 from tests.store.serving import Served
 from tests.store.support import assert_position_is_the_bytes_own, opened
@@ -126,6 +130,35 @@ def test_a_primary_drops_none(store: Store, files: list[bytes], tmp_path: Path) 
     with opened(left) as primary:
         assert DB in primary.set_aside
     assert len(list((left / "dbs" / DB / "ltx").iterdir())) == 5
+
+
+@contextmanager
+def with_a_lease(directory: Path) -> Iterator[Store]:
+    """A node that may be the primary, as it starts: it is nobody's yet."""
+    status = Status(candidate=True)
+    store = Store(directory, tracer=Tracer(), status=status, monitor_interval_s=0)
+    store.terms.load(directory)
+    status.is_primary = store.terms.was_primary
+    store.open()
+    status.follow()
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def test_a_killed_primary_that_follows_now_is_a_replica(files: list[bytes], tmp_path: Path) -> None:
+    """What it is killed with the next time came over the stream, and what it drops it is sent again."""
+    left = replica_at(tmp_path / "left", files, 2)
+    with with_a_lease(left) as primary:
+        primary.terms.begin(primary.node_id, 7)
+    with with_a_lease(left) as follower:
+        follower.receive_ltx(DB, iter([files[2]]))
+    leave(left, 5, files[4], WHOLE)
+    with with_a_lease(left) as again:
+        assert again.set_aside == {}
+        assert again.require(DB).pos.txid == 3
+        assert again.require(DB).ltx_files() == [(1, 1), (2, 2), (3, 3)]
 
 
 @pytest.fixture

@@ -35,6 +35,17 @@ def test_a_follower_takes_its_primary_s_number(tmp_path: Path) -> None:
     assert loaded(tmp_path).term == 4
 
 
+def test_a_primary_s_life_is_recovered_as_one_once(tmp_path: Path) -> None:
+    """What it has from then on came over a stream. But what is set aside is recovered again."""
+    loaded(tmp_path).begin(0xAB, index=7)
+    killed = loaded(tmp_path)
+    killed.recovered({"a.db": "contradicts itself"})
+    assert killed.was_primary and loaded(tmp_path).was_primary
+    killed.recovered({})
+    assert not killed.was_primary and not loaded(tmp_path).was_primary
+    assert loaded(tmp_path).is_own(0xAB) and loaded(tmp_path).term == 7
+
+
 def test_a_file_that_is_something_else_is_written_anew(tmp_path: Path) -> None:
     """With a line in the log; a node starts all the same."""
     (tmp_path / NAME).write_text("[]")
