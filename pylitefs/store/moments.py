@@ -125,7 +125,8 @@ def _leading_to(spans: list[tuple[int, int]], txid: int) -> list[tuple[int, int]
         at = txid
         for span in spans:
             if span[1] > at and span[0] > at + 1:
-                raise RestoreError(f"the LTX files have a gap after {format_txid(at)}, past {format_txid(txid)}")
+                why = f"the LTX files have a gap after {format_txid(at)}"
+                raise RestoreError(f"{why}: nobody knows what changed since {format_txid(txid)}")
             if span[1] > at:
                 chain.append(span)
                 at = span[1]

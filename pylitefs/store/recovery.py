@@ -41,6 +41,7 @@ from pylitefs.store.recovery_gap import (
     is_unwritten,
     sync_newest,
 )
+from pylitefs.store.recovery_given_up import drop_given_up
 from pylitefs.store.recovery_left import (
     capture_free_pages,
     capture_left,
@@ -89,6 +90,8 @@ def recover(state: DatabaseState, mount_dir: Path | None = None) -> None:
     else:
         _match(state, last, left)
     drop_torn(state)
+    if not state.node.status.is_primary:
+        drop_given_up(state)
     (state.directory / MARKER).unlink(missing_ok=True)
     if tracer.active:
         tracer.emit("recovery.end", state.name, state.pos.txid, checksum=state.pos.checksum)

@@ -10,7 +10,7 @@ import pytest
 
 from pylitefs.ltx.checksum import CHECKSUM_FLAG, page_checksum
 from pylitefs.ltx.database import read_wal
-from pylitefs.ltx.decoder import open_ltx
+from pylitefs.ltx.decoder import open_ltx, verify_file
 from pylitefs.sqlite.header import DatabaseHeader
 from pylitefs.sqlite.locks import lock_pgno
 from pylitefs.sqlite.wal import FRAME_HEADER_SIZE, frame_offset
@@ -94,6 +94,16 @@ def replayed(database: Database) -> bytes:
                 content[(pgno - 1) * size : pgno * size] = page
             assert checksum_of(bytes(content), size) == decoder.trailer.post_apply_checksum, span
     return bytes(content)
+
+
+def assert_files_continue(database: Database) -> None:
+    """LTX files whose TXIDs follow each other are of one history."""
+    ends: dict[int, set[int]] = {}
+    for span in database.ltx_files():
+        header, trailer = verify_file(database.ltx_path(*span))
+        before = ends.get(span[0] - 1, {header.pre_apply_checksum})
+        assert header.pre_apply_checksum in before, f"{span} continues none of the files before it"
+        ends.setdefault(span[1], set()).add(trailer.post_apply_checksum)
 
 
 def query(path: Path, sql: str) -> list[tuple[object, ...]]:

@@ -21,7 +21,14 @@ from pylitefs.store import fresh
 from pylitefs.store.store import Store
 from tests.store.crashes import Files, Image, Recorder
 from tests.store.serving import Served
-from tests.store.support import assert_position_is_the_bytes_own, data_file, is_whole, opened, query
+from tests.store.support import (
+    assert_files_continue,
+    assert_position_is_the_bytes_own,
+    data_file,
+    is_whole,
+    opened,
+    query,
+)
 
 MODES = ["delete", "truncate", "persist", "wal"]
 
@@ -104,6 +111,7 @@ def reopen(
             path = data_file(store, name)
             assert database.pos.txid == 0 or path.stat().st_size == database.page_count * database.page_size
             assert is_whole(path)
+            assert_files_continue(database)
             if database.pos.txid:
                 assert str(database.pos) in done.positions[name], "the cluster never was there"
             found[name] = rows(path)
@@ -440,7 +448,7 @@ def test_a_history_that_a_replica_gave_up_does_not_come_back(tmp_path: Path) -> 
     for image in stored:
         for attempt in range(6):
             try:
-                left = image.after_power_failure(chance)
+                left = image.after_power_failure(chance) if attempt else image.files  # Or it is killed.
                 reopen(done, image, left, tmp_path / f"image{image.step}.{attempt}", primary=False)
             except BaseException as error:
                 error.add_note(f"power failed before step {image.step}, {image.call}")
