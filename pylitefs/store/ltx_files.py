@@ -128,11 +128,17 @@ class LtxFiles:
         return found
 
     def remove(self, min_txid: int, max_txid: int) -> None:
-        """Forget a file, then delete it."""
+        """Forget a file, then delete it. OSError where the disk does not let it go: then it is listed again,
+        for it counts at the next start, and whoever tries again is to find it."""
         span = (min_txid, max_txid)
         with self._lock:
-            if span in self._ranges:
+            if listed := span in self._ranges:
                 self._ranges.remove(span)
             self._sizes.pop(span, None)
         self._cache.add(self._prefix, min_txid, max_txid, None)
-        self.path(min_txid, max_txid).unlink(missing_ok=True)
+        try:
+            self.path(min_txid, max_txid).unlink(missing_ok=True)
+        except OSError:
+            if listed:
+                self.add(min_txid, max_txid)
+            raise

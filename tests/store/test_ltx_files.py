@@ -3,6 +3,7 @@
 import threading
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +31,21 @@ def test_the_file_that_continues_a_position_is_found_or_none(txids: list[int], a
         files.add(txid, txid)
     assert files.ranges() == [(txid, txid) for txid in sorted(txids)], "each once"
     assert files.next(at) == ((at + 1, at + 1) if at + 1 in txids else None)
+
+
+def test_a_file_that_the_disk_does_not_let_go_stays_in_the_list(tmp_path: Path) -> None:
+    """The next start would find it. What never was in the list, does not join it."""
+    files = LtxFiles(tmp_path)
+    for txid in (1, 2):
+        files.path(txid, txid).mkdir()  # Which no unlink removes.
+    files.add(1, 1)
+    for txid in (1, 2):
+        with pytest.raises(OSError, match=files.path(txid, txid).name):
+            files.remove(txid, txid)
+    assert files.ranges() == [(1, 1)]
+    files.path(1, 1).rmdir()
+    files.remove(1, 1)
+    assert files.ranges() == []
 
 
 def test_a_file_that_spans_several_transactions_is_found_by_its_first(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A replica was killed between the snapshot of a new history and the end of the one that it gave up."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -31,16 +32,18 @@ def history(directory: Path, value: int, rows: int) -> list[bytes]:
     return [*files, (directory / "snapshot").read_bytes()]
 
 
-def killed_at(directory: Path, call: str, number: int, *, written: int | None = None) -> None:
-    """A replica at TXID 4 that takes in a snapshot up to TXID 3, until the `number`th such call."""
+def killed_at(directory: Path, number: int, *, written: int | None = None) -> None:
+    """A replica at TXID 4 that takes in a snapshot up to TXID 3, and dies at the removal of the file after
+    the first `number`. Of the snapshot so many bytes are there."""
     *old, _ = history(directory / "old", 100, 3)
     *_, snapshot = history(directory / "new", 900, 2)
     left = [number]
 
-    def die(its: str, name: str, fd: int) -> None:
-        if its == call and "/ltx/" in name and not left[0]:
-            raise Killed
-        left[0] -= its == call and "/ltx/" in name
+    def die(call: str, name: str, fd: int) -> None:
+        if call == "unlink" and "/ltx/" in name:
+            if not left[0]:
+                raise Killed
+            left[0] -= 1
 
     with opened(directory / "replica", primary=False) as replica:
         for content in old:
@@ -58,7 +61,7 @@ def ltx(directory: Path) -> Path:
 @pytest.mark.parametrize("gone", [0, 1, 2, 3])
 def test_a_snapshot_goes_that_does_not_lead_to_what_is_there(tmp_path: Path, gone: int) -> None:
     """Whatever is gone of the old history, a moment is none of both. The snapshot comes again."""
-    killed_at(tmp_path, "unlink", gone)
+    killed_at(tmp_path, gone)
     assert "0000000000000001-0000000000000003.ltx" in {one.name for one in ltx(tmp_path).iterdir()}
     with opened(tmp_path / "replica", primary=False) as replica:
         database = replica.require(DB)
@@ -76,10 +79,37 @@ def test_a_snapshot_goes_that_does_not_lead_to_what_is_there(tmp_path: Path, gon
         assert again.require(DB).ltx_files() == [(1, 3)]
 
 
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_a_file_that_the_disk_did_not_let_go_does_not_come_back(tmp_path: Path, number: int) -> None:
+    """It is tried again with the snapshot. Else the next start would find it, and believe it."""
+    *old, _ = history(tmp_path / "old", 100, 3)
+    *_, snapshot = history(tmp_path / "new", 900, 2)
+    name = f"{number:016x}-{number:016x}.ltx"
+    failed = []
+
+    def fail(call: str, its: str, fd: int) -> None:
+        if call == "unlink" and its.endswith(name) and not failed:
+            failed.append(its)
+            raise OSError(errno.EIO, "a disk's trouble")
+
+    with opened(tmp_path / "replica", primary=False) as replica:
+        for content in old:
+            replica.receive_ltx(DB, iter([content]))
+        with watching(tmp_path / "replica", fail), pytest.raises(OSError, match="trouble"):
+            replica.receive_ltx(DB, iter([snapshot]))
+        replica.receive_ltx(DB, iter([snapshot]))
+        pos = replica.require(DB).pos
+    with opened(tmp_path / "replica", primary=False) as again:
+        assert again.set_aside == {}
+        assert again.require(DB).pos == pos
+        assert again.require(DB).ltx_files() == [(1, 3)]
+        assert_position_is_the_bytes_own(again.require(DB))
+
+
 @pytest.mark.parametrize("written", [0, 90, 400])
 def test_so_does_one_that_was_not_written_to_its_end(tmp_path: Path, written: int) -> None:
     """It is short: a longer one gets its name once it is whole."""
-    killed_at(tmp_path, "unlink", 0, written=written)
+    killed_at(tmp_path, 0, written=written)
     with opened(tmp_path / "replica", primary=False) as replica:
         assert replica.require(DB).ltx_files() == [(1, 1), (2, 2), (3, 3), (4, 4)]
 
@@ -100,7 +130,7 @@ def test_one_that_leads_on_stays(tmp_path: Path) -> None:
 
 def test_damage_of_another_kind_is_left_to_who_needs_the_file(tmp_path: Path) -> None:
     """A flipped byte is not what a killed node leaves."""
-    killed_at(tmp_path, "unlink", 0)
+    killed_at(tmp_path, 0)
     path = ltx(tmp_path) / "0000000000000001-0000000000000003.ltx"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -111,6 +141,6 @@ def test_damage_of_another_kind_is_left_to_who_needs_the_file(tmp_path: Path) ->
 
 def test_a_primary_s_files_stay_as_they_are(tmp_path: Path) -> None:
     """Whatever brought them there, nobody would send them again."""
-    killed_at(tmp_path, "unlink", 0)
+    killed_at(tmp_path, 0)
     with opened(tmp_path / "replica") as primary:
         assert (1, 3) in primary.require(DB).ltx_files()
