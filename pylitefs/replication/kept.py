@@ -4,6 +4,8 @@ The rule: after a commit nobody looks at the disk, for the newest file's header 
 here in the event loop is bounded, a header or CHEAP_FILES sizes.
 """
 
+from itertools import pairwise
+
 from pylitefs.ltx.header import Header, Trailer
 from pylitefs.ltx.position import Pos
 from pylitefs.replication.catchup import CHEAP_FILES, Decision, History, NextFile, decide
@@ -38,6 +40,8 @@ def whole_history(database: Database, primary: Pos) -> History | None:
     """All files from TXID 1 to the position; None if some are gone, or are too many to be cheap."""
     spans = [span for span in database.ltx_files()[: CHEAP_FILES + 1] if span[1] <= primary.txid]
     if not spans or len(spans) > CHEAP_FILES or spans[0][0] != 1 or spans[-1][1] != primary.txid:
+        return None
+    if any(one[1] + 1 != two[0] for one, two in pairwise(spans)):
         return None
     try:
         size = sum(database.ltx_path(*span).stat().st_size for span in spans)

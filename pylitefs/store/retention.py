@@ -152,10 +152,17 @@ def _past_their_time(state: DatabaseState, limit: float) -> list[Span]:
 def _remove(state: DatabaseState, gone: list[Span]) -> None:
     state.reaped = True  # First: the WAL may go meanwhile.
     sync_database(state)
+    stays: OSError | None = None
     for span in gone:
-        state.ltx.remove(*span)
+        try:
+            state.ltx.remove(*span)
+        except OSError as error:
+            stays = error  # The others need not wait for it.
+            continue
         if state.node.tracer.active:
             state.node.tracer.emit("retention.reap", state.name, span[1], min_txid=span[0])
+    if stays is not None:
+        raise stays
 
 
 def sync_database(state: DatabaseState) -> None:

@@ -32,7 +32,7 @@ def test_the_next_file_is_the_store_s_or_the_one_that_came_along(store: Store) -
 
 
 def test_a_history_is_whole_or_none(store: Store) -> None:
-    """From TXID 1 to the position; a gap at its beginning makes it none, and so does its length."""
+    """From TXID 1 to the position; a gap makes it none, and so does its length."""
     writer = Writer(store)
     for value in range(3):
         writer.commit({1: value, 2: value})
@@ -41,6 +41,8 @@ def test_a_history_is_whole_or_none(store: Store) -> None:
     assert kept.whole_history(database, writer.pos) == History(3, size, 2 * PAGE)
     database.ltx_path(2, 2).rename(database.ltx_dir / "aside")
     assert kept.whole_history(database, writer.pos) is None, "removed by hand"
+    database.state.ltx.remove(2, 2)
+    assert kept.whole_history(database, writer.pos) is None, "reaped, and the disk did not let the first go"
     database.state.ltx.remove(1, 1)
     assert kept.whole_history(database, writer.pos) is None
 

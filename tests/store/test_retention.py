@@ -171,6 +171,27 @@ def test_each_removal_is_traced_and_one_database_s_trouble_is_its_own(
     assert len(store.require("a.db").ltx_files()) == 3
 
 
+def test_one_file_that_the_disk_does_not_let_go_keeps_none_of_the_others(
+    served: Served, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is there, so it stays in the list, and is tried again each time."""
+    make(served, 5)
+    now = age(store, range(1, 6), 10_000)
+    database = store.require("a.db")
+
+    def fail(call: str, name: str, fd: int) -> None:
+        if call == "unlink" and name.endswith(f"{2:016x}.ltx"):
+            raise OSError(13, "failed by the test")
+
+    with watching(store.data_dir, fail):
+        for _ in range(2):
+            store.reap(now)
+            assert database.ltx_files() == [(2, 2), (5, 5)]
+    assert "a.db: its old LTX files cannot be removed" in caplog.text
+    store.reap(now)
+    assert database.ltx_files() == [(5, 5)]
+
+
 def test_a_dropped_database_keeps_the_file_of_its_drop(served: Served, store: Store) -> None:
     make(served, 2)
     served.unlink("a.db")
