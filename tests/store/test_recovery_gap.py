@@ -14,7 +14,7 @@ from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
 from pylitefs.replication.catchup import Snapshot
 from pylitefs.replication.kept import decision as decision_for
-from pylitefs.store import recovery
+from pylitefs.store import recovery, recovery_replay
 from pylitefs.store.checksums import PageChecksums
 from pylitefs.store.database import Database
 from pylitefs.store.status import Status
@@ -197,7 +197,7 @@ def test_the_database_is_read_once_for_all_positions_that_are_tried(
 ) -> None:
     """It may be large, and the burst long; and once more for the position that is found."""
     reads: list[int] = []
-    really = recovery.file_sums
+    really = recovery_replay.file_sums
 
     def count(path: Path, header: Header) -> PageChecksums:
         reads.append(header.max_txid)

@@ -85,7 +85,7 @@ def test_a_file_that_the_disk_did_not_let_go_does_not_come_back(tmp_path: Path, 
     *old, _ = history(tmp_path / "old", 100, 3)
     *_, snapshot = history(tmp_path / "new", 900, 2)
     name = f"{number:016x}-{number:016x}.ltx"
-    failed = []
+    failed: list[str] = []
 
     def fail(call: str, its: str, fd: int) -> None:
         if call == "unlink" and its.endswith(name) and not failed:
