@@ -20,7 +20,7 @@ from tests.sim.network import Link
 from tests.sim.node import Node
 from tests.sim.oracle import Oracle, Wrong, blob, opened, rows_of
 from tests.sim.program import DATABASES, SCHEMA
-from tests.store.support import checksum_of, committed_bytes, replayed
+from tests.store.support import assert_files_continue, checksum_of, committed_bytes, replayed
 
 
 @dataclass
@@ -248,6 +248,7 @@ class World:
         spans = database.ltx_files()
         if not spans or max(high for _, high in spans) != database.state.pos.txid:
             raise Wrong(f"{where} is at {database.state.pos}, its LTX files end with {spans[-1:]}")
+        assert_files_continue(database)
         # A power failure may bring back some of those that were reaped: then there are gaps.
         gap = any(one[1] + 1 != two[0] for one, two in itertools.pairwise(spans))
         if spans[0][0] == 1 and not gap and database.state.pending is None and replayed(database) != content:
