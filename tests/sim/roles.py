@@ -489,10 +489,8 @@ class Roles:
             pos, known = positions.get(name, Pos()), old.positions.setdefault(name, set())
             if pos.txid and not known and name in new.strays:
                 # The primary before never had it, told nobody of it, and so this node has kept its own.
-                known = set().union(*new.strays[name])
-                if name in new.own:
-                    # It was killed with this one in its LTX files, untold: that counts when it comes back.
-                    known.add(new.own[name][1])
+                # What it had not told when the power went may have come back: that is its own as well.
+                known = set().union(*new.strays[name], {new.own[name][1]} if name in new.own else ())
                 world.oracle(name).revived(world.seen(new, name), pos.txid)
             if pos.txid and str(pos) not in known:
                 raise Wrong(f"{name} on {new.name} leads from {pos}, where the primary never was")
