@@ -66,6 +66,9 @@ class Oracle:
         self.maybe: list[State] = []
         """What would be there if the last commit, which got no answer, were."""
 
+        self.given_up: list[list[State]] = []
+        """Each history that was another node's, which then led, and had nothing of it."""
+
     @property
     def now(self) -> State:
         return self.states[-1]
@@ -110,11 +113,21 @@ class Oracle:
             self._goes_on_from(one)
 
     def revived(self, content: bytes, txid: int) -> None:
-        """A database is back that the primary before never had."""
+        """A database is back that the primary before never had; and with it what it came from, where other
+        nodes may still be."""
         db = opened(content)
-        self.all = [self.all[0], State(rows_of(db), db.serialize() if content else b"", txid)]
+        one = State(rows_of(db), db.serialize() if content else b"", txid)
         db.close()
-        self.states, self.maybe = self.all[-1:], []
+        self.all = [*self._before(one), one]
+        self.states, self.maybe = [one], []
+
+    def _before(self, one: State) -> list[State]:
+        for its in reversed(self.given_up):
+            for at in range(len(its) - 1, 0, -1):
+                # What changes no row, as another journal mode, is no commit here.
+                if its[at].rows == one.rows and its[at].txid <= one.txid:
+                    return its[: at + 1]
+        return self.all[:1]
 
     def _goes_on_from(self, one: State) -> None:
         """What came after it never was."""
@@ -132,6 +145,8 @@ class Oracle:
         if one is None:
             raise Wrong(f"{where}: the rows are {rows}, of what was acknowledged up to TXID {txid} "
                         f"{[one.rows for one in allowed]}")  # fmt: skip
+        if not txid:
+            self.given_up.append(self.all)
         self.all = [*self.all[: first + 1], *([] if one is self.all[first] else [one])]
         self.states, self.maybe = [one], []
 
