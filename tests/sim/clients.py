@@ -272,6 +272,10 @@ class Clients:
         except (OSError, PylitefsError, Killed) as error:
             self.answered(name, after, "unanswered")
             return f"unanswered ({error})"
+        finally:
+            if (database := world.unlocked(name)) is not None:
+                # The applier here removes a WAL past the node, which on a mount is told: its descriptor goes.
+                database.state.close()
         self.answered(name, after, "unanswered" if world.primary.disk.dead else "done")
         return f"{name}, {len(content)} bytes"
 
