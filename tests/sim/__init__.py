@@ -15,7 +15,9 @@ own, so a list with steps left out still means something: that is how a wrong hi
     network.py   the primary's and the replica's own code over a pipe that breaks anywhere
     halts.py     a replica's clients write, with the HALT lock
     roles.py     another node becomes the primary: handoffs, failovers, an old primary that is back
+    exports.py   copies that somebody asks for, and what happens in the middle of one
     oracle.py    SQLite in memory, which does what was acknowledged
+    known.py     what it knows of a position: by that a copy is judged
     history.py   the steps, and what must hold after each
     scenarios.py what most histories are about: few kinds of steps, often, in a world where they matter
     mutants.py   faults, put in from outside

@@ -22,6 +22,7 @@ from pylitefs.store import content, visitors
 from tests.sim import seam
 from tests.sim.accidents import Accidents, attempt
 from tests.sim.clients import Clients
+from tests.sim.exports import Exports
 from tests.sim.halts import HaltSteps
 from tests.sim.network import Link, wired
 from tests.sim.oracle import Wrong
@@ -90,7 +91,8 @@ def _live(world: World, steps: Sequence[Step], outcome: Outcome, *, leased: bool
         roles.begin()
     world.start()
     halts, scenes = HaltSteps(world, accidents), Scenes(world, clients, accidents)
-    acts = _acts(clients, accidents, Streams(world), halts, scenes, roles)
+    exports = Exports(world, clients, accidents, roles)
+    acts = _acts(clients, accidents, Streams(world), halts, scenes, roles, exports)
     for at, step in enumerate(steps):
         outcome.failed_at = at
         chance = random.Random(step.seed)

@@ -29,6 +29,7 @@ from pylitefs.store import (
     retention,
     role_change,
     rollback,
+    snapshot,
     state,
     super_journals,
     wal_tracker,
@@ -38,6 +39,7 @@ from pylitefs.store.marker import Left
 from pylitefs.store.names import FileKind
 from pylitefs.store.publisher import Publisher
 from pylitefs.store.recovery_replay import Replay
+from pylitefs.store.store import Store
 
 Change = tuple[Any, str, Any]
 """(owner, attribute, what it is instead)"""
@@ -278,6 +280,16 @@ def _writers_go_on() -> list[Change]:
     return [(change, "stop_writes", stop)]
 
 
+def _not_as_reader(its: Any, applier: Any, out: Any, patience: Any, begin: Any) -> Any:
+    """A large copy is made beside writers and applies."""
+    return snapshot._copy_locked(its, out, begin)
+
+
+def _export_unsettled(self: Store, name: str, out: Any, patience: Any = None) -> Pos:
+    """What SQLite's readers see, and the publisher has not looked at yet, is not in an export."""
+    return snapshot.export_database(self.require(name), self.applier, out, patience)
+
+
 MUTANTS = (
     Mutant("the LTX file of a commit is not synced", "capture", lambda: _no_syncs(capture)),
     Mutant("a page of a transaction is left out", "capture", _page_left_out),
@@ -318,6 +330,10 @@ MUTANTS = (
     Mutant("what is reaped is durable nowhere else", "retention",
            lambda: [(retention, "sync_database", _nothing)]),
     Mutant("what was gathered stays over a cut", "catch-up", _gathered_stays),
+    Mutant("a copy is made without a reader's locks", "export",
+           lambda: [(snapshot, "_copy_as_reader", _not_as_reader)]),
+    Mutant("an export does not wait for what readers see", "export",
+           lambda: [(Store, "export", _export_unsettled)]),
 )  # fmt: skip
 """Each is found within a minute of two processors, the last eight by scenarios (scenarios.py)."""
 

@@ -72,6 +72,9 @@ ROLES: dict[str, int] = {"handoff": 3, "failover": 4, "returns": 2}
 SHARE = 0.25
 """So many histories have changes of the primary."""
 
+EXPORTS = 0.3
+"""So many histories have exports, which are drawn apart as well."""
+
 
 def draw(seed: int, length: int = 0) -> list[Step]:
     """The steps of a history."""
@@ -89,6 +92,16 @@ def draw(seed: int, length: int = 0) -> list[Step]:
         at = sorted(roles.randint(0, len(steps)) for _ in kinds)
         for number, (kind, place) in enumerate(zip(kinds, at, strict=True)):
             steps.insert(place + number, Step(kind, roles.getrandbits(32)))
+    return with_copies(seed, steps)
+
+
+def with_copies(seed: int, steps: list[Step]) -> list[Step]:
+    """The same steps, and among them, now and then, those that make copies of databases."""
+    chance, steps = random.Random(f"copies {seed}"), list(steps)
+    kinds = ["export"] * chance.choice((1, 2, 3)) if chance.random() < EXPORTS else []
+    at = sorted(chance.randint(1, len(steps)) for _ in kinds)
+    for number, (kind, place) in enumerate(zip(kinds, at, strict=True)):
+        steps.insert(place + number, Step(kind, chance.getrandbits(32)))
     return steps
 
 

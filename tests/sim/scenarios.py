@@ -126,7 +126,7 @@ def drawn(seed: int) -> list[Step]:
     chance = random.Random(f"steps {seed}")
     weights = {**dict.fromkeys(program.WEIGHTS, 0.15), **scenario.weights}
     kinds = ["transaction", *chance.choices(list(weights), list(weights.values()), k=chance.randint(5, 14))]
-    return [Step(kind, chance.getrandbits(32)) for kind in kinds]
+    return program.with_copies(seed, [Step(kind, chance.getrandbits(32)) for kind in kinds])
 
 
 class Scenes:

@@ -166,6 +166,19 @@ def _writing(
     return make
 
 
+def _copy_range(original: Call) -> Call:
+    def call(source: int, target: int, count: int, offset_src: int, offset_dst: int) -> int:
+        found = _of(target)
+        if found is not None:
+            found[0].call("write", "")
+        sent: int = original(source, target, count, offset_src, offset_dst)
+        if found is not None:
+            found[0].wrote(found[1], offset_dst, os.pread(source, sent, offset_src))
+        return sent
+
+    return call
+
+
 def _sync(original: Call) -> Call:
     def call(fd: int) -> None:
         info = os.fstat(fd)
@@ -242,6 +255,7 @@ _CALLS: dict[str, Callable[[Call], Call]] = {
     "pwritev": _writing("write", lambda fd, args: (args[1], _bytes(args[0]))),
     "ftruncate": _writing("truncate", lambda fd, args: (args[0], None)),
     "truncate": _writing("truncate", lambda fd, args: (args[0], None)),
+    "copy_file_range": _copy_range,
     "fsync": _sync,
     "fdatasync": _sync,
     "unlink": _unlink,
