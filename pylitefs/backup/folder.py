@@ -35,6 +35,8 @@ class _Known:
     spans: list[Span] = field(default_factory=list)
     file_mark: tuple[int, ...] = ()
     pos: Pos = field(default_factory=Pos)
+    is_durable: bool = False
+    """Whether the names are. Who was here before may have been killed between a rename and its sync."""
 
 
 class BackupFolder:
@@ -110,7 +112,8 @@ class BackupFolder:
     # -- one database ------------------------------------------------------------------------------------
 
     def position(self, name: str) -> Pos:
-        """How far the backup has this database; Pos() if it has nothing. BackupError for a broken chain."""
+        """How far the backup has this database, durably; Pos() if it has nothing. BackupError for a broken
+        chain."""
         known = self._look(name)
         if not known.spans:
             known.pos = Pos()
@@ -120,6 +123,10 @@ class BackupFolder:
         if mark != known.file_mark:
             known.pos = _verified(path)
             known.file_mark = mark
+        if not known.is_durable:
+            sync_directory(path.parent)
+            sync_directory(self.path)
+            known.is_durable = True
         return known.pos
 
     def paths(self, name: str) -> list[Path]:
@@ -168,6 +175,7 @@ class BackupFolder:
                 )
             if not may_write():
                 raise BackupError(f"{path.name} is not added: this node is the primary no longer")
+            was_durable, self._known[name].is_durable = self._known[name].is_durable, False
             os.rename(temporary, path)
         except BaseException as error:
             temporary.unlink(missing_ok=True)
@@ -175,6 +183,9 @@ class BackupFolder:
                 error.filename = str(temporary)  # A write has only a descriptor.
             raise
         sync_directory(path.parent)
+        if not was_durable:
+            sync_directory(self.path)
+        self._known[name].is_durable = True
         pos = Pos(span[1], trailer.post_apply_checksum)
         self._added(name, span, pos)
         return pos, size

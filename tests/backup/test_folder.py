@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pylitefs.backup import folder as folder_module
 from pylitefs.backup.folder import BackupFolder
 from pylitefs.errors import BackupError
 from pylitefs.ltx.checksum import CHECKSUM_FLAG, page_checksum
@@ -147,6 +148,54 @@ def test_a_gap_is_found_by_the_names(folder: BackupFolder) -> None:
     folder.paths("a.db")[1].unlink()
     with pytest.raises(BackupError, match="no LTX file from TXID 0000000000000002 on"):
         folder.position("a.db")
+
+
+def test_a_file_counts_once_its_name_is_durable(
+    folder: BackupFolder, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node was killed, or a disk failed, between the rename and the directory's sync: such a file may be
+    gone after a power failure, and the LTX files that it stands for were reaped."""
+    first = add(folder, 1, Pos())
+    synced: list[Path] = []
+    broken = [True]
+
+    def sync(directory: Path) -> None:
+        if broken[0]:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(directory))
+        synced.append(directory)
+
+    monkeypatch.setattr(folder_module, "sync_directory", sync)
+    for _ in range(2):
+        with pytest.raises(OSError, match="Input/output"):
+            add(folder, 2, first) if names(place) == ["1-1"] else folder.position("a.db")
+    assert names(place) == ["1-1", "2-2"] and not synced
+    broken[0] = False
+    second = folder.position("a.db")
+    assert second.txid == 2 and synced == [place / "a.db", place]
+    folder.leave()
+    after_a_kill = BackupFolder(place)
+    after_a_kill.take()
+    assert after_a_kill.position("a.db") == after_a_kill.position("a.db") == second
+    assert synced == 2 * [place / "a.db", place], "once for each who takes the folder"
+
+
+def test_a_new_database_s_folder_is_durable_also_where_its_first_sync_failed(
+    folder: BackupFolder, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    broken = [True]
+
+    def sync(directory: Path) -> None:
+        if broken[0]:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(directory))
+        synced.append(directory)
+
+    monkeypatch.setattr(folder_module, "sync_directory", sync)
+    with pytest.raises(OSError, match="Input/output"):
+        add(folder, 1, Pos())
+    broken[0] = False
+    add(folder, 1, Pos())
+    assert place in synced
 
 
 def test_one_node_at_a_time(folder: BackupFolder, place: Path) -> None:
