@@ -16,6 +16,7 @@ own, so a list with steps left out still means something: that is how a wrong hi
     halts.py     a replica's clients write, with the HALT lock
     roles.py     another node becomes the primary: handoffs, failovers, an old primary that is back
     exports.py   copies that somebody asks for, and what happens in the middle of one
+    backups.py   the primary's backup, on another disk, and plain files made of it
     oracle.py    SQLite in memory, which does what was acknowledged
     known.py     what it knows of a position: by that a copy is judged
     history.py   the steps, and what must hold after each

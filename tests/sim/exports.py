@@ -29,7 +29,7 @@ from pylitefs.store.turns import LOOK_S, Patience, Turns
 from tests.sim.accidents import Accidents
 from tests.sim.clients import Clients
 from tests.sim.disk import Killed
-from tests.sim.known import check_known
+from tests.sim.known import check_copy, rows_at
 from tests.sim.node import Node
 from tests.sim.oracle import Oracle, Wrong
 from tests.sim.program import statement, statements
@@ -104,10 +104,14 @@ class _Export:
             self._check(content, pos, before)
             self._check_was_there(pos)
             if node.primary:
-                allowed = [*self._oracle.all[_place(self._oracle, since) :], *maybe, *self._oracle.maybe]
-                check_known(self._oracle, content, pos, self._where, among=allowed)
+                # Several states may hold the same rows.
+                later = [*self._oracle.all[_place(self._oracle, since) :], *maybe, *self._oracle.maybe]
+                rows = {one.rows for one in later}
+                allowed = [one for one in rows_at(self._oracle, pos.txid) if one in rows]
+                check_copy(content, pos, allowed, self._where)
             elif database.name not in node.strays and database.name not in node.undone:
-                check_known(self._world.oracle(database.name), content, pos, self._where)
+                allowed = rows_at(self._world.oracle(database.name), pos.txid)
+                check_copy(content, pos, allowed, self._where)
             self._said.append(f"{len(content)} bytes at {pos}")
         self._afterwards()
         return ", ".join(self._said)

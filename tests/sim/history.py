@@ -21,12 +21,13 @@ from pylitefs.errors import SqliteFormatError
 from pylitefs.store import content, visitors
 from tests.sim import seam
 from tests.sim.accidents import Accidents, attempt
+from tests.sim.backups import Backups
 from tests.sim.clients import Clients
 from tests.sim.exports import Exports
 from tests.sim.halts import HaltSteps
 from tests.sim.network import Link, wired
 from tests.sim.oracle import Wrong
-from tests.sim.program import ROLES, Step
+from tests.sim.program import BACKUPS, ROLES, Step
 from tests.sim.roles import Roles, changing
 from tests.sim.scenarios import Scenes, drawn, of
 from tests.sim.world import Told, World
@@ -87,12 +88,15 @@ def _live(world: World, steps: Sequence[Step], outcome: Outcome, *, leased: bool
     clients = Clients(world)
     accidents = Accidents(world, clients)
     roles = Roles(world, clients, accidents)
+    backups = Backups(world, clients, accidents)
     if leased:
         roles.begin()
+    elif any(step.kind in BACKUPS for step in steps):
+        backups.begin(outcome.seed)
     world.start()
     halts, scenes = HaltSteps(world, accidents), Scenes(world, clients, accidents)
     exports = Exports(world, clients, accidents, roles)
-    acts = _acts(clients, accidents, Streams(world), halts, scenes, roles, exports)
+    acts = _acts(clients, accidents, Streams(world), halts, scenes, roles, exports, backups)
     for at, step in enumerate(steps):
         outcome.failed_at = at
         chance = random.Random(step.seed)
@@ -110,7 +114,7 @@ def _live(world: World, steps: Sequence[Step], outcome: Outcome, *, leased: bool
         world.say(f"    {_positions(world)}")
     outcome.failed_at = len(steps)
     roles.end()
-    _end(world, clients)
+    _end(world, clients, backups)
 
 
 def _acts(*owners: object) -> dict[str, Callable[[random.Random], str]]:
@@ -179,7 +183,7 @@ def _positions(world: World) -> str:
     return ", ".join(found)
 
 
-def _end(world: World, clients: Clients) -> None:
+def _end(world: World, clients: Clients, backups: Backups) -> None:
     """All is well again: every node has all, and starts once more with it."""
     clients.let_go(random.Random(0))
     for name in sorted(world.oracles):
@@ -201,6 +205,7 @@ def _end(world: World, clients: Clients) -> None:
         assert node.store is not None
         if node.store.positions() != before:
             raise Wrong(f"{node.name} was stopped at {before} and starts at {node.store.positions()}")
+    backups.end()
     world.say(f"the end: {_digest(world)}")
 
 

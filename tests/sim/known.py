@@ -4,7 +4,7 @@ The rule: a copy is judged by its own bytes. They give the position's checksum, 
 their rows are those that the acknowledged transactions up to there make.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
@@ -20,18 +20,17 @@ def states_at(oracle: Oracle, txid: int) -> list[State]:
     return [*oracle.all[first:end], *(oracle.maybe if end == len(oracle.all) else [])]
 
 
-def check_known(
-    oracle: Oracle, content: bytes, pos: Pos, where: str, among: Sequence[State] | None = None
-) -> None:
-    """Raise Wrong unless these bytes are a whole database, at this position, with rows that it had there.
-    `among`: it holds what one of these states holds. (Several may hold the same rows.)"""
+def rows_at(oracle: Oracle, txid: int) -> list[str]:
+    """The rows of those states."""
+    return [one.rows for one in states_at(oracle, txid)]
+
+
+def check_copy(content: bytes, pos: Pos, allowed: Collection[str], where: str) -> None:
+    """Raise Wrong unless these bytes are a whole database, at this position, with rows that are allowed."""
     size = DatabaseHeader.parse(content[:DATABASE_HEADER_SIZE]).page_size if content else 0
     found = checksum_of(content, size)
     if found != pos.checksum:
         raise Wrong(f"{where} has checksum {found:016x}, its position is {pos}")
-    allowed = [one.rows for one in states_at(oracle, pos.txid)]
-    if among is not None:
-        allowed = [rows for rows in allowed if rows in [one.rows for one in among]]
     db = opened(content)
     try:
         said, rows = db.execute("PRAGMA integrity_check").fetchall(), rows_of(db)
@@ -40,4 +39,4 @@ def check_known(
     if said != [("ok",)]:
         raise Wrong(f"{where}: integrity_check says {said[:3]}")
     if rows not in allowed:
-        raise Wrong(f"{where} at {pos}: the rows are {rows}, allowed are {allowed}")
+        raise Wrong(f"{where} at {pos}: the rows are {rows}, allowed are {list(allowed)}")

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from pylitefs.backup import folder
 from pylitefs.ltx.position import Pos
 from pylitefs.replication import catchup, intake, kept
 from pylitefs.roles import change
@@ -290,6 +291,12 @@ def _export_unsettled(self: Store, name: str, out: Any, patience: Any = None) ->
     return snapshot.export_database(self.require(name), self.applier, out, patience)
 
 
+def _reaped_before_backup() -> list[Change]:
+    """Retention asks nobody how far the backup is."""
+    never = property(lambda self: False, lambda self, value: None)
+    return [(retention.Limits, "until_backed_up", never)]
+
+
 MUTANTS = (
     Mutant("the LTX file of a commit is not synced", "capture", lambda: _no_syncs(capture)),
     Mutant("a page of a transaction is left out", "capture", _page_left_out),
@@ -334,6 +341,12 @@ MUTANTS = (
            lambda: [(snapshot, "_copy_as_reader", _not_as_reader)]),
     Mutant("an export does not wait for what readers see", "export",
            lambda: [(Store, "export", _export_unsettled)]),
+    Mutant("a backup's file is not synced", "backup", lambda: _no_syncs(folder)),
+    Mutant("the name of a backup's file is not durable", "backup",
+           lambda: [(folder, "sync_directory", _nothing)]),
+    Mutant("a backup's name that was found is taken for durable", "backup",
+           lambda: [(folder._Known, "is_durable", property(lambda self: True, lambda self, value: None))]),
+    Mutant("what the backup has not got is reaped", "backup", _reaped_before_backup),
 )  # fmt: skip
 """Each is found within a minute of two processors, the last eight by scenarios (scenarios.py)."""
 

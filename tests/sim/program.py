@@ -74,6 +74,9 @@ SHARE = 0.25
 
 EXPORTS = 0.3
 """So many histories have exports, which are drawn apart as well."""
+BACKUPS: dict[str, int] = {"back_up": 6, "restore": 2, "reap_with_backup": 2}
+BACKED_UP = 0.25
+"""So many of those in which the primary stays have a backup."""
 
 
 def draw(seed: int, length: int = 0) -> list[Step]:
@@ -99,6 +102,8 @@ def with_copies(seed: int, steps: list[Step]) -> list[Step]:
     """The same steps, and among them, now and then, those that make copies of databases."""
     chance, steps = random.Random(f"copies {seed}"), list(steps)
     kinds = ["export"] * chance.choice((1, 2, 3)) if chance.random() < EXPORTS else []
+    if chance.random() < BACKED_UP and not any(step.kind in ROLES for step in steps):
+        kinds += ["back_up", *chance.choices(list(BACKUPS), list(BACKUPS.values()), k=chance.randint(1, 6))]
     at = sorted(chance.randint(1, len(steps)) for _ in kinds)
     for number, (kind, place) in enumerate(zip(kinds, at, strict=True)):
         steps.insert(place + number, Step(kind, chance.getrandbits(32)))

@@ -49,9 +49,9 @@ def test_what_must_hold_holds_in_drawn_histories(first: int) -> None:
 
 
 def test_the_same_seed_is_the_same_history_to_the_byte() -> None:
-    """In two processes, where strings have other hashes; the last line is a hash of every file. In one of
-    them the primary changes, and in one there are exports."""
-    seeds = (3, 7, 1, 12)
+    """In two processes, where strings have other hashes; the last line is a hash of every file. In some of
+    them the primary changes, there are exports, and there is a backup."""
+    seeds = (3, 7, 1, 12, 20)
     code = "from tests.sim.history import run\n" + "".join(
         f"print('\\n'.join(run({one}).log))\n" for one in seeds
     )
