@@ -12,6 +12,7 @@ was seen before it. Whoever is not in its way does not make it fail.
 import errno
 import random
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -168,6 +169,9 @@ class _Export:
     def _afterwards(self) -> None:
         node, chance = self._node, self._chance
         node.disk.fault = None
+        for link in self._world.links:
+            if link.node is node and not node.disk.dead:
+                link.flow(chance, 1, quick=True)  # An apply that has waited for its turn goes on.
         if not node.disk.dead and self._trouble == "dies":
             node.disk.dies_at = 0
         if self._ends is not None and not node.disk.dead:
@@ -219,11 +223,16 @@ class _Export:
 
     @property
     def _take(self) -> Callable[[Turns, Patience], None]:
-        """`Turns._take`, where who waits lets the history's time pass."""
+        """`Turns._take`, where who waits lets the history's time pass. A replica's thread waits for its turn
+        until the copy is made; were it to give up, the product would go on in a thread of its own."""
         clock = self._world.clock
+        link = next((one for one in self._world.links if one.node is self._node), None)
 
         def take(turns: Turns, patience: Patience) -> None:
             while turns._holder:
+                if link is not None and threading.current_thread().name == "fiber":
+                    link.fiber.wait(lambda: not turns._holder)
+                    continue
                 patience.blocked(turns._database, f"{turns._holder} is under way")
                 clock.sleep(min(LOOK_S, patience.left))
             turns._holder = patience.what
