@@ -111,9 +111,8 @@ class Backups:
         """Whether LTX files stay until the backup has them."""
         self._of: tuple[Waiting, Backup] | None = None
         """The task of the node as it runs now."""
-        self._had: dict[str, Pos] = {}
-        """What it said that the backup has: that is durable."""
-        self._said: dict[str, int] = {}
+        self._had: dict[str, int] = {}
+        """The TXIDs that it said the backup has: that is durable."""
         self._rows: dict[tuple[str, str], list[str]] = {}
         """By name and position: what was acknowledged when the backup got there."""
 
@@ -135,6 +134,7 @@ class Backups:
                 self._restored(name, None)
 
     def close(self) -> None:
+        self._note()
         if self._of is not None:
             self._of[1]._folder.leave()
         self._of = None
@@ -159,7 +159,7 @@ class Backups:
         before = {one.name: one.ltx_files() for one in store.databases()}
         said = self._accidents.reap(chance)
         for name, spans in before.items():
-            database, had = store.get(name), self._had.get(name, Pos()).txid
+            database, had = store.get(name), self._had.get(name, 0)
             assert database is not None
             gone = [span for span in spans if span[1] > had and not database.ltx_path(*span).exists()]
             if self._keeps and gone:
@@ -205,7 +205,7 @@ class Backups:
         said += [f"a commit meanwhile: {one}" for one in commits] + ([f"failed ({failed})"] if failed else [])
         if not (trouble or failed or node.disk.dead):
             self._check_level(store)
-        self._said = self._of[1].state.positions if self._of is not None else {}
+        self._note()
         said += self._dies(chance, trouble)
         self._look()
         return ", ".join(said)
@@ -285,6 +285,11 @@ class Backups:
                 raise Wrong(f"the backup of {database.name} is at {fresh.position(database.name)}, and the "
                             f"primary at {database.pos}")  # fmt: skip
 
+    def _note(self) -> None:
+        """What it says is had."""
+        for name, txid in self._of[1].state.positions.items() if self._of is not None else ():
+            self._had[name] = max(txid, self._had.get(name, 0))
+
     def _look(self) -> None:
         """Whole, and never less than before."""
         fresh = BackupFolder(self._disk.root)
@@ -293,10 +298,8 @@ class Backups:
                 pos, paths = fresh.position(name), fresh.paths(name)
             except BackupError as error:
                 raise Wrong(f"the backup of {name} is broken: {error}") from error
-            if pos.txid < self._had.get(name, Pos()).txid:
-                raise Wrong(f"the backup of {name} was at {self._had[name]}, and is at {pos}")
-            if self._said.get(name, 0) >= pos.txid:
-                self._had[name] = pos
+            if pos.txid < self._had.get(name, 0):
+                raise Wrong(f"the backup of {name} was at TXID {self._had[name]}, and is at {pos}")
             for path in paths:
                 header, trailer = verify_file(path)
                 one = Pos(header.max_txid, trailer.post_apply_checksum)
