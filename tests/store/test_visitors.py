@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -34,16 +35,20 @@ def clock() -> Clock:
 
 @pytest.fixture
 def waits(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What the waits asked for, in seconds; each lets the clock go on by as much."""
+    """What the waits asked for, in seconds; each lets the clock go on by as much.
+
+    Of this module alone: threads of other tests would never wait again, and the list never end.
+    """
     asked: list[float] = []
 
-    def wait(self: threading.Condition, timeout: float | None = None) -> bool:
-        assert timeout is not None, "no wait without an end"
-        asked.append(round(timeout, 6))
-        clock.now += timeout
-        return False
+    class Condition(threading.Condition):
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout is not None, "no wait without an end"
+            asked.append(round(timeout, 6))
+            clock.now += timeout
+            return False
 
-    monkeypatch.setattr(threading.Condition, "wait", wait)
+    monkeypatch.setattr(visitors, "threading", SimpleNamespace(Condition=Condition, Lock=threading.Lock))
     return asked
 
 
