@@ -240,11 +240,15 @@ class Replica:
             self._check_cluster(primary, answer.headers.get("litefs-cluster-id"))
             self._set_connected(primary)
             frames = self._frames(answer)
-            for frame in frames:
-                if isinstance(frame, End):
-                    return f"primary {primary.advertise_url} ended the stream"
-                self._take(frame, frames)
-            return f"primary {primary.advertise_url} closed the stream without End"
+            try:
+                for frame in frames:
+                    if isinstance(frame, End):
+                        return f"primary {primary.advertise_url} ended the stream"
+                    self._take(frame, frames)
+                return f"primary {primary.advertise_url} closed the stream without End"
+            finally:
+                self._waiting_since = None
+                self._intake.flush()  # Whole files that came before: nobody may be there to send them again.
 
     def _headers(self) -> dict[str, str]:
         own = {CANDIDATE: self._own_url} if self._own_url else {}

@@ -161,6 +161,30 @@ def test_a_handoff_is_refused_in_words(
         eventually(lambda: "hands its lease" in caplog.text, "the line")
 
 
+@pytest.mark.parametrize(
+    "end", [End().pack(), LtxBegin("made.db").pack(), b""], ids=["end", "torn", "closed"]
+)
+def test_what_comes_together_with_the_stream_s_end_is_applied(
+    primary: Store, replica: Store, eventually: Eventually, end: bytes
+) -> None:
+    """The primary may be gone for good, and this replica be the next one: it forgot what it had gathered."""
+    writer = Writer(primary)
+    files = []
+    for value in range(5):
+        files.append(writer.next_file({1: value, 2: value}))
+        writer.commit({1: value, 2: value})
+    sent = b"".join(
+        frame.pack() for data in files for frame in (LtxBegin("made.db"), LtxChunk(data), LtxEnd())
+    )
+    with (
+        playing(ScriptedPrimary([READY + sent + end, b""], close=True)) as info,
+        following(replica, info) as node,
+    ):
+        eventually(lambda: replica.positions() == primary.positions(), "all that came")
+        assert node.fatal == []
+    assert database_bytes(replica, "made.db") == writer.whole()
+
+
 def test_the_request_says_who_asks_and_for_what(
     primary: Store, replica: Store, eventually: Eventually
 ) -> None:
