@@ -64,7 +64,7 @@ class Exports:
             for its in node.store.databases():
                 its.state.close()  # What is applied goes past the node: a file may be another one.
         database = node.store.get(name)
-        if database is None or not database.exists or not database.pos.txid:
+        if database is None or not database.exists or not database.page_count:
             return f"{node.name} has nothing of {name}"
         return f"{name} of {node.name}: {_Export(self, node, database, chance).made()}"
 

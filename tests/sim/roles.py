@@ -402,7 +402,9 @@ class Roles:
         if not node.is_up:
             self.accidents._dies(node, chance, power=False)
         node.work()
-        world.check_all(node, whole=True)
+        # A disk that has failed may have kept a file that is not applied: it stays listed, to be tried again.
+        # In the end, when all is level, all of it is looked at.
+        world.check_all(node, whole=not node.disk.faults)
 
     # -- the new primary -------------------------------------------------------------------------------
 
