@@ -36,7 +36,7 @@ class _Known:
     file_mark: tuple[int, ...] = ()
     pos: Pos = field(default_factory=Pos)
     is_durable: bool = False
-    """Whether the names are. Who was here before may have been killed between a rename and its sync."""
+    """Whether its names are durable: who wrote here before may have been killed before they were synced."""
 
 
 class BackupFolder:

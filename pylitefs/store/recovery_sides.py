@@ -1,8 +1,8 @@
 """Recovery of what SQLite keeps beside a database: the rollback journal and the WAL.
 
-The rule: a journal is believed exactly as SQLite believes it (but for records that a power failure tore:
-recovery_torn_journal.py), and a WAL up to the last LTX file: what lies
-past that was never told. What only the journal tells is noted durably before the journal goes.
+The rule: a journal is believed exactly as SQLite believes it, but for records that a power failure tore
+(recovery_torn_journal.py). A WAL is believed up to the last LTX file: what lies past that was never told.
+What only the journal tells is noted durably before the journal goes.
 
 One thing SQLite cannot know: a journal whose super-journal is gone may be an old one, whose removal a power
 failure undid. Its transaction has its LTX file then, and others may have come after it.
