@@ -192,6 +192,15 @@ class Accidents:
         self._judge(node, back=back)
         return ", ".join(said)
 
+    def _killed(self, node: Node, chance: random.Random) -> str:
+        """It starts again with all that was written, durable or not."""
+        if node.primary:
+            self._no_clients()
+        self._off(node, chance, power=False)
+        self._start(node)
+        self._judge(node, back=False)
+        return "killed"
+
     def _off(self, node: Node, chance: random.Random, power: bool) -> None:
         if node.primary:
             for name, oracle in self.world.oracles.items():

@@ -30,6 +30,7 @@ from tests.sim.oracle import Wrong
 from tests.sim.program import BACKUPS, ROLES, Step
 from tests.sim.roles import Roles, changing
 from tests.sim.scenarios import Scenes, drawn, of
+from tests.sim.unjournaled import Unjournaled
 from tests.sim.world import Told, World
 
 MEMORY = "/dev/shm"
@@ -96,7 +97,8 @@ def _live(world: World, steps: Sequence[Step], outcome: Outcome, *, leased: bool
     world.start()
     halts, scenes = HaltSteps(world, accidents), Scenes(world, clients, accidents)
     exports = Exports(world, clients, accidents, roles)
-    acts = _acts(clients, accidents, Streams(world), halts, scenes, roles, exports, backups)
+    bare = Unjournaled(world, clients, accidents)
+    acts = _acts(clients, accidents, Streams(world), halts, scenes, roles, exports, backups, bare)
     for at, step in enumerate(steps):
         outcome.failed_at = at
         chance = random.Random(step.seed)

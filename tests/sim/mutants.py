@@ -311,6 +311,8 @@ MUTANTS = (
     Mutant("a torn LTX file is not dropped", "recovery", _torn_file_counts),
     Mutant("a hot journal is removed, not rolled back", "recovery", _journal_unread),
     Mutant("the WAL past the last LTX file counts", "recovery", _whole_wal),
+    Mutant("what was written without a journal is forgotten", "recovery",
+           lambda: [(recovery, "read_marker", lambda directory, txid: Left.NOTHING)]),
     Mutant("a gap in a burst is not noticed", "recovery", lambda: _never("cut_burst")),
     Mutant("a killed node's files are not synced at the start", "recovery", lambda: _never("sync_newest")),
     Mutant("the end of retention is one too early", "retention", _shorter_retention),

@@ -77,6 +77,8 @@ EXPORTS = 0.3
 BACKUPS: dict[str, int] = {"back_up": 6, "restore": 2, "reap_with_backup": 2}
 BACKED_UP = 0.25
 """So many of those in which the primary stays have a backup."""
+UNJOURNALED = 0.2
+"""So many histories have a client in the modes MEMORY and OFF now and then."""
 
 
 def draw(seed: int, length: int = 0) -> list[Step]:
@@ -107,6 +109,14 @@ def with_copies(seed: int, steps: list[Step]) -> list[Step]:
     at = sorted(chance.randint(1, len(steps)) for _ in kinds)
     for number, (kind, place) in enumerate(zip(kinds, at, strict=True)):
         steps.insert(place + number, Step(kind, chance.getrandbits(32)))
+    return _with_unjournaled(seed, steps)
+
+
+def _with_unjournaled(seed: int, steps: list[Step]) -> list[Step]:
+    chance = random.Random(f"unjournaled {seed}")
+    if chance.random() < UNJOURNALED:
+        for _ in range(chance.randint(1, 4)):
+            steps.insert(chance.randint(1, len(steps)), Step("unjournaled", chance.getrandbits(32)))
     return steps
 
 
