@@ -7,6 +7,7 @@ finishes what a crash cuts short. The caller says at which position the database
 decided; if a client has committed since, nothing happens.
 """
 
+import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -30,6 +31,8 @@ from pylitefs.store.retention import sync_database
 from pylitefs.store.state import DatabaseState
 from pylitefs.store.store import Store
 from pylitefs.store.turns import Patience
+
+log = logging.getLogger("pylitefs")
 
 LOCKED_S = 20.0
 """A restore waits so long for a database's users; it is tried again later."""
@@ -197,12 +200,23 @@ def _put_in_place(state: DatabaseState, snapshot: _Snapshot, path: Path) -> list
     The newest goes last: as long as it is there, it says what the database is, also after a crash. After a
     power failure there may be none but that one: so the database is durable before the others go.
     """
-    own = (snapshot.header.min_txid, snapshot.header.max_txid)
+    hidden = state.ltx.ranges()
     with open(snapshot.path, "rb") as file:
         os.fsync(file.fileno())
-    hidden = state.ltx.ranges()
-    others = [span for span in hidden if span != own]
-    if own in hidden:
+    try:
+        _hide_all_but(state, snapshot, path, hidden)
+    except OSError:
+        _take_back(state, snapshot, hidden)
+        raise
+    return hidden
+
+
+def _hide_all_but(
+    state: DatabaseState, snapshot: _Snapshot, path: Path, there: list[tuple[int, int]]
+) -> None:
+    own = (snapshot.header.min_txid, snapshot.header.max_txid)
+    others = [span for span in there if span != own]
+    if own in there:
         _keep_hidden(state, own)
     os.rename(snapshot.path, path)
     sync_directory(path.parent)
@@ -213,7 +227,6 @@ def _put_in_place(state: DatabaseState, snapshot: _Snapshot, path: Path) -> list
             for span in some:
                 _hide(state, span)
             sync_directory(path.parent)
-    return hidden
 
 
 def _keep_hidden(state: DatabaseState, span: tuple[int, int]) -> None:
@@ -235,16 +248,31 @@ def _hidden(state: DatabaseState, span: tuple[int, int]) -> Path:
 
 
 def _take_back(state: DatabaseState, snapshot: _Snapshot, hidden: list[tuple[int, int]]) -> None:
-    """Not a byte of the snapshot could be written: the database is what it was, and its LTX files come
-    back."""
+    """Not a byte of the snapshot is written: the database is what it was, and its LTX files come back.
+
+    Where the disk refuses that, the next start decides, by what it finds. Until then nothing may be added.
+    """
     own = (snapshot.header.min_txid, snapshot.header.max_txid)
-    for span in reversed(hidden):
-        os.rename(_hidden(state, span), state.ltx.path(*span))
-        state.ltx.add(*span)
-    sync_directory(state.ltx.directory)
-    if own not in hidden:
-        state.ltx.remove(*own)
+    try:
+        for span in reversed(hidden):
+            with suppress(FileNotFoundError):  # It had not been hidden yet.
+                os.rename(_hidden(state, span), state.ltx.path(*span))
+            _hidden(state, span).unlink(
+                missing_ok=True
+            )  # A rename from a link to the same file does nothing.
+            state.ltx.add(*span)
         sync_directory(state.ltx.directory)
+        if own not in hidden:
+            state.ltx.remove(*own)
+            sync_directory(state.ltx.directory)
+    except OSError as error:
+        state.sync_failure = error
+        log.error(
+            "%s: a restore failed, and what it began cannot be taken back: %s. No more is written to this "
+            "database: stop this node, look at the disk, start it again",
+            state.name,
+            error,
+        )
 
 
 def _finish(

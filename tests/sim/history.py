@@ -28,6 +28,7 @@ from tests.sim.halts import HaltSteps
 from tests.sim.network import Link, wired
 from tests.sim.oracle import Wrong
 from tests.sim.program import BACKUPS, ROLES, Step
+from tests.sim.restores import Restores
 from tests.sim.roles import Roles, changing
 from tests.sim.scenarios import Scenes, drawn, of
 from tests.sim.unjournaled import Unjournaled
@@ -97,8 +98,8 @@ def _live(world: World, steps: Sequence[Step], outcome: Outcome, *, leased: bool
     world.start()
     halts, scenes = HaltSteps(world, accidents), Scenes(world, clients, accidents)
     exports = Exports(world, clients, accidents, roles)
-    bare = Unjournaled(world, clients, accidents)
-    acts = _acts(clients, accidents, Streams(world), halts, scenes, roles, exports, backups, bare)
+    more = [step(world, clients, accidents) for step in (Unjournaled, Restores)]
+    acts = _acts(clients, accidents, Streams(world), halts, scenes, roles, exports, backups, *more)
     for at, step in enumerate(steps):
         outcome.failed_at = at
         chance = random.Random(step.seed)

@@ -27,6 +27,7 @@ from pylitefs.store import (
     recovery,
     recovery_gap,
     recovery_sides,
+    restoring,
     retention,
     role_change,
     rollback,
@@ -349,6 +350,10 @@ MUTANTS = (
     Mutant("a backup's name that was found is taken for durable", "backup",
            lambda: [(folder._Known, "is_durable", property(lambda self: True, lambda self, value: None))]),
     Mutant("what the backup has not got is reaped", "backup", _reaped_before_backup),
+    Mutant("a restore that failed is not taken back", "restore",
+           lambda: [(restoring, "_take_back", _nothing)]),
+    Mutant("a restore's pages come without its position", "restore",
+           lambda: [(restoring, "_publish", _nothing)]),
 )  # fmt: skip
 """Each is found within a minute of two processors, the last eight by scenarios (scenarios.py)."""
 

@@ -79,6 +79,9 @@ BACKED_UP = 0.25
 """So many of those in which the primary stays have a backup."""
 UNJOURNALED = 0.2
 """So many histories have a client in the modes MEMORY and OFF now and then."""
+RESTORED = 0.15
+"""So many of those that have no copies and no other primary have restores into the primary: after one of
+them a TXID says no more which history it is of."""
 
 
 def draw(seed: int, length: int = 0) -> list[Step]:
@@ -109,14 +112,17 @@ def with_copies(seed: int, steps: list[Step]) -> list[Step]:
     at = sorted(chance.randint(1, len(steps)) for _ in kinds)
     for number, (kind, place) in enumerate(zip(kinds, at, strict=True)):
         steps.insert(place + number, Step(kind, chance.getrandbits(32)))
-    return _with_unjournaled(seed, steps)
+    return _with_more(seed, steps)
 
 
-def _with_unjournaled(seed: int, steps: list[Step]) -> list[Step]:
+def _with_more(seed: int, steps: list[Step]) -> list[Step]:
     chance = random.Random(f"unjournaled {seed}")
     if chance.random() < UNJOURNALED:
         for _ in range(chance.randint(1, 4)):
             steps.insert(chance.randint(1, len(steps)), Step("unjournaled", chance.getrandbits(32)))
+    if chance.random() < RESTORED and not any(one.kind in (*ROLES, *BACKUPS, "export") for one in steps):
+        for _ in range(chance.randint(1, 3)):
+            steps.insert(chance.randint(1, len(steps)), Step("put_back", chance.getrandbits(32)))
     return steps
 
 

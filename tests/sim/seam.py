@@ -233,7 +233,7 @@ def _rename(original: Call) -> Call:
 def _link(original: Call) -> Call:
     def call(old: Any, new: Any, **options: Any) -> None:
         found = _found(new)
-        if found is None or not found[1].startswith("lost/"):
+        if found is None or (not found[1].startswith("lost/") and not found[1].endswith(".replaced")):
             original(old, new, **options)  # The checks' own.
             return
         disk, name = found

@@ -1,8 +1,12 @@
 """Restore: a snapshot takes a live database's place, wholly or not at all, and nothing is lost unseen."""
 
+import errno
+import itertools
+import os
 import random
 import shutil
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +16,7 @@ import pytest
 from pylitefs.errors import ApplierError, BusyError, LtxError, UntouchedError
 from pylitefs.ltx.decoder import open_ltx
 from pylitefs.ltx.position import Pos
+from pylitefs.store import restoring
 from pylitefs.store.applying import DirectApplier, WriteLock
 from pylitefs.store.names import FileKind
 from pylitefs.store.restoring import drop_hidden, keep_aside, restore
@@ -167,6 +172,80 @@ def test_where_not_a_page_can_be_written_it_has_not_happened(
     assert database.pos == pos and len(database.ltx_files()) == 6
     assert all(database.ltx_path(*span).exists() for span in database.ltx_files())
     assert len(list(database.ltx_dir.iterdir())) == 6
+
+
+class FailsAt:
+    """Calls of a restore, of which one fails."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+        self.left = at
+        for owner, name in ((os, "rename"), (os, "fsync"), (restoring, "sync_database"),
+                            (restoring, "sync_directory")):  # fmt: skip
+            monkeypatch.setattr(owner, name, self.one(getattr(owner, name)))
+
+    def one(self, original: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object) -> object:
+            self.left -= 1
+            if self.left == -1:
+                raise OSError(errno.EIO, "the disk fails")
+            return original(*arguments)
+
+        return call
+
+
+def test_what_cannot_be_taken_back_is_for_the_next_start(
+    served: Served, store: Store, snapshot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then no transaction is added to what nobody can tell."""
+    fill(served, 5)
+    before = store.require("a.db").pos
+    path = copy(store, snapshot)
+    with monkeypatch.context() as patch:
+
+        def fails(directory: Path) -> None:
+            raise OSError(errno.EIO, "the disk fails")
+
+        patch.setattr(restoring, "sync_directory", fails)
+        with pytest.raises(OSError, match="the disk fails"):
+            restore(store, "a.db", path, before)
+    with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
+        served.connect("a.db").execute("INSERT INTO t VALUES (1)")
+    served.close()
+    store.close()
+    with opened(store.data_dir) as again:
+        assert not again.set_aside and again.require("a.db").pos.txid in (before.txid, 21)
+        assert_position_is_the_bytes_own(again.require("a.db"))
+
+
+@pytest.mark.parametrize("there", ["behind", "ahead", "restored before"])
+def test_a_call_that_fails_before_the_first_page_takes_it_all_back(
+    served: Served, store: Store, snapshot: Path, monkeypatch: pytest.MonkeyPatch, there: str
+) -> None:
+    """The LTX files are those of before, so commits go on, and so does the next start. Also where one of
+    them has the snapshot's name."""
+    fill(served, 40 if there == "ahead" else 5)
+    database = store.require("a.db")
+    if there == "restored before":
+        restore(store, "a.db", copy(store, snapshot), database.pos)
+        served.connect("a.db").execute("INSERT INTO t VALUES (1)")
+    for at in itertools.count():
+        before, spans = database.pos, database.ltx_files()
+        path = copy(store, snapshot)
+        with monkeypatch.context() as patch:
+            calls = FailsAt(patch, at)
+            try:
+                restore(store, "a.db", path, before)
+                break
+            except OSError as error:
+                assert "the disk fails" in str(error)
+        assert calls.left < 0 and database.pos == before and database.ltx_files() == spans
+        assert sorted(database.ltx_dir.iterdir()) == [database.ltx_path(*span) for span in spans]
+    assert at > 4 and database.pos.txid == 21
+    served.connect("a.db").execute("INSERT INTO t VALUES (1)")
+    served.close()
+    store.close()
+    with opened(store.data_dir) as again:
+        assert not again.set_aside and again.require("a.db").pos.txid == 22
 
 
 def test_an_applier_that_died_in_the_middle_is_followed_by_another(
