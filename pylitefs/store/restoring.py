@@ -259,7 +259,7 @@ def _take_back(state: DatabaseState, snapshot: _Snapshot, hidden: list[tuple[int
                 os.rename(_hidden(state, span), state.ltx.path(*span))
             _hidden(state, span).unlink(
                 missing_ok=True
-            )  # A rename from a link to the same file does nothing.
+            )  # Where both were one file, it stays.
             state.ltx.add(*span)
         sync_directory(state.ltx.directory)
         if own not in hidden:
