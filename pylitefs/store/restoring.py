@@ -257,9 +257,7 @@ def _take_back(state: DatabaseState, snapshot: _Snapshot, hidden: list[tuple[int
         for span in reversed(hidden):
             with suppress(FileNotFoundError):  # It had not been hidden yet.
                 os.rename(_hidden(state, span), state.ltx.path(*span))
-            _hidden(state, span).unlink(
-                missing_ok=True
-            )  # Where both were one file, it stays.
+            _hidden(state, span).unlink(missing_ok=True)  # Where both were one file, it stays.
             state.ltx.add(*span)
         sync_directory(state.ltx.directory)
         if own not in hidden:
