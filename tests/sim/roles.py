@@ -491,8 +491,7 @@ class Roles:
             pos, known = positions.get(name, Pos()), old.positions.setdefault(name, set())
             if pos.txid and not known and name in new.strays:
                 # The primary before never had it, told nobody of it, and so this node has kept its own.
-                # What it had not told when the power went may have come back: that is its own as well.
-                known = set().union(*new.strays[name], {new.own[name][1]} if name in new.own else ())
+                known = self._history_of(new, name, pos)
                 world.oracle(name).revived(world.seen(new, name), pos.txid)
             if pos.txid and str(pos) not in known:
                 raise Wrong(f"{name} on {new.name} leads from {pos}, where the primary never was")
@@ -508,6 +507,22 @@ class Roles:
                 world.oracle(name).taken_over(rows_of(db), pos.txid, f"{name} on {new.name}")
             finally:
                 db.close()
+
+    @staticmethod
+    def _history_of(node: Node, name: str, pos: Pos) -> set[str]:
+        """The positions up to this one of the history that it is in. Others that were given up are not its
+        own: who is still in one of those has not joined it."""
+        assert node.store is not None
+        database, strays = node.store.require(name), node.strays[name]
+        told, own = pos, {node.own[name][1]} if name in node.own else set()
+        # What it had not told when the power went may have come back: that is its own as well.
+        for span in reversed(database.ltx_files() if str(pos) in own else []):
+            header = database.ltx_header(*span)
+            if header is None or any(str(told) in one for one in strays):
+                break
+            told = Pos(header.min_txid - 1, header.pre_apply_checksum)
+        its = set().union(*(one for one in strays if str(told) in one))
+        return {one for one in its if Pos.parse(one).txid <= told.txid} | own
 
 
 def _standing(node: Node) -> tuple[int, int]:

@@ -140,6 +140,15 @@ def test_what_a_killed_primary_had_told_nobody_counts_where_nobody_else_has_the_
     assert outcome.error is None, outcome.why
 
 
+def test_who_is_in_another_history_that_was_given_up_has_not_joined() -> None:
+    """Two nodes have each made the same database anew; a third, which has neither, leads, and then the first
+    one with its own. The second is not in that one's history, and is not asked before it has joined it."""
+    steps = ("write:8ef7c929 failover:f0756785 transaction:8fd07c29 failover:bbdd4bbf stream:da1a38bb "
+             "failover:2fab812b failover:b3733d33")  # fmt: skip
+    outcome = run(909165, [Step.parse(one) for one in steps.split()])
+    assert outcome.error is None, outcome.why
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Disk:
     (tmp_path / "data").mkdir()
