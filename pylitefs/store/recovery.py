@@ -39,6 +39,7 @@ from pylitefs.store.recovery_gap import (
     cut_burst,
     drop_torn,
     is_unwritten,
+    lay_beneath,
     sync_newest,
 )
 from pylitefs.store.recovery_given_up import drop_given_up
@@ -77,12 +78,15 @@ def recover(state: DatabaseState, mount_dir: Path | None = None) -> None:
     _drop_temporaries(state)
     last = _last_ltx(state)
     # Before the WAL is checkpointed as far as it goes: that may be past where the LTX files lead.
-    is_short = last and state.node.status.is_primary and wal_reaches(state, last.header) is False
-    if is_short and cut_burst(state, partial(file_sums, state.path(FileKind.DATABASE))):
+    reaches = wal_reaches(state, last.header) if last and state.node.status.is_primary else None
+    sums = partial(file_sums, state.path(FileKind.DATABASE))
+    if reaches is False and cut_burst(state, sums):
         last = _last_ltx(state)
     sync_newest(state)
     txid = last.header.max_txid if last else 0
     left = max(roll_back_journal(state, mount_dir, txid), read_marker(state.directory, txid))
+    if last and reaches:
+        lay_beneath(state, last.header, last.trailer.post_apply_checksum, sums)
     checkpoint_wal(state, last.header if last else None)
     state.path(FileKind.SHM).unlink(missing_ok=True)
     if last is None:

@@ -5,6 +5,8 @@
                of older ones, which are in no database file for certain until retention syncs it.
     primary    in a burst of WAL mode files are synced in groups behind the commits (group_sync.py). So the
                database file is as before the group or older, and its newest frames in the WAL may be lost.
+               Older it is where nothing had synced it: it was applied on a replica that leads now, or with a
+               HALT lock, or SQLite copied it there with synchronous=OFF.
 
 Of a group any file may be whole, torn or missing. The rule: the newest position that can be reached counts,
 and what comes after it goes. The primary has what a replica drops. What a primary drops it has told nobody,
@@ -27,7 +29,7 @@ from pylitefs.portable import BINARY
 from pylitefs.store.checksums import Changes, PageChecksums
 from pylitefs.store.files import is_from_before_boot, sync_directory
 from pylitefs.store.group_sync import MOST_LATE
-from pylitefs.store.recovery_replay import replayed
+from pylitefs.store.recovery_replay import replayed, write_replay
 from pylitefs.store.recovery_sides import wal_pages
 from pylitefs.store.state import DatabaseState
 from pylitefs.store.together import MOST_TOGETHER
@@ -101,6 +103,25 @@ def cut_burst(state: DatabaseState, sums: Sums) -> bool:
         if replay is not None and replay.sums.value == file.trailer.post_apply_checksum:
             return bool(file.newer) and _drop_burst(state, file)
     return False
+
+
+def lay_beneath(state: DatabaseState, last: Header, checksum: int, sums: Sums) -> None:
+    """Before the WAL, which holds all up to the newest LTX file, is copied into the database file: bring that
+    to where the WAL begins, if the files over it cannot, for there is a gap among them. What the WAL brings
+    it to could never be told from damage afterwards. For a primary; `checksum` is its newest position's."""
+    if not is_from_before_boot(state.ltx.path(last.min_txid, last.max_txid)):
+        return
+    ends = list(_ends_before_gaps(state))
+    if not ends:
+        return
+    sums, over = _read_once(sums), wal_pages(state, last)
+    if sums(last).preview(over, last.commit) == checksum:
+        return
+    for end in ends:
+        replay = replayed(state, end.header, sums(end.header))
+        if replay is not None and replay.sums.preview(over, last.commit) == checksum:
+            write_replay(state, replay)
+            return
 
 
 def sync_newest(state: DatabaseState) -> None:

@@ -221,6 +221,56 @@ def test_a_primary_keeps_what_its_wal_still_holds(in_wal: Path) -> None:
         assert_position_is_the_bytes_own(database)
 
 
+@pytest.fixture
+def burst_over_applied(files: list[bytes], tmp_path: Path) -> Path:
+    """A primary's directory after a burst in WAL mode. Six transactions before it came from elsewhere, as
+    when it was a replica, or gave a HALT lock away: nothing has synced their pages in the database file."""
+    before = replica_at(tmp_path / "before", files, 6)
+    left = tmp_path / "left"
+    with opened(before) as primary:
+        served = Served(primary, tmp_path / "mnt-before")
+        db = served.connect(DB, "journal_mode=wal", "wal_autocheckpoint=0")
+        for row in range(1, 5):
+            db.execute("UPDATE t SET x = randomblob(1000) WHERE rowid = ?", (row,))
+        primary.settle()
+        assert primary.require(DB).pos.txid == 11
+        shutil.copytree(before, left)
+        served.close()
+    return left
+
+
+@pytest.mark.parametrize("missing", [(9,), (8, 10)])
+@pytest.mark.parametrize("torn", [(), (10,), (9, 11)])
+@pytest.mark.parametrize(
+    ("lost", "oldest"), [("nothing", 1), ("its end", 1), ("a page", 1), ("a page", 6), ("all of it", 1)]
+)
+def test_what_lies_beneath_the_wal_may_be_lost(
+    burst_over_applied: Path, missing: tuple[int, ...], torn: tuple[int, ...], lost: str, oldest: int
+) -> None:
+    """The WAL holds all of the burst. Its newest LTX file is whole, others are not, and the database file is
+    older than the WAL: the files before the burst bring it there. (Those before `oldest` are reaped.)"""
+    left = burst_over_applied
+    for txid in range(1, oldest):
+        ltx_file(left, txid).unlink()
+    for txid in missing:
+        ltx_file(left, txid).unlink()
+    for txid in set(torn) - set(missing):
+        ltx_file(left, txid).write_bytes(bytes(ltx_file(left, txid).stat().st_size))
+    lose(left / "dbs" / DB / "database", lost)
+    for path in (left / "dbs" / DB / "ltx").iterdir():
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    with opened(left) as primary:
+        assert primary.set_aside == {}
+        database = primary.require(DB)
+        kept = set(range(7, 12)) - {*missing, *torn}
+        assert database.pos.txid == max(kept)
+        assert_position_is_the_bytes_own(database)
+        assert [span[1] for span in database.ltx_files()] == [*range(oldest, 7), *sorted(kept)]
+    with opened(left) as again:
+        assert again.set_aside == {}
+        assert_position_is_the_bytes_own(again.require(DB))
+
+
 def calls_of_a_start(directory: Path, primary: bool) -> list[str]:
     calls: list[str] = []
 
