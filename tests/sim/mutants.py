@@ -363,6 +363,7 @@ RARE = (
                      header.node_id == state.node.node_id and header.max_txid <= state.pos.txid)]),
     Mutant("a WAL that begins again owes no checksums", "capture", _owes_nothing),
     Mutant("what was lost before a gap is not replayed", "recovery", _only_as_it_lies),
+    Mutant("what lies beneath a WAL is believed", "recovery", lambda: _never("lay_beneath")),
     Mutant("what a WAL holds without checksums is reaped", "retention", _unsummed_reaped),
 )  # fmt: skip
 """Found only now and then: what they need comes together too seldom in drawn histories."""
