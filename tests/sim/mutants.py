@@ -7,6 +7,7 @@ itself is never touched. Each has to be found by drawn histories alone.
 
 import itertools
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -213,6 +214,17 @@ def _gathered_stays() -> list[Change]:
     return [(intake.Intake, "asking_anew", lambda self: self._held_up.asking_anew())]
 
 
+def _forgets_at_the_end() -> list[Change]:
+    """What came together with the stream's end."""
+    real = intake.Intake.flush
+
+    def flush(self: Any) -> None:
+        if sys._getframe(1).f_code.co_name != "_stream":
+            real(self)
+
+    return [(intake.Intake, "flush", flush)]
+
+
 def _stored_late() -> list[Change]:
     """Applied first, stored afterwards: here the apply comes before the file has its bytes."""
     real = incoming.store_file
@@ -339,6 +351,7 @@ MUTANTS = (
     Mutant("free pages after a rollback contradict", "recovery", lambda: _never("may_be_free_pages")),
     Mutant("what is reaped is durable nowhere else", "retention",
            lambda: [(retention, "sync_database", _nothing)]),
+    Mutant("what was gathered is forgotten at a stream's end", "catch-up", _forgets_at_the_end),
     Mutant("what was gathered stays over a cut", "catch-up", _gathered_stays),
     Mutant("a copy is made without a reader's locks", "export",
            lambda: [(snapshot, "_copy_as_reader", _not_as_reader)]),

@@ -77,6 +77,8 @@ EXPORTS = 0.3
 BACKUPS: dict[str, int] = {"back_up": 6, "restore": 2, "reap_with_backup": 2}
 BACKED_UP = 0.25
 """So many of those in which the primary stays have a backup."""
+RESIGNS = 0.4
+"""In so many of those in which the primary changes, its node is also stopped, once or twice."""
 UNJOURNALED = 0.2
 """So many histories have a client in the modes MEMORY and OFF now and then."""
 RESTORED = 0.15
@@ -120,6 +122,10 @@ def _with_more(seed: int, steps: list[Step]) -> list[Step]:
     if chance.random() < UNJOURNALED:
         for _ in range(chance.randint(1, 4)):
             steps.insert(chance.randint(1, len(steps)), Step("unjournaled", chance.getrandbits(32)))
+    chance = random.Random(f"more {seed}")
+    if chance.random() < RESIGNS and any(one.kind in ROLES for one in steps):
+        for _ in range(chance.randint(1, 2)):
+            steps.insert(chance.randint(1, len(steps)), Step("resigns", chance.getrandbits(32)))
     if chance.random() < RESTORED and not any(one.kind in (*ROLES, *BACKUPS, "export") for one in steps):
         for _ in range(chance.randint(1, 3)):
             steps.insert(chance.randint(1, len(steps)), Step("put_back", chance.getrandbits(32)))

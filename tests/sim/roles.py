@@ -5,6 +5,7 @@ the lease service, is done here in the same order, by steps:
 
     handoff    writers end, the replica is sent all that there is, the lease goes over
     failover   the primary dies or is parted; who has the newest data takes over
+    resigns    the primary's node ends: its replicas are sent all that there is, and the newest takes over
     returns    the old primary is there again, and its old clients let go
 
 The rule: an acknowledged write that had reached the new primary is there, and the new primary goes on from
@@ -254,6 +255,62 @@ class Roles:
         elif chance.random() < 0.5:
             self._return(old, chance)
         return f"{how}; {world.primary.name} has the lease"
+
+    def resigns(self, chance: random.Random) -> str:
+        """RoleLoop._lead, where a person stops the node; who was sent all of it may lose nothing."""
+        world, old = self.world, self.world.primary
+        if old.role is None or old.store is None:
+            return "the lease is static"
+        for link in world.links:
+            link.flow(chance, chance.choice((0, 4, 20)))
+        if chance.random() < 0.7:
+            attempt(self.clients.burst, chance)
+        changes = role_of(old).changes
+        with suppress(PylitefsError, OSError):
+            changes.stop_writers(WRITERS_S)
+        drained = [link for link in world.links if self._drain(link, chance)]
+        at = old.store.positions()
+        self._follows(old, why="given back: the node ends")
+        for link in drained:
+            self._end_stream(link, chance)
+        world.connections, world.readers = [], []
+        old.stop()
+        new = self._elect(chance)
+        if new is old:
+            self._lead_again(old, chance)
+            return f"nobody else is there; {len(drained)} drained"
+        assert new.store is not None
+        if any(link.node is new for link in drained):
+            got = {name: new.store.positions().get(name) for name in at}
+            if got != at:
+                raise Wrong(f"{old.name} ended at {at}, all of it was sent, and {new.name} leads from {got}")
+        if chance.random() < 0.5:
+            self._return(old, chance)
+        return f"{new.name} has the lease; {len(drained)} drained"
+
+    @staticmethod
+    def _drain(link: Link, chance: random.Random) -> bool:
+        """Whether it was sent all that there is."""
+        for _ in range(_ROUNDS):
+            if (stream := link.stream) is None or link.connection is None or link.connection.silent:
+                return False
+            if stream.is_level():
+                return True
+            link.flow(chance, 1, quick=chance.random() < 0.5)
+        return False
+
+    @staticmethod
+    def _end_stream(link: Link, chance: random.Random) -> None:
+        """All that is on its way comes, and End with it."""
+        stream, connection = link.stream, link.connection
+        if stream is None or connection is None:
+            return
+        stream.end()
+        link.send(3)
+        for _ in range(_ROUNDS):
+            if connection.over:
+                return
+            link.flow(chance, 1, quick=chance.random() < 0.7)
 
     def returns(self, chance: random.Random) -> str:
         """Those that were the primary are there again."""
