@@ -33,13 +33,13 @@ def main() -> None:
     if asked.name not in TARGETS:
         sys.exit(f"there is no decoder {asked.name!r}, only: {', '.join(TARGETS)}")
     target = TARGETS[asked.name]
+    FOUND.mkdir(exist_ok=True)  # The fuzzer itself writes there what takes too long, or too much memory.
 
     def run(data: bytes) -> None:
         try:
             target.run(data)
         except Exception:
             found = FOUND / f"{asked.name}-{hashlib.sha256(data).hexdigest()[:8]}"
-            FOUND.mkdir(exist_ok=True)
             found.write_bytes(data)
             traceback.print_exc()
             print(f"\nwritten to {found}", file=sys.stderr, flush=True)

@@ -25,6 +25,7 @@ from tests.sim.backups import Backups
 from tests.sim.clients import Clients
 from tests.sim.exports import Exports
 from tests.sim.halts import HaltSteps
+from tests.sim.moments import Moments
 from tests.sim.network import Link, wired
 from tests.sim.oracle import Wrong
 from tests.sim.program import BACKUPS, ROLES, Step
@@ -98,7 +99,11 @@ def _live(world: World, steps: Sequence[Step], outcome: Outcome, *, leased: bool
     world.start()
     halts, scenes = HaltSteps(world, accidents), Scenes(world, clients, accidents)
     exports = Exports(world, clients, accidents, roles)
-    more = [step(world, clients, accidents) for step in (Unjournaled, Restores)]
+    more = (
+        Unjournaled(world, clients, accidents),
+        Restores(world, clients, accidents),
+        Moments(world, clients),
+    )
     acts = _acts(clients, accidents, Streams(world), halts, scenes, roles, exports, backups, *more)
     for at, step in enumerate(steps):
         outcome.failed_at = at

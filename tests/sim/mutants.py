@@ -25,6 +25,7 @@ from pylitefs.store import (
     imports,
     incoming,
     lost,
+    moments,
     recovery,
     recovery_gap,
     recovery_sides,
@@ -377,6 +378,8 @@ RARE = (
     Mutant("a WAL that begins again owes no checksums", "capture", _owes_nothing),
     Mutant("what was lost before a gap is not replayed", "recovery", _only_as_it_lies),
     Mutant("what lies beneath a WAL is believed", "recovery", lambda: _never("lay_beneath")),
+    Mutant("a moment has pages from before a gap", "moments",
+           lambda: [(moments, "_leading_to", lambda spans, txid: spans)]),
     Mutant("what a WAL holds without checksums is reaped", "retention", _unsummed_reaped),
 )  # fmt: skip
 """Found only now and then: what they need comes together too seldom in drawn histories."""

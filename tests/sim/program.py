@@ -84,6 +84,10 @@ UNJOURNALED = 0.2
 RESTORED = 0.15
 """So many of those that have no copies and no other primary have restores into the primary: after one of
 them a TXID says no more which history it is of."""
+MOMENTS = 0.3
+"""So many of those without such a restore look at what was."""
+APART = (*BACKUPS, "export", "unjournaled", "resigns", "put_back", "moment")
+"""The kinds that are put among the others afterwards: histories without them are what they were before."""
 
 
 def draw(seed: int, length: int = 0) -> list[Step]:
@@ -118,17 +122,21 @@ def with_copies(seed: int, steps: list[Step]) -> list[Step]:
 
 
 def _with_more(seed: int, steps: list[Step]) -> list[Step]:
-    chance = random.Random(f"unjournaled {seed}")
-    if chance.random() < UNJOURNALED:
-        for _ in range(chance.randint(1, 4)):
-            steps.insert(chance.randint(1, len(steps)), Step("unjournaled", chance.getrandbits(32)))
-    chance = random.Random(f"more {seed}")
-    if chance.random() < RESIGNS and any(one.kind in ROLES for one in steps):
-        for _ in range(chance.randint(1, 2)):
-            steps.insert(chance.randint(1, len(steps)), Step("resigns", chance.getrandbits(32)))
-    if chance.random() < RESTORED and not any(one.kind in (*ROLES, *BACKUPS, "export") for one in steps):
-        for _ in range(chance.randint(1, 3)):
-            steps.insert(chance.randint(1, len(steps)), Step("put_back", chance.getrandbits(32)))
+    """The same steps, and among them, now and then, those that are not drawn with the others."""
+
+    def put(kind: str, share: float, most: int) -> None:
+        chance = random.Random(f"{kind} {seed}")
+        for _ in range(chance.randint(1, most) if chance.random() < share else 0):
+            steps.insert(chance.randint(1, len(steps)), Step(kind, chance.getrandbits(32)))
+
+    kinds = {step.kind for step in steps}
+    put("unjournaled", UNJOURNALED, 4)
+    if kinds & {*ROLES}:
+        put("resigns", RESIGNS, 2)
+    elif not kinds & {*BACKUPS, "export"}:
+        put("put_back", RESTORED, 3)
+    if not any(step.kind == "put_back" for step in steps):
+        put("moment", MOMENTS, 4)
     return steps
 
 
