@@ -39,7 +39,7 @@ def test_a_reader_that_stays_turns_nearly_nobody_away(
     path = bump(source)
     thread = threading.Thread(target=lambda: applier.apply("a.db", path), daemon=True)
     thread.start()
-    shares = []
+    shares: list[float] = []
     while len(shares) < 3 and min(shares, default=1.0) >= MOST_REFUSED:
         # The applier may lose the processor while it keeps readers out: that is the machine's share.
         hasty = [reader(mount_dir / "a.db", timeout=0.0, gap=GAP_S) for _ in range(2)]
