@@ -1,6 +1,5 @@
 """A lesson under way: next, answers, what a person does in between, and again from any step."""
 
-import os
 import threading
 import time
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from pylitefs.errors import ExpectError, LessonError
 from pylitefs.lecture.language import lesson
 from pylitefs.lecture.live.session import Session, run_headless
 from pylitefs.lecture.model import Dump, Entry, state_at
+from tests.slack import slack
 
 pytestmark = pytest.mark.fuse
 
@@ -119,7 +119,7 @@ def test_a_person_can_do_more_and_again_does_it_too_but_only_before_that_step(tm
         session.do("kill n2")
         began = time.monotonic()
         session.again(4)
-        assert time.monotonic() - began < 5 * _slack()
+        assert time.monotonic() - began < 5 * slack()
         state = state_at(run.entries)
         assert session.position == 4 and state["mode"] == "paused"
         assert state["db/n1/data.db/txid"] == 3 and state["node/n2/role"] == "replica"
@@ -163,11 +163,6 @@ def test_a_select_beside_the_lesson_is_no_more_held_than_a_terminal_s(tmp_path: 
         assert [one["name"] for one in state_at(run.entries)["node/n2/held"]] == ["fault.refused"]
         session.do("sql n1/b SELECT a FROM t")
         assert state_at(run.entries)["sql/n1/b"]["state"] == "running"  # a lesson's own stops at its locks
-
-
-def _slack() -> float:
-    """The five seconds are for a machine that does nothing else."""
-    return max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def test_again_to_the_end_gives_the_same_history(tmp_path: Path) -> None:
