@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pylitefs.errors import DataDirectoryError
 from pylitefs.portable import BINARY
+from pylitefs.store.files import sync_names_left
 from pylitefs.store.privacy import FILE_MODE, close_to_others, make_directory
 
 LOCK_NAME = "lock"
@@ -28,10 +29,7 @@ class DirectoryLock:
             make_directory(self.directory)
             fd = _open(self.directory)
         except OSError as error:
-            raise DataDirectoryError(
-                f"cannot use {self.directory} as the data directory: {error.strerror}; "
-                "choose another with data.dir or change its owner"
-            ) from None
+            raise self._unusable(error) from None
         if not _try_lock(fd):
             holder = holder_of(os.fstat(fd).st_ino) or "another process"
             os.close(fd)
@@ -42,6 +40,17 @@ class DirectoryLock:
         if hasattr(os, "O_DIRECTORY"):
             close_to_others(self.directory, fd)
         self._fd = fd
+        try:
+            sync_names_left(self.directory)  # Its owner acts by what the one before it noted there.
+        except OSError as error:
+            self.release()
+            raise self._unusable(error) from None
+
+    def _unusable(self, error: OSError) -> DataDirectoryError:
+        return DataDirectoryError(
+            f"cannot use {self.directory} as the data directory: {error.strerror}; "
+            "choose another with data.dir or change its owner"
+        )
 
     def release(self) -> None:
         if self._fd >= 0:

@@ -32,6 +32,13 @@ def sync_directory(directory: Path) -> None:
         os.close(fd)
 
 
+def sync_names_left(directory: Path) -> None:
+    """Make the names durable that a killed process may have left: it died between a rename, or a removal, and
+    the sync of their directory. For who is about to act by what is found there: the power may fail later."""
+    if directory.is_dir() and not is_from_before_boot(directory):
+        sync_directory(directory)
+
+
 def sync_file(path: Path) -> None:
     """Make a file durable, if there is one."""
     try:
@@ -114,8 +121,8 @@ def file_size(path: Path) -> int:
 
 
 def is_from_before_boot(path: Path) -> bool:
-    """Whether the machine was started after a file was written: then what was never synced may be lost, in
-    any part of it."""
+    """Whether the machine was started after a file was written, or a name in a directory changed: then what
+    was never synced may be lost, in any part of it."""
     return os.stat(path).st_mtime < time.time() - awake_clock()
 
 

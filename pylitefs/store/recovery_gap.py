@@ -12,8 +12,9 @@ Of a group any file may be whole, torn or missing. The rule: the newest position
 and what comes after it goes. The primary has what a replica drops. What a primary drops it has told nobody,
 and SQLite with synchronous=NORMAL has not promised it. Any other gap is an error, as everywhere.
 
-A killed node leaves files that are whole and not synced. They count. So they are synced before the database
-file gets a page of them and anybody hears of them: the power may fail later.
+A killed node leaves files that are whole and not synced, and names that a rename gave them or took away. They
+count. So they are synced before the database file gets a page of them and anybody hears of them: the power
+may fail later.
 """
 
 import logging
@@ -27,7 +28,7 @@ from pylitefs.ltx.decoder import verify_file
 from pylitefs.ltx.header import TRAILER_SIZE, Header, Trailer
 from pylitefs.portable import BINARY
 from pylitefs.store.checksums import Changes, PageChecksums
-from pylitefs.store.files import is_from_before_boot, sync_directory
+from pylitefs.store.files import is_from_before_boot, sync_directory, sync_names_left
 from pylitefs.store.group_sync import MOST_LATE
 from pylitefs.store.recovery_replay import replayed, write_replay
 from pylitefs.store.recovery_sides import wal_pages
@@ -125,7 +126,7 @@ def lay_beneath(state: DatabaseState, last: Header, checksum: int, sums: Sums) -
 
 
 def sync_newest(state: DatabaseState) -> None:
-    """Sync the newest LTX files, as many as a killed node may have left unsynced."""
+    """Sync the newest LTX files, as many as a killed node may have left unsynced, and their names."""
     for span in state.ltx.ranges()[-max(MOST_LATE, MOST_TOGETHER) - 2 :]:
         path = state.ltx.path(*span)
         if is_from_before_boot(path):
@@ -135,6 +136,7 @@ def sync_newest(state: DatabaseState) -> None:
             os.fdatasync(fd)
         finally:
             os.close(fd)
+    sync_names_left(state.ltx.directory)
 
 
 def drop_torn(state: DatabaseState) -> None:

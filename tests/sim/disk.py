@@ -147,11 +147,11 @@ class Disk:
 
     def created(self, name: str, inode: int) -> None:
         self.inodes[inode] = Inode(mtime_ns=self._now_ns())
-        self._pending.append(NameChange(((name, inode),)))
+        self._changes(NameChange(((name, inode),)))
 
     def linked(self, name: str, inode: int) -> None:
         """A file has one more name, which is durable once its folder is synced."""
-        self._pending.append(NameChange(((name, inode), (name, inode))))
+        self._changes(NameChange(((name, inode), (name, inode))))
 
     def wrote(self, inode: int, offset: int, data: bytes | None) -> None:
         known = self.inodes[inode]
@@ -159,10 +159,16 @@ class Disk:
         known.mtime_ns = self._now_ns()
 
     def removed(self, name: str) -> None:
-        self._pending.append(NameChange(((name, None),)))
+        self._changes(NameChange(((name, None),)))
 
     def renamed(self, old: str, new: str, inode: int) -> None:
-        self._pending.append(NameChange(((old, None), (new, inode))))
+        self._changes(NameChange(((old, None), (new, inode))))
+
+    def _changes(self, change: NameChange) -> None:
+        self._pending.append(change)
+        now = self._now_ns()
+        for folder in {os.path.dirname(name) for name, _ in change.changes}:
+            os.utime(self.root / folder, ns=(now, now))  # A folder tells when its names changed.
 
     def synced(self, inode: int, content: bytes) -> None:
         """The file is durable, and so is the name that it was made with (as ext4, XFS and btrfs do it). One

@@ -108,6 +108,8 @@ class Recorder:
     """Counts down: a number in place of an inode's, for each name that was removed."""
     _names: dict[str, int] = field(default_factory=dict)
     """Durable names and the inodes they lead to."""
+    _made_as: dict[int, str] = field(default_factory=dict)
+    """The name that each inode was made with."""
 
     def __post_init__(self) -> None:
         for name, path in self._walk():
@@ -116,6 +118,9 @@ class Recorder:
                 self._durable[path.stat().st_ino] = content
                 self._names[name] = path.stat().st_ino
         if self.left is not None:
+            for name, path in self._walk():
+                # A name that is not durable yet may have come by a rename.
+                self._made_as[path.stat().st_ino] = name if name in self.left.durable else ""
             for name in self.left.gone:
                 self._removed -= 1
                 self._durable[self._removed] = self.left.durable[name]
@@ -134,7 +139,12 @@ class Recorder:
 
     def take(self, call: str) -> None:
         """Keep an image, unless nothing changed since the last."""
-        files = {name: path.read_bytes() for name, path in self._walk()}
+        there = list(self._walk())
+        files = {name: path.read_bytes() for name, path in there}
+        self._made_as = {
+            inode: self._made_as.get(inode, name)
+            for name, inode in ((name, path.stat().st_ino) for name, path in there)
+        }
         for name in self._names.keys() - files.keys():
             # Its inode's number may be given to another file from here on.
             self._removed -= 1
@@ -156,8 +166,8 @@ class Recorder:
         return text.removeprefix(start) if text.startswith(start) else None
 
     def synced(self, fd: int) -> None:
-        """A file (then its name, too, as ext4, XFS and btrfs do it for a new one) or a directory was
-        synced."""
+        """A file (then its name, too, as ext4, XFS and btrfs do it for a new one, but not a name that it was
+        given by a rename) or a directory was synced."""
         path = os.readlink(f"/proc/self/fd/{fd}")
         if os.path.isdir(path):
             below = self._name(path + "/")
@@ -173,7 +183,8 @@ class Recorder:
         inode = os.fstat(fd).st_ino
         with open(f"/proc/self/fd/{fd}", "rb") as file:  # The descriptor itself may be write-only.
             self._durable[inode] = file.read()
-        if os.path.exists(path) and (name := self._name(path)) is not None:
+        name = self._name(path)
+        if os.path.exists(path) and name is not None and self._made_as.get(inode, name) == name:
             self._names[name] = inode
 
     @contextmanager

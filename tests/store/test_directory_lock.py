@@ -1,6 +1,7 @@
 """One node, one data directory: the other is told whose it is."""
 
 import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from pylitefs.errors import DataDirectoryError
 from pylitefs.store.directory_lock import LOCK_NAME, DirectoryLock
+from tests.store.crashes import watching
 
 
 def test_a_directory_belongs_to_one_process_which_is_named(tmp_path: Path) -> None:
@@ -53,3 +55,36 @@ def test_without_flock_a_byte_of_a_file_is_locked(tmp_path: Path, monkeypatch: p
     first.release()
     second.acquire()
     second.release()
+
+
+def test_what_a_killed_owner_noted_is_durable_before_anybody_acts_by_it(tmp_path: Path) -> None:
+    """It died between the rename of the note and the sync of the directory. Else the one before it may come
+    back when the power fails: a node's cluster id or its term, or a lease that was given meanwhile."""
+    directory = tmp_path / "data"
+    directory.mkdir()
+    (directory / "terms.json.tmp").write_text("{}")
+    os.rename(directory / "terms.json.tmp", directory / "terms.json")
+    assert calls_of_taking(directory) == ["fsync data"]
+    os.utime(directory, (1_000_000_000, 1_000_000_000))
+    assert calls_of_taking(directory) == [], "it was read from the disk"
+
+
+def calls_of_taking(directory: Path) -> list[str]:
+    calls: list[str] = []
+    lock = DirectoryLock(directory)
+    with watching(directory.parent, lambda call, name, fd: calls.append(f"{call} {name}")):
+        lock.acquire()
+    lock.release()
+    return calls
+
+
+def test_a_directory_that_cannot_be_synced_is_refused_and_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda fd: (_ for _ in ()).throw(OSError(5, "failed by the test")))
+    with pytest.raises(DataDirectoryError, match="failed by the test"):
+        DirectoryLock(tmp_path).acquire()
+    monkeypatch.undo()
+    lock = DirectoryLock(tmp_path)
+    lock.acquire()
+    lock.release()

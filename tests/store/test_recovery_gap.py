@@ -2,9 +2,12 @@
 
 import itertools
 import os
+import random
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -20,7 +23,7 @@ from pylitefs.store.database import Database
 from pylitefs.store.status import Status
 from pylitefs.store.store import Store
 from pylitefs.trace import Tracer
-from tests.store.crashes import watching
+from tests.store.crashes import Recorder, watching
 from tests.store.serving import Served
 from tests.store.support import assert_position_is_the_bytes_own, opened
 
@@ -287,6 +290,7 @@ def assert_synced_before_a_page_is_written(left: Path, primary: bool) -> None:
     synced = calls[: calls.index("pwrite database")]
     for txid in (4, 5, 6):
         assert f"fdatasync {ltx_file(left, txid).name}" in synced
+    assert "fsync ltx" in synced, "a file's own sync does not make the name durable that a rename gave it"
 
 
 def test_a_start_syncs_what_a_killed_primary_had_not_before_it_writes_a_page(in_wal: Path) -> None:
@@ -307,7 +311,41 @@ def test_a_start_syncs_what_a_killed_replica_had_not_before_it_writes_a_page(
 def test_what_was_there_before_the_machine_was_started_needs_no_sync(in_wal: Path) -> None:
     for txid in range(1, 7):
         os.utime(ltx_file(in_wal, txid), (1_000_000_000, 1_000_000_000))
-    assert not [call for call in calls_of_a_start(in_wal, True) if call.startswith("fdatasync")]
+    os.utime(ltx_file(in_wal, 1).parent, (1_000_000_000, 1_000_000_000))
+    calls = calls_of_a_start(in_wal, True)
+    assert not [call for call in calls if call.startswith("fdatasync") or call == "fsync ltx"]
+
+
+def test_a_name_that_a_killed_node_gave_survives_once_it_was_told(
+    tmp_path: Path,
+) -> None:
+    """An import's LTX file gets its name by a rename, and the node dies before its directory is synced. The
+    next start counts it, and tells of it; then the power fails."""
+    directory = tmp_path / "killed"
+    with opened(directory) as store:
+        import_(store, 1)
+        recorder = Recorder(directory)
+        with recorder.recording():
+            import_(store, 2)
+    name = str(ltx_file(directory, 2).relative_to(directory))
+    image = next(one for one in recorder.images if name in one.files.keys() - one.durable.keys())
+    after = Recorder(image.write(tmp_path / "again"), left=image)
+    with after.recording(), opened(after.directory) as store:
+        assert store.require(DB).pos.txid == 2
+        told = str(store.require(DB).pos)
+    chance = random.Random(1)
+    for attempt in range(8):
+        left = image.write(tmp_path / f"power{attempt}", after.images[-1].after_power_failure(chance))
+        with opened(left) as store:
+            assert str(store.require(DB).pos) == told, "what the start told is gone"
+
+
+def import_(store: Store, value: int) -> None:
+    db = sqlite3.connect(":memory:")
+    db.execute(f"CREATE TABLE t AS SELECT {value} AS x")
+    content = db.serialize()
+    db.close()
+    store.import_database(DB, BytesIO(content), len(content))
 
 
 @pytest.mark.parametrize("how", ["torn", "zeros"])
