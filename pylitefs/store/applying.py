@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pylitefs.ltx.decoder import open_ltx
 from pylitefs.ltx.short import ShortTransaction
@@ -20,6 +20,15 @@ from pylitefs.store.privacy import FILE_MODE
 
 LOCK_S = 20.0
 """SQLite's locks are waited for so long where nothing else is said."""
+
+
+class KnownWal(NamedTuple):
+    """What of a WAL counts, whatever its checksums say: so many frames, if its header has these salts. SQLite
+    3.40 leaves frames without checksums (wal_tracker.py), and its readers see them."""
+
+    salt1: int
+    salt2: int
+    frames: int
 
 
 class WriteLock(Protocol):
@@ -44,9 +53,11 @@ class WriteLock(Protocol):
 class HaltLock(Protocol):
     """SQLite's writer's lock on a database of the primary, held for a replica."""
 
-    def apply(self, ltx_path: Path, *, timeout: float, verified: bool = False) -> None:
+    def apply(
+        self, ltx_path: Path, *, timeout: float, verified: bool = False, known: KnownWal | None = None
+    ) -> None:
         """Write the replica's transaction; the writer's lock stays. BusyError, with nothing changed, if
-        readers are in the way for longer than `timeout`."""
+        readers are in the way for longer than `timeout`. `known`: as `Applier.apply`."""
 
 
 class Applier(Protocol):
@@ -62,6 +73,7 @@ class Applier(Protocol):
         timeout: float | None = None,
         at_hand: ShortTransaction | None = None,
         meanwhile: Callable[[], None] | None = None,
+        known: KnownWal | None = None,
     ) -> None:
         """Lock, write the LTX file's pages, cut to its commit (0: unlink all), publish, unlock.
 
@@ -70,6 +82,8 @@ class Applier(Protocol):
         perhaps more than once.
         `verified` says that the file was read to its end before, so a large one need not be again. BusyError
         if the locks cannot be had within `timeout` seconds; nothing is written then.
+        A WAL that is there is copied into the database first, as far as its checksums hold, or as it is
+        `known` to count.
         """
 
     def appeared(self, database: str) -> None:
@@ -128,6 +142,7 @@ class DirectApplier:
         timeout: float | None = None,
         at_hand: ShortTransaction | None = None,
         meanwhile: Callable[[], None] | None = None,
+        known: KnownWal | None = None,
     ) -> None:
         for path in (ltx_path, *more):
             self._apply(database, path)
@@ -204,8 +219,10 @@ class _DirectHaltLock:
         self._applier = applier
         self._database = database
 
-    def apply(self, ltx_path: Path, *, timeout: float, verified: bool = False) -> None:
-        self._applier.apply(self._database, ltx_path)
+    def apply(
+        self, ltx_path: Path, *, timeout: float, verified: bool = False, known: KnownWal | None = None
+    ) -> None:
+        self._applier.apply(self._database, ltx_path, known=known)
 
 
 class _DirectWriteLock:

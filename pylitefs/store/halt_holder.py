@@ -360,7 +360,8 @@ def _apply_again(database: Database, store: Store) -> None:
         state.applying = header.max_txid
         try:
             path = state.ltx.path(header.min_txid, header.max_txid)
-            store.applier.apply(database.name, path, verified=True, timeout=TIDY_S)
+            known = database.wal_watch.known
+            store.applier.apply(database.name, path, verified=True, timeout=TIDY_S, known=known)
             with state.lock:
                 database.wal_watch.tracker.reset(state.sums.page_count)
                 database.rollback_watch.forget()

@@ -205,7 +205,8 @@ class Halts:
         try:
             with state.lock:
                 state.check_commit()
-            grant.lock.apply(stored.path, timeout=READERS_S, verified=True)
+            known = database.wal_watch.known
+            grant.lock.apply(stored.path, timeout=READERS_S, verified=True, known=known)
         except (BusyError, UntouchedError, OSError):
             state.ltx.remove(stored.header.min_txid, stored.header.max_txid)
             raise
@@ -218,7 +219,8 @@ class Halts:
         """The applier died over it: its successor writes it whole. If the node ends first, its start does."""
         while True:
             try:
-                self._store.applier.apply(database.name, stored.path, verified=True)
+                known = database.wal_watch.known
+                self._store.applier.apply(database.name, stored.path, verified=True, known=known)
                 break
             except (ApplierError, OSError):
                 time.sleep(AGAIN_S)

@@ -263,6 +263,7 @@ def _apply(database: Database, applier: Applier, stored: Stored, patience: float
                     timeout=patience,
                     at_hand=stored.at_hand,
                     meanwhile=stored.meanwhile,
+                    known=database.wal_watch.known,
                 )
         finally:
             state.applying = 0

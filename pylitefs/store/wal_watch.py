@@ -23,6 +23,7 @@ from pylitefs.sqlite.locks import lock_pgno
 from pylitefs.sqlite.wal import FRAME_HEADER_SIZE, WAL_HEADER_SIZE
 from pylitefs.sqlite.wal_index import read_header
 from pylitefs.store import write_events
+from pylitefs.store.applying import KnownWal
 from pylitefs.store.capture import (
     Pages,
     WalPlace,
@@ -67,6 +68,14 @@ class WalWatch:
         """From this transaction on SQLite left frames in the WAL without checksums, where recovery ends: it
         has the LTX files alone. 0 if the WAL has none."""
         return self._newest_summed + 1 if self.tracker.unsummed else 0
+
+    @property
+    def known(self) -> KnownWal | None:
+        """For who copies the WAL into the database by its checksums, and would miss what has none."""
+        header = self.tracker.header
+        if header is None or not self.tracker.unsummed:
+            return None
+        return KnownWal(header.salt1, header.salt2, self.told_frames)
 
     def begins_transaction(self, offset: int) -> bool:
         """Whether a write at `offset` is the WAL header or the first frame of a transaction."""

@@ -17,7 +17,7 @@ from pylitefs.errors import ApplierError, BusyError, UntouchedError
 from pylitefs.ltx.decoder import open_ltx
 from pylitefs.ltx.header import Header
 from pylitefs.ltx.short import ShortTransaction
-from pylitefs.store.applying import LOCK_S
+from pylitefs.store.applying import LOCK_S, KnownWal
 from pylitefs.store.database import Database
 from pylitefs.store.files import file_size
 from pylitefs.store.names import FileKind, split_name
@@ -93,10 +93,12 @@ class VfsApplier:
         timeout: float | None = None,
         at_hand: ShortTransaction | None = None,
         meanwhile: Callable[[], None] | None = None,
+        known: KnownWal | None = None,
     ) -> None:
         """Write one LTX file, or several that continue each other, once no connection reads any more.
 
-        What is `at_hand` is read from the files all the same: that is quick without another process.
+        What is `at_hand` is read from the files all the same: that is quick without another process. And of a
+        WAL all is known here.
         """
         paths = (ltx_path, *more)
         if meanwhile is not None:
@@ -298,7 +300,9 @@ class VfsHaltLock:
         self._locks = locks
         self._holder = holder
 
-    def apply(self, ltx_path: Path, *, timeout: float, verified: bool = False) -> None:
+    def apply(
+        self, ltx_path: Path, *, timeout: float, verified: bool = False, known: KnownWal | None = None
+    ) -> None:
         self._applier.doubt((ltx_path,), verified)
         if not self._locks.wait_for(self._holder, Level.EXCLUSIVE, timeout):
             raise BusyError(f"locked: a connection of this process reads {self._database.name}")

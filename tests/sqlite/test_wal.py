@@ -19,6 +19,7 @@ from pylitefs.sqlite.wal import (
     committed,
     frame_at,
     frame_offset,
+    frames_up_to,
     scan,
     wal_checksum,
 )
@@ -123,6 +124,18 @@ def made_wal(pgnos: list[tuple[int, int]], page_size: int = 512) -> tuple[WalHea
 
 
 FRAMES = [(1, 0), (2, 2), (1, 0), (3, 3), (2, 0)]
+
+
+def test_frames_are_read_by_their_number_alone_where_they_are_known_to_count() -> None:
+    """SQLite leaves zeros for the salts and the checksum of some; and no more are read than there are."""
+    header, wal = made_wal(FRAMES)
+    zeroed = bytearray(wal)
+    at = frame_offset(2, 512)
+    zeroed[at + 8 : at + 24] = bytes(16)
+    assert committed(scan(read_at(bytes(zeroed)), len(zeroed), header), header).last_index == 0
+    state = committed(frames_up_to(read_at(bytes(zeroed)), 4, header), header)
+    assert state.frames == {1: 3, 2: 2, 3: 4} and (state.commit, state.last_index) == (3, 4)
+    assert [frame.index for frame in frames_up_to(read_at(bytes(zeroed)), 9, header)] == [1, 2, 3, 4, 5]
 
 
 def test_frames_after_the_last_commit_do_not_count() -> None:

@@ -21,7 +21,7 @@ from pylitefs.errors import (
     ReadOnlyReplicaError,
 )
 from pylitefs.store import halting, incoming, status
-from pylitefs.store.applying import DirectApplier, HaltLock
+from pylitefs.store.applying import DirectApplier, HaltLock, KnownWal
 from pylitefs.store.capture import commit_transaction
 from pylitefs.store.halting import Halts
 from pylitefs.store.store import Store
@@ -52,11 +52,13 @@ class _Failing:
     def __init__(self, locks: Locks, lock: HaltLock) -> None:
         self._locks, self._lock = locks, lock
 
-    def apply(self, ltx_path: Path, *, timeout: float, verified: bool = False) -> None:
+    def apply(
+        self, ltx_path: Path, *, timeout: float, verified: bool = False, known: KnownWal | None = None
+    ) -> None:
         error, self._locks.error = self._locks.error, None
         if error is not None:
             raise error
-        self._lock.apply(ltx_path, timeout=timeout, verified=verified)
+        self._lock.apply(ltx_path, timeout=timeout, verified=verified, known=known)
 
 
 @pytest.fixture

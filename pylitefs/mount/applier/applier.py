@@ -24,7 +24,7 @@ from pylitefs.mount.applier.child import CallChannel, Child, Died
 from pylitefs.mount.applier.halted import HaltedDatabase
 from pylitefs.mount.applier.messages import Message, apply_request, encode_pages
 from pylitefs.mount.applier.write_lock import WriteLock, held_call
-from pylitefs.store.applying import LOCK_S
+from pylitefs.store.applying import LOCK_S, KnownWal
 from pylitefs.trace import Tracer
 
 log = logging.getLogger("pylitefs")
@@ -210,6 +210,7 @@ class Applier:
         timeout: float | None = None,
         at_hand: ShortTransaction | None = None,
         meanwhile: Callable[[], None] | None = None,
+        known: KnownWal | None = None,
     ) -> None:
         """Write one LTX file to a database that this node follows, or several that continue each other.
 
@@ -221,15 +222,17 @@ class Applier:
         it is BusyError after so many seconds, with nothing written.
 
         Commit 0 drops the database. A WAL with content (of a node that was the primary) is copied into the
-        database first, or with `remove_wal` dropped. A file too large for memory is read to its end before
-        anything is locked, and then again, unless it is whole: `verified`.
+        database first, as far as its checksums hold or it is `known` to count, or with `remove_wal` dropped.
+        A file too large for memory is read to its end before anything is locked, and then again, unless it is
+        whole: `verified`.
         """
         held = self._tracer.active
-        packet = None if at_hand is None or held else encode_pages(database, at_hand, timeout)
+        by_file = at_hand is None or held or known is not None
+        packet = None if at_hand is None or by_file else encode_pages(database, at_hand, timeout)
         request: Message = {"op": "apply", "db": database}
         if packet is None:
             how = {"remove_wal": remove_wal, "verified": verified, "may_be_held": held}
-            request = apply_request(database, (ltx_path, *more), timeout, **how)
+            request = apply_request(database, (ltx_path, *more), timeout, known, **how)
         with self._lock:
             self._applying[database] = self._applying.get(database, 0) + 1
             self._followed.pop(database, None)

@@ -26,7 +26,7 @@ from pylitefs.mount.applier.files import DatabaseFiles, look_anew
 from pylitefs.mount.applier.halting import apply_halted, halt_lock
 from pylitefs.mount.applier.index_eyes import IndexEyes
 from pylitefs.mount.applier.locks import CKPT, READ4, SHARED, WRITE, describe_holders
-from pylitefs.mount.applier.messages import APPLY_PAGES, Channel, Message, seconds_of, text_of
+from pylitefs.mount.applier.messages import APPLY_PAGES, Channel, Message, known_of, seconds_of, text_of
 from pylitefs.mount.applier.sqlite_read import have_sqlite_read
 from pylitefs.mount.applier.write import Transaction, adopt, drop, write_transaction
 from pylitefs.mount.applier.writers import try_writer_lock
@@ -367,7 +367,8 @@ class Calls:
             locks.files.touched = tx.is_in_place
             while True:
                 try:
-                    write_transaction(locks, tx, remove_wal=bool(message.get("remove_wal")))
+                    remove_wal, known = bool(message.get("remove_wal")), known_of(message)
+                    write_transaction(locks, tx, remove_wal=remove_wal, known=known)
                     break
                 except OSError as error:
                     if error.errno not in _PASSING:

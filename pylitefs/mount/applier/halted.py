@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pylitefs.mount.applier.messages import Message
+from pylitefs.store.applying import KnownWal
 
 
 class HaltedDatabase:
@@ -23,7 +24,9 @@ class HaltedDatabase:
         self._trace = trace
         self._call = call
 
-    def apply(self, ltx_path: Path, *, timeout: float, verified: bool = False) -> None:
+    def apply(
+        self, ltx_path: Path, *, timeout: float, verified: bool = False, known: KnownWal | None = None
+    ) -> None:
         """Write one LTX file's pages. BusyError, with nothing changed, if readers are in the way for longer
         than `timeout`; ApplierError if the applier died: hand the file to `Applier.apply`."""
         request: Message = {
@@ -32,5 +35,6 @@ class HaltedDatabase:
             "path": str(ltx_path),
             "timeout": timeout,
             "verified": verified,
+            "known": known,
         }
         self._trace(self._database, self._call(request, self._database))

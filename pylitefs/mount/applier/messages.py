@@ -13,9 +13,12 @@ import math
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from pylitefs.ltx.short import ShortTransaction
+
+if TYPE_CHECKING:
+    from pylitefs.store.applying import KnownWal
 
 MAX_MESSAGE = 64 * 1024
 
@@ -53,10 +56,13 @@ def decode(packet: bytes) -> Message:
     }
 
 
-def apply_request(database: str, paths: Sequence[Path], timeout: float | None, **how: bool) -> Message:
+def apply_request(
+    database: str, paths: Sequence[Path], timeout: float | None, known: "KnownWal | None" = None, **how: bool
+) -> Message:
     """Apply LTX files that continue each other; `how` is `remove_wal`, `verified`, `may_be_held`."""
     first, *more = map(str, paths)
-    return {"op": "apply", "db": database, "path": first, "more": more, "timeout": timeout, **how}
+    request: Message = {"op": "apply", "db": database, "path": first, "more": more}
+    return {**request, "timeout": timeout, "known": known, **how}
 
 
 def encode_pages(database: str, tx: ShortTransaction, timeout: float | None) -> bytes | None:
@@ -76,6 +82,16 @@ def text_of(message: Message, key: str) -> str:
     value = message[key]
     assert isinstance(value, str)
     return value
+
+
+def known_of(message: Message) -> "KnownWal | None":
+    """What of the WAL counts, whatever its checksums say."""
+    known = message.get("known")
+    if known is None:
+        return None
+    from pylitefs.store.applying import KnownWal  # It is seldom needed, and loads much.
+
+    return KnownWal(*cast("list[int]", known))
 
 
 def seconds_of(message: Message, key: str) -> float | None:

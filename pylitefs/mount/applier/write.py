@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from pylitefs.ltx.blocks import Batch
 from pylitefs.ltx.checksum import lock_pgno
@@ -25,6 +25,9 @@ from pylitefs.mount.applier.exclusive import Exclusive
 from pylitefs.mount.applier.files import DATABASE_HEADER_SIZE, DatabaseFiles, pwrite_all, says_wal
 from pylitefs.mount.applier.locks import DATABASE_LOCKS
 from pylitefs.mount.applier.messages import Message
+
+if TYPE_CHECKING:
+    from pylitefs.store.applying import KnownWal
 
 AT_HAND = 16 << 20
 """Pages of an LTX file up to this many bytes are kept in memory; a larger one is read twice."""
@@ -177,11 +180,13 @@ def _write_runs(files: DatabaseFiles, pages: Pages, page_size: int) -> None:
         files.grew_to(offset + size)
 
 
-def write_transaction(locks: Exclusive, tx: Transaction, *, remove_wal: bool = False) -> None:
+def write_transaction(
+    locks: Exclusive, tx: Transaction, *, remove_wal: bool = False, known: "KnownWal | None" = None
+) -> None:
     """Change the database as the transaction says. All locks are held; they are still held afterwards.
 
-    A WAL with content is copied into the database first, or dropped where nothing of it would be left
-    (a whole database) or wanted (`remove_wal`).
+    A WAL with content is copied into the database first (`known`: what of it counts), or dropped where
+    nothing of it would be left (a whole database) or wanted (`remove_wal`).
     """
     files, header = locks.files, tx.header
     if (locks.in_wal and files.wal_size() > WAL_HEADER_SIZE) or files.has_hot_journal():
@@ -189,7 +194,7 @@ def write_transaction(locks: Exclusive, tx: Transaction, *, remove_wal: bool = F
     files.remove_journal()
     to_wal = says_wal(tx.page_one or files.header())
     if locks.in_wal:
-        _write_in_wal_mode(locks, tx, to_wal, remove_wal)
+        _write_in_wal_mode(locks, tx, to_wal, remove_wal, known)
         return
     _write_pages(files, tx.pages(), header)
     if to_wal:
@@ -200,14 +205,16 @@ def write_transaction(locks: Exclusive, tx: Transaction, *, remove_wal: bool = F
         files.publish_index(files.index_prefix(), header.page_size, header.commit)
 
 
-def _write_in_wal_mode(locks: Exclusive, tx: Transaction, to_wal: bool, remove_wal: bool) -> None:
+def _write_in_wal_mode(
+    locks: Exclusive, tx: Transaction, to_wal: bool, remove_wal: bool, known: "KnownWal | None"
+) -> None:
     files, header = locks.files, tx.header
     wal_size = files.wal_size()
     locks.left_wal = not to_wal and files.db.try_lock(DATABASE_LOCKS, exclusive=True)
     if wal_size or not tx.is_quick:
         locks.begin_change()
     if wal_size > WAL_HEADER_SIZE and not (remove_wal or tx.is_whole):
-        copy_wal(files)
+        copy_wal(files, known)
     if to_wal or locks.left_wal:
         if wal_size > WAL_HEADER_SIZE:
             files.set_wal(b"")
@@ -253,10 +260,21 @@ def _write_beside_wal_clients(files: DatabaseFiles, tx: Transaction) -> None:
     _write_pages(files, page_one_last(), tx.header)
 
 
-def copy_wal(files: DatabaseFiles) -> None:
-    """What a checkpoint does: every committed page of the WAL into the database. All locks are held."""
+def copy_wal(files: DatabaseFiles, known: "KnownWal | None" = None) -> None:
+    """What a checkpoint does: every committed page of the WAL into the database. All locks are held.
+
+    As SQLite's recovery it goes by checksums. But SQLite's readers go by the index, and see frames that
+    SQLite left without any: the node, which has captured them, knows how many count.
+    """
     from pylitefs.errors import SqliteFormatError
-    from pylitefs.sqlite.wal import FRAME_HEADER_SIZE, WalHeader, committed, frame_offset, scan
+    from pylitefs.sqlite.wal import (
+        FRAME_HEADER_SIZE,
+        WalHeader,
+        committed,
+        frame_offset,
+        frames_up_to,
+        scan,
+    )
 
     fd = files.open_file("-wal", os.O_RDONLY)
     try:
@@ -269,7 +287,11 @@ def copy_wal(files: DatabaseFiles) -> None:
             return os.pread(fd, size, offset)
 
         page_size = header.page_size
-        wal = committed(scan(read_at, os.fstat(fd).st_size, header), header)
+        if known is not None and (header.salt1, header.salt2) == known[:2]:
+            frames = frames_up_to(read_at, known.frames, header)
+        else:
+            frames = scan(read_at, os.fstat(fd).st_size, header)
+        wal = committed(frames, header)
         if not wal.last_index:
             return
         newest = (

@@ -1,17 +1,22 @@
 """The fields of a message between the node and the applier: of the right kind, or no field at all."""
 
+from pathlib import Path
+
 import pytest
 
 from pylitefs.ltx.short import ShortTransaction
 from pylitefs.mount.applier.messages import (
     MAX_MESSAGE,
     Message,
+    apply_request,
     decode,
     encode,
     encode_pages,
+    known_of,
     seconds_of,
     text_of,
 )
+from pylitefs.store.applying import KnownWal
 
 
 def test_text_is_there_and_is_text() -> None:
@@ -36,6 +41,14 @@ def test_a_time_without_end_is_null_or_absent() -> None:
 def test_a_message_has_room_for_a_path_and_a_name() -> None:
     """Linux has paths of 4,096 bytes and names of 255; JSON writes each byte as up to six."""
     assert MAX_MESSAGE > 6 * (4096 + 255)
+
+
+def test_what_is_known_of_a_wal_comes_as_it_was_sent() -> None:
+    """The salts of its header, and how many frames count; or nothing."""
+    known = KnownWal(1, 0xFFFFFFFF, 7)
+    request = apply_request("a.db", [Path("one"), Path("two")], None, known, verified=True)
+    assert known_of(decode(encode(request))) == known
+    assert known_of(decode(encode(apply_request("a.db", [Path("one")], 1.0)))) is None
 
 
 def test_a_message_is_what_it_was() -> None:

@@ -20,6 +20,7 @@ from pylitefs.mount.applier.write import (
 )
 from pylitefs.sqlite.wal import WalHeader
 from pylitefs.sqlite.wal_index import read_header
+from pylitefs.store.applying import KnownWal
 
 from .support import Source, bump, make_rows
 
@@ -221,6 +222,23 @@ def test_copying_a_wal_is_what_a_checkpoint_does(files: DatabaseFiles, target: P
     target.with_name("a.db-wal").write_bytes(b"no header" * 9)
     copy_wal(files)
     assert target.read_bytes() == whole
+
+
+@pytest.mark.parametrize("is_this_wal", [True, False])
+def test_frames_without_checksums_are_copied_where_they_are_known_to_count(
+    files: DatabaseFiles, target: Path, tmp_path: Path, is_this_wal: bool
+) -> None:
+    """As SQLite 3.40 leaves them after a savepoint; but by what is known of another WAL nothing is copied."""
+    content, wal, whole = wal_of(tmp_path, "left.db", LEFT)
+    header = WalHeader.parse(wal)
+    zeroed = bytearray(wal)
+    zeroed[40:56] = bytes(16)  # The first frame's salts and checksum.
+    target.write_bytes(content)
+    target.with_name("a.db-wal").write_bytes(zeroed)
+    frames = (len(wal) - 32) // header.frame_size
+    assert files.open()
+    copy_wal(files, KnownWal(header.salt1, header.salt2 ^ (not is_this_wal), frames))
+    assert target.read_bytes() == (whole if is_this_wal else content)
 
 
 @pytest.mark.parametrize("remove_wal", [True, False])
