@@ -218,7 +218,7 @@ def scan(
 
 def frames_up_to(read_at: ReadAt, last: int, header: WalHeader) -> Iterator[WalFrame]:
     """The frames up to this one, whatever their salts and checksums are: for who knows from elsewhere that
-    they count. SQLite 3.40 leaves zeros in some that its readers see."""
+    they count. (SQLite 3.40 leaves zeros in some that its readers see.)"""
     for index in range(1, last + 1):
         raw = read_at(frame_offset(index, header.page_size), FRAME_HEADER_SIZE)
         if len(raw) < FRAME_HEADER_SIZE:

@@ -23,8 +23,11 @@ LOCK_S = 20.0
 
 
 class KnownWal(NamedTuple):
-    """What of a WAL counts, whatever its checksums say: so many frames, if its header has these salts. SQLite
-    3.40 leaves frames without checksums (wal_tracker.py), and its readers see them."""
+    """What of a WAL counts, whatever its checksums say: so many frames, if its header has these salts.
+
+    SQLite's readers go by the index. They see frames that SQLite 3.40 has left without checksums
+    (wal_tracker.py), and they do not see a commit whose writer was killed before it published it.
+    """
 
     salt1: int
     salt2: int
@@ -82,8 +85,8 @@ class Applier(Protocol):
         perhaps more than once.
         `verified` says that the file was read to its end before, so a large one need not be again. BusyError
         if the locks cannot be had within `timeout` seconds; nothing is written then.
-        A WAL that is there is copied into the database first, as far as its checksums hold, or as it is
-        `known` to count.
+        A WAL that is there is copied into the database first: what of it is `known` to count, or, of one that
+        the node does not know, what its checksums tell.
         """
 
     def appeared(self, database: str) -> None:

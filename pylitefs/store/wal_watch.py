@@ -71,11 +71,9 @@ class WalWatch:
 
     @property
     def known(self) -> KnownWal | None:
-        """For who copies the WAL into the database by its checksums, and would miss what has none."""
+        """What was told of the WAL, for who copies it into the database; None where there is none."""
         header = self.tracker.header
-        if header is None or not self.tracker.unsummed:
-            return None
-        return KnownWal(header.salt1, header.salt2, self.told_frames)
+        return None if header is None else KnownWal(header.salt1, header.salt2, self.told_frames)
 
     def begins_transaction(self, offset: int) -> bool:
         """Whether a write at `offset` is the WAL header or the first frame of a transaction."""

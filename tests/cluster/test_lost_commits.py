@@ -11,6 +11,7 @@ from pylitefs.cluster.cluster import Cluster, ClusterNode
 from pylitefs.ltx.decoder import open_ltx
 from tests.cluster.checks import assert_all_equal, ltx_files, txid, wait_level, wait_txid
 from tests.cluster.clients import Client, Clients
+from tests.cluster.halting import halted
 
 pytestmark = pytest.mark.fuse
 
@@ -25,6 +26,7 @@ LOST = {
     "grown": ["INSERT INTO t VALUES ('lost', randomblob(200000))"],
     "shrunk": ["DELETE FROM t", "VACUUM"],
     "table": ["CREATE TABLE u AS SELECT randomblob(9000) AS lost"],
+    "changed": ["UPDATE t SET x = 'lost', b = randomblob(20000)"],
 }
 """The last statement is the transaction that gets lost."""
 
@@ -103,6 +105,21 @@ def test_another_writer_overwrites_it(shared: Shared, gate: str, lost: str, chec
     keeper = keep_open(shared, lost, checkpointed=checkpointed)
     lose_a_commit(shared, gate, LOST[lost][-1])
     clients(cluster.primary, database).sql("INSERT INTO t VALUES ('next', randomblob(5000))")
+    rows = keeper.sql(ROWS)
+    assert "lost" not in str(rows) and "next" in str(rows)
+    assert_all_see(shared, rows)
+    assert_all_equal(cluster, database, clients)
+
+
+@pytest.mark.parametrize(("gate", "lost"), CASES)
+def test_a_replica_s_transaction_with_the_halt_lock_drops_it(shared: Shared, gate: str, lost: str) -> None:
+    """The primary's applier ends that WAL: it copies what was told into the database, and no more."""
+    cluster, clients, database = shared
+    keeper = keep_open(shared, lost)
+    lose_a_commit(shared, gate, LOST[lost][-1])
+    replica = cluster.replicas[0]
+    with halted(replica, database):
+        clients(replica, database).sql("INSERT INTO t VALUES ('next', randomblob(5000))")
     rows = keeper.sql(ROWS)
     assert "lost" not in str(rows) and "next" in str(rows)
     assert_all_see(shared, rows)

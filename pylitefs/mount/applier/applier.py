@@ -222,7 +222,7 @@ class Applier:
         it is BusyError after so many seconds, with nothing written.
 
         Commit 0 drops the database. A WAL with content (of a node that was the primary) is copied into the
-        database first, as far as its checksums hold or it is `known` to count, or with `remove_wal` dropped.
+        database first, as far as it is `known` to count, or with `remove_wal` dropped.
         A file too large for memory is read to its end before anything is locked, and then again, unless it is
         whole: `verified`.
         """

@@ -89,7 +89,7 @@ def known_of(message: Message) -> "KnownWal | None":
     known = message.get("known")
     if known is None:
         return None
-    from pylitefs.store.applying import KnownWal  # It is seldom needed, and loads much.
+    from pylitefs.store.applying import KnownWal  # Loaded late: a replica seldom has a WAL.
 
     return KnownWal(*cast("list[int]", known))
 

@@ -263,8 +263,8 @@ def _write_beside_wal_clients(files: DatabaseFiles, tx: Transaction) -> None:
 def copy_wal(files: DatabaseFiles, known: "KnownWal | None" = None) -> None:
     """What a checkpoint does: every committed page of the WAL into the database. All locks are held.
 
-    As SQLite's recovery it goes by checksums. But SQLite's readers go by the index, and see frames that
-    SQLite left without any: the node, which has captured them, knows how many count.
+    The node says how many of its frames count: those that were told. The checksums alone tell otherwise: they
+    end at frames that SQLite left without any, and hold in a commit that was lost.
     """
     from pylitefs.errors import SqliteFormatError
     from pylitefs.sqlite.wal import (
