@@ -42,9 +42,9 @@ class DirectoryLock:
         self._fd = fd
         try:
             sync_names_left(self.directory)  # Its owner acts by what the one before it noted there.
-        except OSError as error:
+        except BaseException as error:
             self.release()
-            raise self._unusable(error) from None
+            raise (self._unusable(error) if isinstance(error, OSError) else error) from None
 
     def _unusable(self, error: OSError) -> DataDirectoryError:
         return DataDirectoryError(

@@ -112,6 +112,7 @@ class Disk:
         """Durable names."""
         self._pending: list[NameChange] = []
         self._now_ns = now_ns
+        self._changed_ns = 0
 
     def call(self, kind: str, name: str) -> None:
         """The node is about to make this call."""
@@ -166,9 +167,10 @@ class Disk:
 
     def _changes(self, change: NameChange) -> None:
         self._pending.append(change)
-        now = self._now_ns()
+        self._changed_ns = max(self._now_ns(), self._changed_ns + 1)
         for folder in {os.path.dirname(name) for name, _ in change.changes}:
-            os.utime(self.root / folder, ns=(now, now))  # A folder tells when its names changed.
+            # A folder tells when its names changed: each time another moment.
+            os.utime(self.root / folder, ns=(self._changed_ns, self._changed_ns))
 
     def synced(self, inode: int, content: bytes) -> None:
         """The file is durable, and so is the name that it was made with (as ext4, XFS and btrfs do it). One

@@ -49,10 +49,6 @@ class InTurn(HaltHolder):
     def _start(self, what: Callable[..., None], *arguments: object, **more: object) -> None:
         self.later_on.append(lambda: what(*arguments, **more))
 
-    def _tidy(self, database: Database, *, quick: bool) -> None:
-        _empty_wal(database)
-        super()._tidy(database, quick=quick)
-
     def _roll_back(self, database: Database) -> None:
         """The applier has SQLite do it, which here has a copy."""
         files = database.path(FileKind.DATABASE), database.path(FileKind.JOURNAL)
@@ -234,18 +230,3 @@ def _end(holder: InTurn, held: HeldHalt) -> None:
         holder.give_back(held)
         holder.work()
         holder.work()
-
-
-def _empty_wal(database: Database) -> None:
-    """As the applier does before it applies: what counts goes into the database file."""
-    wal, state = database.path(FileKind.WAL), database.state
-    if not file_size(wal):
-        return
-    fd = state.fd(FileKind.DATABASE)
-    for pgno, frame in database.wal_watch.told_pages().items():
-        os.pwrite(fd, database.wal_watch.page_of_frame(frame), (pgno - 1) * state.page_size)
-    os.ftruncate(fd, state.sums.page_count * state.page_size)
-    os.fdatasync(fd)
-    database.wal_watch.tracker.reset(state.sums.page_count)
-    for kind in (FileKind.WAL, FileKind.SHM):
-        database.path(kind).unlink(missing_ok=True)

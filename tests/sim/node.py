@@ -7,6 +7,7 @@ The rule: the store is the real one. What its threads do is done by `work`, one 
 """
 
 import errno
+import os
 import random
 import sqlite3
 from collections.abc import Callable
@@ -15,11 +16,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pylitefs.errors import PylitefsError
-from pylitefs.ltx.decoder import verify_file
+from pylitefs.ltx.decoder import open_ltx, verify_file
 from pylitefs.ltx.header import Header
 from pylitefs.ltx.position import Pos
 from pylitefs.store.applying import Applier, DirectApplier
 from pylitefs.store.database import Database
+from pylitefs.store.names import FileKind, database_dir
 from pylitefs.store.publisher import Publisher
 from pylitefs.store.retention import Limits
 from pylitefs.store.state import DatabaseState
@@ -29,6 +31,7 @@ from pylitefs.trace import Tracer
 from tests.sim import seam
 from tests.sim.clock import Clock
 from tests.sim.disk import Disk, Killed
+from tests.sim.wal import copied
 from tests.store.looker import Looker
 from tests.store.serving import Served
 
@@ -83,13 +86,30 @@ class Stopping:
 
 
 class Applying(DirectApplier):
-    """A replica's applier: what fails half-way is tried again, and nobody sees the database meanwhile."""
+    """A replica's applier: what fails half-way is tried again, and nobody sees the database meanwhile. What a
+    WAL holds (its clients had the HALT lock) is copied into the database first."""
 
-    def apply(self, *arguments: Any, **options: Any) -> None:
+    def apply(self, database: str, ltx_path: Path, **options: Any) -> None:
         try:
-            super().apply(*arguments, **options)
+            self._apply_once(database, ltx_path, options)
         except OSError:
-            super().apply(*arguments, **options)
+            self._apply_once(database, ltx_path, options)
+
+    def _apply_once(self, database: str, ltx_path: Path, options: dict[str, Any]) -> None:
+        with open_ltx(ltx_path) as decoder:
+            whole = decoder.header.is_snapshot or decoder.header.commit == 0
+        directory = database_dir(self.data_dir, database)
+        if not whole and (found := copied(directory, options.get("known"))) is not None:
+            size, count, pages = found
+            fd = os.open(directory / FileKind.DATABASE.value, os.O_RDWR)
+            try:
+                for pgno, page in pages:
+                    os.pwrite(fd, page, (pgno - 1) * size)
+                os.ftruncate(fd, count * size)
+                os.fdatasync(fd)  # As the node has it, where the LTX files of that WAL are reaped.
+            finally:
+                os.close(fd)
+        super().apply(database, ltx_path, **options)
 
 
 class Waiting(Store):

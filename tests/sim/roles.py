@@ -31,7 +31,7 @@ from pylitefs.roles import change
 from pylitefs.roles.candidates import Standing, total
 from pylitefs.roles.change import Changes
 from pylitefs.store import status
-from pylitefs.store.applying import LOCK_S
+from pylitefs.store.applying import LOCK_S, KnownWal
 from pylitefs.store.database import Database
 from pylitefs.store.files import file_size
 from pylitefs.store.names import FileKind, split_name
@@ -42,6 +42,7 @@ from tests.sim.network import Link
 from tests.sim.node import Node, Waiting
 from tests.sim.oracle import Wrong, opened, rows_of
 from tests.sim.program import DATABASES
+from tests.sim.wal import copied
 from tests.sim.world import World
 from tests.store.looker import Looker
 from tests.store.serving import Served
@@ -124,32 +125,27 @@ class Locking(Looker):
         if its is not None and its.exists:
             with open_ltx(ltx_path) as decoder:
                 whole = decoder.header.is_snapshot or decoder.header.commit == 0
-            self._end_sides(its, whole=whole)
+            self._end_sides(its, options.get("known"), whole=whole)
         super().apply(database, ltx_path, **options)
 
-    def _end_sides(self, database: Database, *, whole: bool) -> None:
+    def _end_sides(self, database: Database, known: KnownWal | None, *, whole: bool) -> None:
         """Journal and WAL of the past go, as the real appliers have it: SQLite rolls back by a hot journal,
         and what a WAL holds is copied into the database first."""
         if not whole:
             self.rollback_hot_journal(database.name)
-            tracker = database.wal_watch.tracker
-            if tracker.captured:
-                with database.state.lock:
-                    pages = [(pgno, database.wal_watch.page(pgno)) for pgno in sorted(tracker.pages)]
-                    count, size = database.page_count, database.page_size
-                self._write(database, [one for one in pages if one[0] <= count], size, count)
+            if (found := copied(database.dir, known)) is not None:
+                self._write(database, *found)
         for kind in (FileKind.JOURNAL, FileKind.WAL, FileKind.SHM):
             if database.path(kind).exists():
                 database.remove(kind, applier=True)
 
     @staticmethod
-    def _write(database: Database, pages: list[tuple[int, bytes | None]], size: int, count: int) -> None:
+    def _write(database: Database, size: int, count: int, pages: list[tuple[int, bytes]]) -> None:
         kind = FileKind.DATABASE
         fd = database.open_file(kind, 2, applier=True)
         try:
             for pgno, page in pages:
-                if page is not None:
-                    database.write(kind, fd, page, (pgno - 1) * size, applier=True)
+                database.write(kind, fd, page, (pgno - 1) * size, applier=True)
             database.truncate(kind, count * size, applier=True, fd=fd)
         finally:
             database.release(kind, fd, applier=True)

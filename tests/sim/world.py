@@ -20,7 +20,8 @@ from tests.sim.network import Link
 from tests.sim.node import Node
 from tests.sim.oracle import Oracle, Wrong, blob, opened, rows_of
 from tests.sim.program import DATABASES, SCHEMA
-from tests.store.support import assert_files_continue, checksum_of, committed_bytes, replayed
+from tests.sim.wal import committed_by_readers
+from tests.store.support import assert_files_continue, checksum_of, replayed
 
 
 @dataclass
@@ -140,7 +141,7 @@ class World:
         if database is None or not database.exists or not database.path(FileKind.DATABASE).stat().st_size:
             return b""
         if not node.primary:
-            return committed_bytes(database.dir)
+            return committed_by_readers(database.dir)
         db = node.served.connect(name)
         try:
             return db.serialize()
