@@ -44,6 +44,7 @@ from pylitefs.store.names import FileKind
 from pylitefs.store.publisher import Publisher
 from pylitefs.store.recovery_replay import Replay
 from pylitefs.store.store import Store
+from pylitefs.store.wal_watch import WalWatch
 
 Change = tuple[Any, str, Any]
 """(owner, attribute, what it is instead)"""
@@ -381,5 +382,9 @@ RARE = (
     Mutant("a moment has pages from before a gap", "moments",
            lambda: [(moments, "_leading_to", lambda spans, txid: spans)]),
     Mutant("what a WAL holds without checksums is reaped", "retention", _unsummed_reaped),
+    Mutant("a name that a killed node gave is not durable at the start", "recovery",
+           lambda: [(recovery_gap, "sync_names_left", _nothing)]),
+    Mutant("of an old WAL the checksums alone tell", "roles",
+           lambda: [(WalWatch, "known", property(lambda self: None))]),
 )  # fmt: skip
 """Found only now and then: what they need comes together too seldom in drawn histories."""

@@ -4,6 +4,7 @@ seed."""
 import errno
 import os
 import random
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.sim.clock import Clock
 from tests.sim.disk import Disk, Killed
 from tests.sim.history import run
 from tests.sim.lesson import lesson
-from tests.sim.mutants import MUTANTS, Mutant
+from tests.sim.mutants import MUTANTS, RARE, Mutant
 from tests.sim.oracle import Oracle, Wrong
 from tests.sim.program import SCHEMA, Step, draw
 from tests.sim.scenarios import SCENARIOS, drawn, of
@@ -147,6 +148,33 @@ def test_who_is_in_another_history_that_was_given_up_has_not_joined() -> None:
              "failover:2fab812b failover:b3733d33")  # fmt: skip
     outcome = run(909165, [Step.parse(one) for one in steps.split()])
     assert outcome.error is None, outcome.why
+
+
+MENDED = {
+    "a name that a killed node gave is not durable at the start": (
+        905343,
+        "handoff:ee40f5d0 burst:43046555 dies:ffb586c8",
+    ),
+    "of an old WAL the checksums alone tell": (
+        909919,
+        "transaction:624fcd3 dies:c0ab07c1 savepoint:c9c065ce work:1 stream:11 stream:12 stream:13 stream:14 "
+        "failover:69bb2803 write:ec1d7da0 work:87b0b125 returns:76ce2ef stream:d7210dff stream:77330bdb",
+    ),
+}
+"""Histories that found defects which drawn ones find now and then, by the mutant that puts them in again."""
+
+
+@pytest.mark.parametrize("name", MENDED)
+def test_what_was_mended_is_found_where_it_is_put_in_again(name: str) -> None:
+    mutant = next(one for one in RARE if one.name == name)
+    if "WAL" in name and sqlite3.sqlite_version_info[:2] != (3, 40):
+        pytest.skip(f"SQLite {sqlite3.sqlite_version} may leave no frames without checksums")
+    seed, text = MENDED[name]
+    steps = [Step.parse(one) for one in text.split()]
+    outcome = run(seed, steps)
+    assert outcome.error is None, outcome.why
+    with mutant.applied():
+        assert run(seed, steps).error is not None
 
 
 @pytest.fixture
