@@ -12,6 +12,7 @@ own, so a list with steps left out still means something: that is how a wrong hi
     disk.py      what a crash keeps: what was synced survives, of the rest any subset, torn at any sector
     seam.py      where the node's calls of `os`, `time` and `secrets` are answered by the two
     node.py      a store, SQLite on it, and its threads' work done in turn
+    wal.py       what counts of a WAL: for SQLite's readers, and for the applier
     network.py   the primary's and the replica's own code over a pipe that breaks anywhere
     halts.py     a replica's clients write, with the HALT lock
     roles.py     another node becomes the primary: handoffs, failovers, an old primary that is back
