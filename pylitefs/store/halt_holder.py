@@ -20,11 +20,11 @@ from functools import cached_property
 
 from pylitefs.errors import BusyError, HaltError, PylitefsError, RemoteError
 from pylitefs.store import replica_wal
+from pylitefs.store.apply_again import apply_again
 from pylitefs.store.database import Database
 from pylitefs.store.files import file_size
 from pylitefs.store.halted import HeldHalt, PrimaryCalls, UnreachableError, UnsureError
 from pylitefs.store.names import FileKind
-from pylitefs.store.state import DatabaseState
 from pylitefs.store.status import lease_clock, watch_lease_time
 from pylitefs.store.store import Store
 from pylitefs.store.turns import Patience, Turns
@@ -284,7 +284,8 @@ class HaltHolder:
             self._start(self._roll_back, database)
         if database.wal_watch.tracker.captured > (MOST_FRAMES if quick else 0):
             with suppress(BusyError):
-                _apply_again(database, self._store)
+                # It shows what its client did not come to show. Busy: then the next transaction does it.
+                apply_again(self._store, database, "the end of a HALT lock", TIDY_S)
         if not self._store.status.is_primary:
             applier.hold(database.name)
         if self._store.status.is_primary:
@@ -344,26 +345,3 @@ class HaltHolder:
         tracer = self._store.tracer
         if tracer.active:
             tracer.emit(what, held.name, held.granted.pos.txid, id=held.id, primary=held.url, **more)
-
-
-def _apply_again(database: Database, store: Store) -> None:
-    """The newest transaction once more, by the applier: it empties the WAL, and shows what its client did not
-    come to show. BusyError: somebody reads; then the next transaction does it."""
-    state: DatabaseState = database.state
-    with state.apply_lock.held_for(Patience("the end of a HALT lock", TIDY_S)):
-        spans = state.ltx.ranges()
-        header = state.ltx.header(*spans[-1]) if spans else None
-        if header is None or header.max_txid != state.pos.txid or not header.commit or state.halt is not None:
-            return
-        if state.node.status.is_primary:
-            return
-        state.applying = header.max_txid
-        try:
-            path = state.ltx.path(header.min_txid, header.max_txid)
-            known = database.wal_watch.known
-            store.applier.apply(database.name, path, verified=True, timeout=TIDY_S, known=known)
-            with state.lock:
-                database.wal_watch.tracker.reset(state.sums.page_count)
-                database.rollback_watch.forget()
-        finally:
-            state.applying = 0

@@ -17,6 +17,7 @@ from functools import partial
 from pylitefs.errors import PylitefsError, SqliteFormatError
 from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.header import DATABASE_HEADER_SIZE, DatabaseHeader
+from pylitefs.store.apply_again import apply_again
 from pylitefs.store.capture import commit_whole_file, tell_pending
 from pylitefs.store.database import Database
 from pylitefs.store.group_sync import sync_all
@@ -85,7 +86,9 @@ def _adopt(database: Database) -> None:
 
 
 def finish_stored(store: Store, database: Database) -> None:
-    """Apply the LTX files that lie here past the position: they came from a primary, which acknowledged them.
+    """Before this node may be the primary: apply the LTX files that lie here past the position. They came
+    from a primary, which acknowledged them. And what only the index of an old WAL tells goes into the
+    database: as long as this node follows, the applier holds that index.
 
     Raises PylitefsError (BusyError: a reader is in the way) or OSError where that cannot be.
     """
@@ -93,6 +96,8 @@ def finish_stored(store: Store, database: Database) -> None:
         path = database.ltx_path(*span)
         with open(path, "rb") as file:
             store.receive_ltx(database.name, iter(partial(file.read, _CHUNK), b""), READERS_S)
+    if database.wal_watch.tracker.unsummed:
+        apply_again(store, database, "a change of role", READERS_S)
 
 
 def _next_stored(database: Database) -> tuple[int, int] | None:

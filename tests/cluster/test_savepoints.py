@@ -91,3 +91,21 @@ def test_an_old_primary_keeps_what_it_had(made: Callable[..., Leased], clients: 
         assert client.sql(ROWS) == [[1, "taken"]], client.name
         assert client.sql("SELECT x FROM other") == [["next"]]
         assert client.sql("PRAGMA integrity_check") == [["ok"]]
+
+
+def test_a_primary_that_leads_again_keeps_what_it_had(made: Callable[..., Leased], clients: Clients) -> None:
+    """It lost its lease, and its clients have closed the database meanwhile: they may not copy the WAL."""
+    leased = made(1)
+    (a,) = leased.nodes
+    client = clients(a, "a.db", timeout=5.0)
+    client.sql("PRAGMA journal_mode=wal", *WRITES)
+    before = a.positions()
+    leased.lease_links[a.name].cut()
+    leased.until(lambda: not leased.is_primary(a), "the lease is over")
+    client.close()
+    leased.lease_links[a.name].heal()
+    leased.wait_primary(a)
+    again = clients(a, "a.db", timeout=5.0)
+    assert again.sql(ROWS) == [[1, "taken"]]
+    assert again.sql("PRAGMA integrity_check") == [["ok"]]
+    assert a.positions() == before

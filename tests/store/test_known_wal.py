@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from pylitefs.store import halt_holder
 from pylitefs.store.applying import DirectApplier, KnownWal
 from pylitefs.store.database import Database
 from pylitefs.store.halting import Halts
@@ -86,14 +85,6 @@ def test_the_primary_says_it_with_a_replica_s_transaction(
     halts.acquire(DB, 1, Patience("a HALT lock", 5.0))
     halts.take_in(DB, 1, [content])
     halts.release(DB, 1)
-    assert applier.known == [known]
-
-
-def test_a_replica_says_it_when_it_gives_the_halt_lock_back(
-    store: Store, database: Database, known: KnownWal, applier: Told
-) -> None:
-    store.status.is_primary = False
-    halt_holder._apply_again(database, store)
     assert applier.known == [known]
 
 
