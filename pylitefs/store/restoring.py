@@ -57,7 +57,7 @@ class _Snapshot:
 def keep_aside(store: Store, name: str) -> Path | None:
     """Keep the database as it is now as one LTX file, durable; None if there is none."""
     database = store.get(name)
-    if database is None or database.current_pos().txid == 0 or not database.exists:
+    if database is None or database.current_pos().txid == 0 or not (database.exists and database.page_count):
         return None
     directory = store.data_dir / "kept" / name
     make_directory(directory)

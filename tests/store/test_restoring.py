@@ -320,6 +320,8 @@ def test_what_is_replaced_is_kept_as_one_whole_file(served: Served, store: Store
     assert content == data_file(store, "a.db").read_bytes()
     served.unlink("a.db")
     assert keep_aside(store, "a.db") is None
+    served.connect("a.db").execute("SELECT 1 FROM sqlite_master").fetchall()
+    assert store.require("a.db").exists and keep_aside(store, "a.db") is None, "a name, and no page"
 
 
 def test_no_name_without_a_database_is_left_behind(store: Store, snapshot: Path) -> None:
