@@ -16,6 +16,7 @@ from contextlib import suppress
 
 from pylitefs.errors import BusyError, PylitefsError
 from pylitefs.limits import most_databases
+from pylitefs.store.apply_again import apply_again
 from pylitefs.store.applying import Applier
 from pylitefs.store.database import Database
 from pylitefs.store.files import file_size
@@ -101,7 +102,7 @@ class Changes:
             with suppress(PylitefsError, OSError):
                 self._applier.hold(name)
         self._on_following()
-        threading.Thread(target=self._roll_back, args=(self._turn,), name="roll-back", daemon=True).start()
+        threading.Thread(target=self._tidy, args=(self._turn,), name="tidy", daemon=True).start()
 
     def stop_writers(self, seconds: float) -> None:
         """Let the write transactions that are under way come to their end, and begin no other: for a handoff,
@@ -150,22 +151,26 @@ class Changes:
         while not is_drained() and time.monotonic() < deadline:
             time.sleep(0.005)
 
-    def _roll_back(self, turn: int) -> None:
-        """Have SQLite roll back what clients were in the middle of, as soon as they let go of it.
+    def _tidy(self, turn: int) -> None:
+        """End what clients of the time before have left, as soon as they let go of it.
 
-        Until then a reader finds a hot journal that it may not roll back itself.
+        A journal: a reader finds it hot, and may not roll it back itself. And a WAL of which the index alone
+        tells all: a reader who comes when nobody has it open any more would find less.
         """
         pause = JOURNAL_LOOK_S
         while turn == self._turn and not self._store.status.is_primary:
-            left = [one for one in self._store.databases() if file_size(one.path(FileKind.JOURNAL))]
+            left = [one for one in self._store.databases() if _has_journal(one) or _has_unsummed(one)]
             for database in left:
                 try:
-                    self._applier.rollback_hot_journal(database.name)
-                    self._remove_cold_journal(database)
+                    if _has_unsummed(database):
+                        apply_again(self._store, database, "a change of role", TRY_S)
+                    else:
+                        self._applier.rollback_hot_journal(database.name)
+                        self._remove_cold_journal(database)
                 except BusyError:
                     continue
                 except (PylitefsError, OSError) as error:
-                    log.debug("%s: its journal cannot be rolled back yet: %s", database.name, error)
+                    log.debug("%s: what its clients left is there still: %s", database.name, error)
             if not left:
                 return
             time.sleep(pause)
@@ -184,3 +189,11 @@ class Changes:
                 return
             if not is_hot:
                 self._applier.unlink(f"{database.name}-journal")
+
+
+def _has_journal(database: Database) -> bool:
+    return file_size(database.path(FileKind.JOURNAL)) > 0
+
+
+def _has_unsummed(database: Database) -> bool:
+    return database.wal_watch.tracker.unsummed

@@ -183,7 +183,8 @@ def _match(state: DatabaseState, last: _Last, left: Left) -> None:
         capture_left(state, path)
         return
     before_boot = is_from_before_boot(state.ltx.path(header.min_txid, header.max_txid))
-    if not whole or before_boot:
+    # Two free pages that were changed alike have the checksum of before: so each is looked at by itself.
+    if not whole or before_boot or left is Left.FREE_PAGES:
         replay = replayed(state, header, sums)
         if replay is not None and replay.sums.value == pos.checksum:
             if not before_boot:

@@ -66,6 +66,8 @@ class Oracle:
         self.maybe: list[State] = []
         """What would be there if the last commit, which got no answer, were."""
 
+        self.tried: list[State] = []
+        """What would have been there after each commit that got no answer."""
         self.given_up: list[list[State]] = []
         """Each history that was another node's, which then led, and had nothing of it."""
 
@@ -90,6 +92,7 @@ class Oracle:
 
     def unanswered(self, state: State) -> None:
         self.maybe.append(state)
+        self.tried.append(state)
 
     def promised(self, txid: int) -> None:
         """What came before this position can be found no more."""

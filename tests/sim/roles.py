@@ -115,6 +115,9 @@ class Locking(Looker):
         self._store.create(name).remove(kind, applier=True)
 
     def apply(self, database: str, ltx_path: Path, **options: Any) -> None:
+        if self._served._connections and file_size(self._store.create(database).path(FileKind.WAL)):
+            # They have the WAL open, and here are no locks to end it under them.
+            raise BusyError(f"{database}: its clients are there still")
         try:
             self._apply_once(database, ltx_path, options)
         except OSError:
@@ -606,7 +609,7 @@ class _Thread:
 
 
 def _later(seconds: float) -> None:
-    if threading.current_thread().name == "roll-back":
+    if threading.current_thread().name == "tidy":
         time.sleep(seconds)  # A node of another test's, which ends as it can.
     else:
         raise _LaterError

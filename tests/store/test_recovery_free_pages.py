@@ -12,13 +12,13 @@ import pytest
 from pylitefs.ltx.decoder import open_ltx
 from pylitefs.sqlite.freelist import free_leaves
 from pylitefs.sqlite.journal import read_journal
-from pylitefs.store.marker import MARKER
+from pylitefs.store.marker import MARKER, Left, note
 from pylitefs.store.names import FileKind
 from pylitefs.store.store import Store
 from tests.store.crashes import Recorder
 from tests.store.lefts import leave, make, set_aside, side, spill, values
 from tests.store.serving import Served
-from tests.store.support import data_file, opened, query
+from tests.store.support import checksum_of, data_file, opened, query
 
 FAR = 1 << 40
 """A time at which every LTX file is past its retention."""
@@ -54,6 +54,28 @@ def test_free_pages_that_a_rolled_back_transaction_changed_are_captured(
     with opened(left) as again:
         assert again.positions()["a.db"].txid == before.txid + 1, "once"
     assert not (left / "dbs" / "a.db" / MARKER).exists()
+
+
+def test_free_pages_that_were_changed_alike_are_as_the_ltx_files_say(
+    store: Store, served: Served, tmp_path: Path
+) -> None:
+    """Two pages that differ by the same bits have the checksum of before. The next transaction that takes one
+    of them would have another on the replicas."""
+    db = make(served, "page_size=1024", count=90)
+    db.execute("DELETE FROM t WHERE v > 1")
+    db.execute("INSERT INTO t VALUES (2, NULL)")
+    content = data_file(store, "a.db").read_bytes()
+    leaves = free_leaves(lambda pgno: content[(pgno - 1) * 1024 : pgno * 1024], len(content) // 1024)
+    damaged = bytearray(content)
+    for pgno in sorted(leaves)[:2]:
+        damaged[pgno * 1024 - 1] ^= 0xFF
+    assert checksum_of(bytes(damaged), 1024) == store.require("a.db").pos.checksum
+    left = leave(store, tmp_path / "left")
+    side(left, FileKind.DATABASE).write_bytes(damaged)
+    note(left / "dbs" / "a.db", store.require("a.db").pos.txid, Left.FREE_PAGES)
+    with opened(left) as again:
+        assert data_file(again, "a.db").read_bytes() == content
+        assert again.positions() == store.positions()
 
 
 def test_a_transaction_that_is_durable_is_replayed_though_free_pages_differ_before_it(
