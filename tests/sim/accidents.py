@@ -168,7 +168,8 @@ class Accidents:
     def _no_clients(self) -> None:
         self.world.connections, self.world.readers = [], []
 
-    def _dies(self, node: Node, chance: random.Random, *, power: bool) -> str:
+    def _dies(self, node: Node, chance: random.Random, *, power: bool, back: bool = False) -> str:
+        """`back`: its power has failed before, and what came of that is judged now."""
         # With OFF SQLite writes pages before their journal is durable: a power failure may leave what no
         # LTX file that is still kept restores (docs/reliability.md).
         may_fail = self.world.synchronous > 0
@@ -176,7 +177,7 @@ class Accidents:
         if node.primary:
             self._no_clients()
         self._off(node, chance, power)
-        said, back = ["power off" if power else "killed"], power
+        said, back = ["power off" if power else "killed"], back or power
         while chance.random() < 0.3:
             node.disk.revive()
             node.disk.dies_soon(chance)

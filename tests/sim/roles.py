@@ -250,7 +250,7 @@ class Roles:
             world.connections, world.readers = [], []
         new = self._elect(chance)
         if new is old:
-            self._lead_again(old, chance)
+            self._lead_again(old, chance, back=how == "power off" and world.synchronous > 0)
         elif chance.random() < 0.5:
             self._return(old, chance)
         return f"{how}; {world.primary.name} has the lease"
@@ -491,10 +491,10 @@ class Roles:
             for name, pos in node.store.positions().items()
         )
 
-    def _lead_again(self, old: Node, chance: random.Random) -> None:
-        """Nobody else is there: it takes the lease again."""
+    def _lead_again(self, old: Node, chance: random.Random, *, back: bool = False) -> None:
+        """Nobody else is there: it takes the lease again. `back`: after a power failure."""
         if not old.is_up:
-            self.accidents._dies(old, chance, power=False)
+            self.accidents._dies(old, chance, power=False, back=back)
             return
         if role_of(old).asleep:
             self._follows(old, why="lost: it could not be renewed in time")
