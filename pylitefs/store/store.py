@@ -131,9 +131,8 @@ class Store:
         """Why the node cannot start on this disk."""
         if not is_trouble(error) or error.errno is None:
             return error
-        return DataDirectoryError(
-            f"cannot start: {describe(self.data_dir, error.errno)}, then start again ({error})"
-        )
+        trouble = describe(self.data_dir, error.errno)
+        return DataDirectoryError(f"cannot start: {trouble}, then start again ({error})")
 
     def _drop_temporaries(self) -> None:
         """What was half written when the node before this one ended."""
@@ -380,7 +379,8 @@ class Store:
 
     def remove_super_journal(self, name: str) -> None:
         """The commit point of a transaction over several databases: durable before the caller goes on."""
-        super_journals.remove(self.data_dir, name)
+        taking_part = [one.dir for one in self.databases() if one.rollback_watch.journal_live]
+        super_journals.remove(self.data_dir, name, taking_part)
 
     # -- retention -----------------------------------------------------------------------------------------
 

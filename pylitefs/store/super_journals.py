@@ -1,9 +1,10 @@
 """Super-journals: `DB-mjXXXXXXXXX` on the mount, `dbs/DB/mjXXXXXXXXX` in the data directory.
 
 The rule: the unlink of a super-journal is the commit point of a transaction over several databases, so it is
-durable before SQLite goes on. (A journal needs no such care: if it comes back after a power failure, recovery
-rolls it back and replays the LTX file that was durable before it went; and one without its super-journal is
-not believed once the LTX files hold its transaction.)
+durable before SQLite goes on; and what it commits is durable before it: SQLite has synced the files, and
+their names may come from a rename. (A journal needs no such care: if it comes back after a power failure,
+recovery rolls it back and replays the LTX file that was durable before it went; and one without its
+super-journal is not believed once the LTX files hold its transaction.)
 Format: https://www.sqlite.org/atomiccommit.html#_multi_file_commit
 """
 
@@ -30,9 +31,11 @@ def names_of(data_dir: Path, database: str) -> list[str]:
     return sorted(name for name in names if is_super_journal(name))
 
 
-def remove(data_dir: Path, name: str) -> None:
-    """Unlink it, durably."""
+def remove(data_dir: Path, name: str, taking_part: Iterable[Path] = ()) -> None:
+    """Unlink it, durably. `taking_part`: the directories of the databases of which it decides."""
     path = path_of(data_dir, name)
+    for directory in taking_part:
+        sync_directory(directory)
     path.unlink()
     sync_directory(path.parent)
 

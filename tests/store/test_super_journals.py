@@ -1,11 +1,15 @@
 """Super-journals: where they lie, that their unlink is durable, and when recovery may remove them."""
 
+import io
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from pylitefs.errors import InvalidNameError
 from pylitefs.store import super_journals
+from pylitefs.store.store import Store
+from tests.store.serving import Served
 
 NAME = "a.db-mj0123456AB"
 
@@ -35,6 +39,30 @@ def test_its_unlink_is_durable_before_sqlite_goes_on(
     assert synced == [(lying.parent, False)]
     with pytest.raises(FileNotFoundError):
         super_journals.remove(tmp_path, NAME)
+
+
+def test_the_names_of_what_it_commits_are_durable_before_it_goes(
+    store: Store, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite has synced the files. An import has given one its name by a rename, and that may still be lost:
+    then the transaction would be in the other database alone."""
+    db = served.connect("a.db", "page_size=1024")
+    db.execute("CREATE TABLE t (x)")
+    new = sqlite3.connect(tmp_path / "new.db")
+    new.execute("CREATE TABLE t (x)")
+    new.close()
+    content = (tmp_path / "new.db").read_bytes()
+    store.import_database("b.db", io.BytesIO(content), len(content))
+    db.execute("ATTACH ? AS b", (served.uri("b.db"),))
+    synced: list[tuple[str, bool]] = []
+
+    def sync(directory: Path) -> None:
+        synced.append((directory.name, any((store.data_dir / "dbs" / "a.db").glob("mj*"))))
+
+    monkeypatch.setattr(super_journals, "sync_directory", sync)
+    for statement in ("BEGIN", "INSERT INTO main.t VALUES (1)", "INSERT INTO b.t VALUES (1)", "COMMIT"):
+        db.execute(statement)
+    assert sorted(synced[:-1]) == [("a.db", True), ("b.db", True)] and synced[-1] == ("a.db", False)
 
 
 def test_after_recovery_they_go_and_nothing_else_does(lying: Path, tmp_path: Path) -> None:
