@@ -94,8 +94,7 @@ def recover(state: DatabaseState, mount_dir: Path | None = None) -> None:
     else:
         _match(state, last, left)
     drop_torn(state)
-    if not state.node.status.is_primary:
-        drop_given_up(state)
+    drop_given_up(state)
     (state.directory / MARKER).unlink(missing_ok=True)
     if tracer.active:
         tracer.emit("recovery.end", state.name, state.pos.txid, checksum=state.pos.checksum)

@@ -112,6 +112,7 @@ class Store:
         try:
             make_directory(self.data_dir / "dbs")
             self._drop_temporaries()
+            self.terms.recovering(self.node_id)
             self.cluster_id = cluster_id.read(self.data_dir)
             for entry in sorted(os.scandir(self.data_dir / "dbs"), key=lambda entry: entry.name):
                 if entry.is_dir():
@@ -379,8 +380,7 @@ class Store:
 
     def remove_super_journal(self, name: str) -> None:
         """The commit point of a transaction over several databases: durable before the caller goes on."""
-        taking_part = [one.dir for one in self.databases() if one.rollback_watch.journal_live]
-        super_journals.remove(self.data_dir, name, taking_part)
+        super_journals.remove(self.data_dir, name, self.databases())
 
     # -- retention -----------------------------------------------------------------------------------------
 

@@ -10,10 +10,14 @@ Format: https://www.sqlite.org/atomiccommit.html#_multi_file_commit
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pylitefs.errors import InvalidNameError
 from pylitefs.store.files import sync_directory
 from pylitefs.store.names import FileKind, database_dir, is_super_journal
+
+if TYPE_CHECKING:
+    from pylitefs.store.database import Database
 
 
 def path_of(data_dir: Path, name: str) -> Path:
@@ -31,11 +35,12 @@ def names_of(data_dir: Path, database: str) -> list[str]:
     return sorted(name for name in names if is_super_journal(name))
 
 
-def remove(data_dir: Path, name: str, taking_part: Iterable[Path] = ()) -> None:
-    """Unlink it, durably. `taking_part`: the directories of the databases of which it decides."""
+def remove(data_dir: Path, name: str, databases: "Iterable[Database]" = ()) -> None:
+    """Unlink it, durably. Those of the databases that have a live journal may take part."""
     path = path_of(data_dir, name)
-    for directory in taking_part:
-        sync_directory(directory)
+    for database in databases:
+        if database.rollback_watch.journal_live:
+            sync_directory(database.dir)
     path.unlink()
     sync_directory(path.parent)
 

@@ -61,10 +61,19 @@ class Terms:
     def begin(self, node_id: int, index: int = 0) -> None:
         """This node is about to be the primary; `index` is higher than every primary's number before."""
         self.term = max(self.term + 1, index)
-        text = f"{node_id:016X}"
-        self._ids = [*(one for one in self._ids if one != text), text][-MOST_IDS:]
+        self._add(node_id)
         self.was_primary = True
         self._save()
+
+    def recovering(self, node_id: int) -> None:
+        """What lies there is about to be recovered: what is captured of it now, was made as the primary."""
+        if self.was_primary:
+            self._add(node_id)
+            self._save()
+
+    def _add(self, node_id: int) -> None:
+        text = f"{node_id:016X}"
+        self._ids = [*(one for one in self._ids if one != text), text][-MOST_IDS:]
 
     def end(self, handed: dict[str, Pos] | None = None) -> None:
         """It is the primary no longer; `handed`: another has everything up to these positions."""

@@ -144,3 +144,28 @@ def test_a_primary_s_files_stay_as_they_are(tmp_path: Path) -> None:
     killed_at(tmp_path, 0)
     with opened(tmp_path / "replica") as primary:
         assert (1, 3) in primary.require(DB).ltx_files()
+
+
+@pytest.mark.parametrize("is_primary", [False, True])
+@pytest.mark.parametrize("more", [False, True])
+def test_what_a_snapshot_has_replaced_is_gone_for_good(
+    tmp_path: Path, *, is_primary: bool, more: bool
+) -> None:
+    """Also where its removal was not durable when the power failed, or a restore was killed before it."""
+    *old, _ = history(tmp_path / "old", 100, 3)
+    *_, snapshot = history(tmp_path / "new", 900, 2)
+    with opened(tmp_path / "replica", primary=False) as replica:
+        replica.receive_ltx(DB, iter([snapshot]))
+        directory = replica.require(DB).ltx_dir
+    if more:
+        with opened(tmp_path / "replica") as primary:
+            served = Served(primary, tmp_path / "mnt")
+            served.connect(DB).execute("INSERT INTO t VALUES (1)")
+            served.close()
+    for txid in (2, 3):
+        (directory / f"{txid:016x}-{txid:016x}.ltx").write_bytes(old[txid - 1])
+    with opened(tmp_path / "replica", primary=is_primary) as again:
+        database = again.require(DB)
+        assert database.ltx_files() == [(1, 3), *([(4, 4)] if more else [])]
+        assert sorted(directory.iterdir()) == [database.ltx_path(*span) for span in database.ltx_files()]
+        assert_position_is_the_bytes_own(database)

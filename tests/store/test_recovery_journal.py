@@ -10,10 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from pylitefs.ltx.position import Pos
 from pylitefs.sqlite.journal import JournalHeader, read_super_journal
+from pylitefs.store.lost import lost_spans
 from pylitefs.store.marker import MARKER
 from pylitefs.store.names import FileKind
+from pylitefs.store.status import Status
 from pylitefs.store.store import Store
+from pylitefs.store.terms import Terms
+from pylitefs.trace import Tracer
 from tests.sqlite.packing import pack_super_journal
 from tests.store.crashes import Recorder
 from tests.store.lefts import leave, make, set_aside, side, spill, values
@@ -295,6 +300,25 @@ def test_a_commit_without_a_journal_is_captured_at_the_next_start(
         assert not (left / "dbs" / "a.db" / MARKER).exists()
     assert "was left with pages that no LTX file holds" in caplog.text
     assert "integrity_check" in caplog.text
+
+
+def test_what_an_old_primary_captures_at_its_start_is_its_own(
+    store: Store, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is kept aside where another node led meanwhile, and is further."""
+    left = leave_unjournaled(store, served, tmp_path / "left", monkeypatch)
+    before = Terms()
+    before.load(left)
+    before.begin(store.node_id)
+    status = Status(is_primary=True, candidate=True, ready=False)
+    again = Store(left, tracer=Tracer(), status=status, monitor_interval_s=0)
+    again.terms.load(left)
+    again.open()
+    database = again.require("a.db")
+    newest = database.ltx_header(*database.ltx_files()[-1])
+    assert newest is not None and newest.node_id != store.node_id and again.terms.is_own(newest.node_id)
+    assert lost_spans(database.state, Pos(99, 1 << 63))[-1] == (newest.min_txid, newest.max_txid)
+    again.close()
 
 
 def test_a_marker_older_than_the_last_ltx_file_means_nothing(

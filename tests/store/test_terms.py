@@ -46,6 +46,15 @@ def test_a_primary_s_life_is_recovered_as_one_once(tmp_path: Path) -> None:
     assert loaded(tmp_path).is_own(0xAB) and loaded(tmp_path).term == 7
 
 
+def test_what_the_recovery_of_a_primary_s_life_captures_is_its_own(tmp_path: Path) -> None:
+    """It has the id of the life that recovers. A replica's life has captured nothing."""
+    loaded(tmp_path).recovering(0xAB)
+    assert not loaded(tmp_path).is_own(0xAB)
+    loaded(tmp_path).begin(0xAB)
+    loaded(tmp_path).recovering(0xCD)
+    assert loaded(tmp_path).is_own(0xAB) and loaded(tmp_path).is_own(0xCD) and loaded(tmp_path).was_primary
+
+
 def test_a_file_that_is_something_else_is_written_anew(tmp_path: Path) -> None:
     """With a line in the log; a node starts all the same."""
     (tmp_path / NAME).write_text("[]")
