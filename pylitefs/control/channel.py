@@ -97,6 +97,12 @@ class Control:
         reply = self.ask({"do": "gate", "names": names, "database": database, "pids": list(pids)})
         return RemoteGate(self, reply["gate"])
 
+    def gate_ahead(self, *names: str, database: str = "") -> "RemoteGate":
+        """The same from the node's first tracepoint on; to be called before it is started, and once."""
+        request = {"do": "gate", "names": names, "database": database, "id": 0}
+        self._ours.sendall(json.dumps(request).encode() + b"\n")
+        return RemoteGate(self, 1)
+
     def record(self, on_event: Callable[[Message], None]) -> None:
         """Call `on_event` with {"event", "bytes", "held"} of every tracepoint passed from now on.
 

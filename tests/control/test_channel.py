@@ -487,6 +487,25 @@ def test_a_lecture_that_takes_its_time_loses_nothing(tracer: Tracer, monkeypatch
         assert [message["event"]["txid"] for message in heard.messages] == list(range(100))
 
 
+def test_a_gate_that_is_there_before_the_node_begins_holds_its_first_tracepoint(
+    tracer: Tracer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = Control()
+    gate = ours.gate_ahead(NAME)
+    monkeypatch.setenv(CONTROL_FD, str(os.dup(ours.fd_for_node)))
+    ours.close_child()
+    try:
+        assert control_node.serve_from_environment(tracer) is not None
+        held = emit(tracer)
+        event = gate.wait()
+        assert event is not None and event["name"] == NAME and held.is_alive()
+        assert gate.release() == event
+        held.join(5)
+        assert not held.is_alive()
+    finally:
+        ours.close()
+
+
 def test_what_is_asked_before_the_node_begins_is_done_before_it_does_anything(
     tracer: Tracer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,12 +5,14 @@ import sqlite3
 import subprocess
 import threading
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
 from pylitefs.cluster.cluster import Cluster, wait_until
+from pylitefs.control.channel import Control, RemoteGate
 from pylitefs.ltx.checksum import EMPTY_CHECKSUM
 from pylitefs.ltx.position import Pos
 from tests.crash.harness import (
@@ -179,7 +181,6 @@ def test_a_primary_killed_in_a_transaction_over_two_databases(cluster: Cluster) 
 def test_a_primary_killed_while_it_recovers_recovers_the_next_time(cluster: Cluster) -> None:
     """With a hot journal to roll back, an LTX file to replay, and a WAL to bring into its database."""
     primary = cluster.primary
-    # Databases are recovered in the order of their names: the gate is there before it is these ones' turn.
     hot = Case("delete", "ltx.commit", prefix="zz-recovery-")
     wal = Case("wal", "ltx.commit", prefix="zz-recovery-")
     names = [hot.name, wal.name]
@@ -192,20 +193,27 @@ def test_a_primary_killed_while_it_recovers_recovers_the_next_time(cluster: Clus
         for case in (wal, hot):
             case.end()
         for point in points:
+            name = wal.name if point == "recovery.wal" else hot.name
+            gates: list[RemoteGate] = []
+            primary.prepare = partial(_gated, gates, point, name)
             primary.start()
-            assert primary.control is not None
-            gate = primary.control.gate(point, database=wal.name if point == "recovery.wal" else hot.name)
-            event = gate.wait(HANG_S)
+            event = gates[0].wait(HANG_S)
             assert event is not None and event["name"] == point, primary.log_tail()
             primary.kill9()
     finally:
         for case in (wal, hot):
             if case.writer is not None:
                 case.writer.end()
+        primary.prepare = lambda control: None
         primary.restart()
     for case in (wal, hot):
         case.check(primary)
     assert_equal_everywhere(cluster, names)
+
+
+def _gated(gates: list[RemoteGate], point: str, database: str, control: Control) -> None:
+    """The gate is there before the node recovers anything."""
+    gates.append(control.gate_ahead(point, database=database))
 
 
 def test_a_data_directory_of_pylitefs_is_laid_out_as_litefs_s(cluster: Cluster) -> None:
