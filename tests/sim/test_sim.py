@@ -158,7 +158,8 @@ MENDED = {
     "of an old WAL the checksums alone tell": (
         909919,
         "transaction:624fcd3 dies:c0ab07c1 savepoint:c9c065ce work:1 transaction:a5d2f34 work:1 stream:11 "
-        "stream:12 stream:13 stream:14 failover:69bb2803 write:ec1d7da0 work:87b0b125 returns:76ce2ef stream:d7210dff stream:77330bdb",
+        "stream:12 stream:13 stream:14 failover:69bb2803 write:ec1d7da0 work:87b0b125 returns:76ce2ef "
+        "stream:d7210dff stream:77330bdb",
     ),
 }
 """Histories that found defects which drawn ones find now and then, by the mutant that puts them in again."""
