@@ -4,6 +4,7 @@ import logging
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import h2.config
 import h2.connection
@@ -83,7 +84,8 @@ class Client:
                     self.connection.acknowledge_received_data(event.flow_controlled_length, 1)
                 elif isinstance(event, h2.events.StreamEnded):
                     return size
-            self._send()
+            with suppress(BrokenPipeError):  # The server is through: what it has sent is read still.
+                self._send()
             time.sleep(pause)
         return size
 
