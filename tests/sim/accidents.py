@@ -239,9 +239,11 @@ class Accidents:
     def _judge(self, node: Node, *, back: bool) -> None:
         self.world.check_all(node, whole=True, back=back)
         if node.primary:
-            for oracle in self.world.oracles.values():
+            for name, oracle in self.world.oracles.items():
                 oracle.states = oracle.states[-1:]
                 oracle.maybe = []
+                if node.store is not None and (database := node.store.get(name)) is not None:
+                    oracle.is_at(database.pos.txid)
 
     def replica_dies(self, chance: random.Random) -> str:
         return self._replica(chance, power=False)

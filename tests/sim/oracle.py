@@ -9,7 +9,7 @@ import hashlib
 import random
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 class Wrong(AssertionError):
@@ -152,6 +152,16 @@ class Oracle:
             self.given_up.append(self.all)
         self.all = [*self.all[: first + 1], *([] if one is self.all[first] else [one])]
         self.states, self.maybe = [one], []
+
+    def is_at(self, txid: int) -> None:
+        """After a start: the node is at this position. What was found may be known by a later one, whose
+        transaction changed no row and is gone."""
+        now = self.now
+        if now.txid > txid:
+            self.all[max(at for at, its in enumerate(self.all) if its is now)] = earlier = replace(
+                now, txid=txid
+            )
+            self.states = [earlier]
 
     def forgive(self, rows: str) -> None:
         """SQLite itself may have lost newer commits (docs/reliability.md): any state that there was
