@@ -40,6 +40,16 @@ def test_what_got_no_answer_may_be_there(oracle: Oracle) -> None:
     assert maybe not in states_at(oracle, 2)
 
 
+def test_after_a_start_the_newest_state_is_known_by_the_node_s_position(oracle: Oracle) -> None:
+    """A transaction that changed no row may be gone; what comes next has its TXID."""
+    newest = oracle.now
+    oracle.is_at(5)
+    assert oracle.now is newest
+    oracle.is_at(3)
+    assert oracle.now.txid == 3 and oracle.now.rows == newest.rows
+    assert states_at(oracle, 3) == [oracle.now] and states_at(oracle, 2) == [oracle.all[2]]
+
+
 def test_bytes_of_another_position_are_wrong(oracle: Oracle) -> None:
     content, _ = at(oracle, 2, 2)
     with pytest.raises(Wrong, match="has checksum"):
