@@ -31,6 +31,13 @@ def check_copy(content: bytes, pos: Pos, allowed: Collection[str], where: str) -
     found = checksum_of(content, size)
     if found != pos.checksum:
         raise Wrong(f"{where} has checksum {found:016x}, its position is {pos}")
+    rows = rows_if_whole(content, where)
+    if rows not in allowed:
+        raise Wrong(f"{where} at {pos}: the rows are {rows}, allowed are {list(allowed)}")
+
+
+def rows_if_whole(content: bytes, where: str) -> str:
+    """Its rows; Wrong if SQLite does not find it whole."""
     db = opened(content)
     try:
         said, rows = db.execute("PRAGMA integrity_check").fetchall(), rows_of(db)
@@ -38,5 +45,4 @@ def check_copy(content: bytes, pos: Pos, allowed: Collection[str], where: str) -
         db.close()
     if said != [("ok",)]:
         raise Wrong(f"{where}: integrity_check says {said[:3]}")
-    if rows not in allowed:
-        raise Wrong(f"{where} at {pos}: the rows are {rows}, allowed are {list(allowed)}")
+    return rows

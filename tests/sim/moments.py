@@ -16,9 +16,9 @@ from pylitefs.ltx.decoder import verify_file
 from pylitefs.store.database import Database
 from pylitefs.store.moments import StoredMoment
 from tests.sim.clients import Clients
-from tests.sim.known import rows_at
+from tests.sim.known import rows_at, rows_if_whole
 from tests.sim.node import Node
-from tests.sim.oracle import Wrong, opened, rows_of
+from tests.sim.oracle import Wrong
 from tests.sim.program import statements
 from tests.sim.world import World
 from tests.store.support import checksum_of
@@ -86,13 +86,7 @@ class Moments:
             raise Wrong(
                 f"{where} does not have the checksum {trailer.post_apply_checksum:016x} of its LTX file"
             )
-        db = opened(content)
-        try:
-            said, rows = db.execute("PRAGMA integrity_check").fetchall(), rows_of(db)
-        finally:
-            db.close()
-        if said != [("ok",)]:
-            raise Wrong(f"{where}: integrity_check says {said[:3]}")
+        rows = rows_if_whole(content, where)
         if database.name in node.strays or database.name in node.undone:
             return  # It is in a history that is given up.
         oracle = self._world.oracle(database.name)
