@@ -1,7 +1,8 @@
 """What a change of role does to a running node: its databases, its applier, its clients.
 
     follow -> primary   stored transactions are applied, the applier lets go, clients may write
-    primary -> follow   clients may not write, what they had committed is told, hot journals are rolled back
+    primary -> follow   clients may not write, what they had committed is told, hot journals are rolled back,
+                        and a WAL ends that its index alone tells
     a handoff           the same, but writers are waited for first, and wait themselves
 
 The rule: between the two roles nobody writes a transaction. Open connections stay open throughout. What they

@@ -231,10 +231,15 @@ def _hide_all_but(
 
 def _keep_hidden(state: DatabaseState, span: tuple[int, int]) -> None:
     """Of a file whose name the snapshot gets: at no moment is there neither."""
+    hidden = _hidden(state, span)
     try:
-        os.link(state.ltx.path(*span), _hidden(state, span))
+        os.link(state.ltx.path(*span), hidden)
     except OSError:
-        shutil.copyfile(state.ltx.path(*span), _hidden(state, span))
+        try:
+            shutil.copyfile(state.ltx.path(*span), hidden)
+        except OSError:
+            hidden.unlink(missing_ok=True)  # Half a copy would come back as the whole file.
+            raise
 
 
 def _hide(state: DatabaseState, span: tuple[int, int]) -> None:

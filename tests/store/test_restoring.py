@@ -193,6 +193,33 @@ class FailsAt:
         return call
 
 
+def test_half_a_copy_of_a_file_that_is_to_be_hidden_takes_nobody_s_place(
+    served: Served, store: Store, snapshot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk without hard links, which is full."""
+    fill(served, 5)
+    database = store.require("a.db")
+    restore(store, "a.db", copy(store, snapshot), database.pos)
+    served.connect("a.db").execute("INSERT INTO t VALUES (1)")
+    path, before = copy(store, snapshot), database.pos
+    there = {one: one.read_bytes() for one in database.ltx_dir.iterdir()}
+    with monkeypatch.context() as patch:
+
+        def no_link(old: Path, new: Path) -> None:
+            raise OSError(errno.EPERM, "no links here")
+
+        def half(old: Path, new: Path) -> None:
+            new.write_bytes(old.read_bytes()[:99])
+            raise OSError(errno.ENOSPC, "the disk is full")
+
+        patch.setattr(os, "link", no_link)
+        patch.setattr(shutil, "copyfile", half)
+        with pytest.raises(OSError, match="the disk is full"):
+            restore(store, "a.db", path, before)
+    assert {one: one.read_bytes() for one in database.ltx_dir.iterdir()} == there
+    assert database.pos == before
+
+
 def test_what_cannot_be_taken_back_is_for_the_next_start(
     served: Served, store: Store, snapshot: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
